@@ -1,0 +1,3 @@
+//! The API server binary.
+
+fn main() {}

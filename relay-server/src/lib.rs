@@ -1,0 +1,1 @@
+//! The relay: a core without IO and a thin daemon around it.

@@ -1,0 +1,1 @@
+//! The ZenTalk protocol: formats, cryptography and the client engine as pure state machines.

@@ -1,0 +1,1 @@
+//! Test support: the network simulator and the pool of test-only keys.
