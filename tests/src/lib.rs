@@ -1,1 +1,3 @@
 //! Test support: the network simulator and the pool of test-only keys.
+
+pub mod keys;

@@ -1,0 +1,202 @@
+//! BLAKE2b (RFC 7693) with 128, 160 or 256 bits of output, plain and keyed.
+//!
+//! The output length is BLAKE2b's own parameter, not a truncation: the three lengths are unrelated
+//! functions. Two framings exist, and PROTOCOL.md names which one an identifier uses:
+//! - *concatenated* (`*_concat`): domain ‖ part. For one part, or parts of fixed length.
+//! - *framed* (`blake2b_*`): domain ‖ u32-BE length of every part, in order ‖ the parts, in order.
+
+use blake2::digest::consts::{U16, U20, U32};
+use blake2::digest::{FixedOutput, KeyInit, Update};
+use blake2::{Blake2b, Blake2bMac, Digest};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use super::secret::Secret32;
+
+/// A message authentication code did not match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the message authentication code does not match")]
+pub struct BadMac;
+
+macro_rules! plain {
+    ($framed:ident, $concat:ident, $size:ty, $len:literal, $bits:literal) => {
+        #[doc = concat!("BLAKE2b-", $bits, " of domain ‖ lengths (u32 BE each) ‖ parts.")]
+        pub fn $framed(domain: &[u8], parts: &[&[u8]]) -> [u8; $len] {
+            let mut hash = Blake2b::<$size>::new();
+            Update::update(&mut hash, domain);
+            for part in parts {
+                Update::update(&mut hash, &framed_len(part));
+            }
+            for part in parts {
+                Update::update(&mut hash, part);
+            }
+            hash.finalize().into()
+        }
+
+        #[doc = concat!("BLAKE2b-", $bits, " of domain ‖ part.")]
+        pub fn $concat(domain: &[u8], part: &[u8]) -> [u8; $len] {
+            Blake2b::<$size>::new()
+                .chain(domain)
+                .chain(part)
+                .finalize_fixed()
+                .into()
+        }
+    };
+}
+
+plain!(blake2b_128, blake2b_128_concat, U16, 16, "128");
+plain!(blake2b_160, blake2b_160_concat, U20, 20, "160");
+plain!(blake2b_256, blake2b_256_concat, U32, 32, "256");
+
+/// The frame of a part: its length as u32 big-endian. No bounded input comes near 4 GiB; a longer
+/// one would saturate and hash to something else than anything valid.
+fn framed_len(part: &[u8]) -> [u8; 4] {
+    u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// Keyed BLAKE2b with 16 bytes of output over the parts, concatenated as they stand: callers give
+/// parts of fixed length.
+pub fn keyed_mac_128(key: &Secret32, parts: &[&[u8]]) -> [u8; 16] {
+    let mut mac: Blake2bMac<U16> = keyed(key);
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize_fixed().into()
+}
+
+/// Checks a [`keyed_mac_128`] in constant time.
+pub fn verify_mac_128(key: &Secret32, parts: &[&[u8]], mac: &[u8; 16]) -> Result<(), BadMac> {
+    match bool::from(keyed_mac_128(key, parts).ct_eq(mac)) {
+        true => Ok(()),
+        false => Err(BadMac),
+    }
+}
+
+/// Keyed BLAKE2b with 32 bytes of output over the parts, concatenated as they stand.
+pub fn keyed_256(key: &Secret32, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = KeyedHasher::new(key);
+    parts.iter().for_each(|part| hasher.update(part));
+    hasher.finalize()
+}
+
+/// Keyed BLAKE2b-256 fed piece by piece: the hash of the onion's wide-block cipher.
+#[derive(Clone)]
+pub struct KeyedHasher(Blake2bMac<U32>);
+
+impl KeyedHasher {
+    /// Starts with a 32-byte key.
+    pub fn new(key: &Secret32) -> Self {
+        Self(keyed(key))
+    }
+
+    /// Appends bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The 32 bytes of output.
+    pub fn finalize(self) -> [u8; 32] {
+        self.0.finalize_fixed().into()
+    }
+}
+
+/// Starts any keyed BLAKE2b with a 32-byte key.
+fn keyed<M: KeyInit>(key: &Secret32) -> M {
+    M::new_from_slice(key.as_bytes()).expect("BLAKE2b takes keys of up to 64 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::hex;
+
+    fn counting_key() -> Secret32 {
+        Secret32::from_bytes(core::array::from_fn(|i| i as u8))
+    }
+
+    #[test]
+    fn known_answers_of_blake2b() {
+        // Python: hashlib.blake2b(b"abc", digest_size=n).hexdigest()
+        assert_eq!(
+            hex(&blake2b_128_concat(b"", b"abc")),
+            "cf4ab791c62b8d2b2109c90275287816"
+        );
+        assert_eq!(
+            hex(&blake2b_160_concat(b"a", b"bc")),
+            "384264f676f39536840523f284921cdc68b6846b"
+        );
+        assert_eq!(
+            hex(&blake2b_256_concat(b"ab", b"c")),
+            "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"
+        );
+    }
+
+    #[test]
+    fn known_answers_of_keyed_blake2b() {
+        // Python: hashlib.blake2b(b"abc", key=bytes(range(32)), digest_size=n).hexdigest()
+        assert_eq!(
+            hex(&keyed_mac_128(&counting_key(), &[b"a", b"bc"])),
+            "1a64be47e4729d951c302ee543f97cf3"
+        );
+        assert_eq!(
+            hex(&keyed_256(&counting_key(), &[b"abc"])),
+            "d63a32d3e44738d7907f964316c241adaba0abfeabc32349677578a15a203f7f"
+        );
+    }
+
+    #[test]
+    fn framing_is_domain_then_lengths_then_parts() {
+        let framed = blake2b_256(b"domain", &[b"ab", b"", b"c"]);
+        let by_hand = b"domain\0\0\0\x02\0\0\0\0\0\0\0\x01abc";
+        assert_eq!(framed, blake2b_256_concat(by_hand, b""));
+    }
+
+    #[test]
+    fn framing_separates_parts() {
+        assert_ne!(
+            blake2b_160(b"d", &[b"ab", b"c"]),
+            blake2b_160(b"d", &[b"a", b"bc"])
+        );
+        assert_ne!(
+            blake2b_128(b"d", &[b"ab"]),
+            blake2b_128(b"d", &[b"ab", b""])
+        );
+    }
+
+    #[test]
+    fn lengths_are_unrelated_functions() {
+        assert_ne!(
+            blake2b_256_concat(b"", b"x")[..16],
+            blake2b_128_concat(b"", b"x")
+        );
+    }
+
+    #[test]
+    fn a_mac_verifies_and_any_change_fails() {
+        let key = counting_key();
+        let mac = keyed_mac_128(&key, &[b"header", b"body"]);
+        assert_eq!(verify_mac_128(&key, &[b"header", b"body"], &mac), Ok(()));
+        assert_eq!(
+            verify_mac_128(&key, &[b"header", b"bodY"], &mac),
+            Err(BadMac)
+        );
+        let other = Secret32::from_bytes([9; 32]);
+        assert_eq!(
+            verify_mac_128(&other, &[b"header", b"body"], &mac),
+            Err(BadMac)
+        );
+        let mut flipped = mac;
+        flipped[15] ^= 1;
+        assert_eq!(
+            verify_mac_128(&key, &[b"header", b"body"], &flipped),
+            Err(BadMac)
+        );
+    }
+
+    #[test]
+    fn streaming_equals_one_shot() {
+        let mut hasher = KeyedHasher::new(&counting_key());
+        [b"one".as_slice(), b"", b"two"]
+            .iter()
+            .for_each(|part| hasher.update(part));
+        assert_eq!(hasher.finalize(), keyed_256(&counting_key(), &[b"onetwo"]));
+    }
+}

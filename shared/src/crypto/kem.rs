@@ -1,0 +1,422 @@
+//! Key encapsulation for the onion: one trait, three suites.
+//!
+//! | suite | id | public key | ciphertext | shared secret |
+//! |---|---|---|---|---|
+//! | [`X25519Kem`] | 1 | 32 | 32 | BLAKE2b-256("ZenTalk kem x25519 v1" ‖ DH ‖ ciphertext ‖ public key) |
+//! | [`XWingKem`] | 2 | 1216 | 1120 | as draft-connolly-cfrg-xwing-kem says |
+//! | [`Rsa4096Kem`] | 3 | 550 | 512 | BLAKE2b-256("ZenTalk kem rsa4096 v1" ‖ OAEP plaintext ‖ ciphertext) |
+//!
+//! The X25519 input has 117 bytes: one compression of BLAKE2b. It is a DHKEM whose ciphertext and
+//! public key are bound into the secret, which is what makes it IND-CCA2 under gap-DH (RFC 9180 §4.1
+//! and §9.1 do the same with HKDF).
+
+use core::fmt;
+
+use rand_core::CryptoRng;
+use thiserror::Error;
+use x_wing::{Decapsulate, Encapsulate, KeyExport, TryKeyInit};
+use zeroize::Zeroize;
+
+use super::dh::{X25519Public, X25519Secret};
+use super::hash::blake2b_256_concat;
+use super::rsa::{self, RsaPublic, RsaSecret};
+use super::secret::Secret32;
+
+/// The public key that was given cannot be encapsulated to; the fault of whoever published it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the public key cannot be encapsulated to")]
+pub struct EncapsulateError;
+
+/// The ciphertext was not made for this key by an honest sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the KEM ciphertext is not acceptable")]
+pub struct DecapsulateError;
+
+/// A key encapsulation mechanism. A relay may plug a faster native implementation of a suite in.
+pub trait Kem {
+    /// The suite's number on the wire.
+    const SUITE: u8;
+    /// Length of an encoded public key in bytes.
+    const PUBLIC_LEN: usize;
+    /// Length of a ciphertext in bytes.
+    const CIPHERTEXT_LEN: usize;
+
+    /// A public key that was checked as far as the suite can.
+    type Public: Clone + fmt::Debug + AsRef<[u8]> + for<'a> TryFrom<&'a [u8]>;
+    /// A secret key, with its public key cached. Wiped on drop.
+    type Secret;
+    /// A ciphertext of [`CIPHERTEXT_LEN`](Self::CIPHERTEXT_LEN) bytes.
+    type Ciphertext: Clone + AsRef<[u8]> + for<'a> TryFrom<&'a [u8]>;
+
+    /// A fresh secret key.
+    fn generate(rng: &mut impl CryptoRng) -> Result<Self::Secret, GenerateError>;
+
+    /// The public key of a secret key.
+    fn public(secret: &Self::Secret) -> &Self::Public;
+
+    /// Makes a fresh shared secret and the ciphertext that carries it to `public`.
+    fn encapsulate(
+        public: &Self::Public,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self::Ciphertext, Secret32), EncapsulateError>;
+
+    /// The shared secret that `ciphertext` carries. The generator is for blinding.
+    fn decapsulate(
+        secret: &Self::Secret,
+        ciphertext: &Self::Ciphertext,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Secret32, DecapsulateError>;
+}
+
+pub use super::rsa::GenerateError;
+
+/// Suite 1, the default: X25519.
+#[derive(Clone, Copy, Debug)]
+pub struct X25519Kem;
+
+/// Domain of the X25519 suite's key derivation.
+const X25519_DOMAIN: &[u8; 21] = b"ZenTalk kem x25519 v1";
+
+impl Kem for X25519Kem {
+    const SUITE: u8 = 1;
+    const PUBLIC_LEN: usize = 32;
+    const CIPHERTEXT_LEN: usize = 32;
+    type Public = X25519Public;
+    type Secret = X25519Secret;
+    type Ciphertext = X25519Public;
+
+    fn generate(rng: &mut impl CryptoRng) -> Result<X25519Secret, GenerateError> {
+        Ok(X25519Secret::random(rng))
+    }
+
+    fn public(secret: &X25519Secret) -> &X25519Public {
+        secret.public()
+    }
+
+    fn encapsulate(
+        public: &X25519Public,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(X25519Public, Secret32), EncapsulateError> {
+        let ephemeral = X25519Secret::random(rng);
+        let shared = ephemeral
+            .diffie_hellman(public)
+            .map_err(|_| EncapsulateError)?;
+        let secret = x25519_secret(&shared, ephemeral.public(), public);
+        Ok((*ephemeral.public(), secret))
+    }
+
+    fn decapsulate(
+        secret: &X25519Secret,
+        ciphertext: &X25519Public,
+        _: &mut impl CryptoRng,
+    ) -> Result<Secret32, DecapsulateError> {
+        let shared = secret
+            .diffie_hellman(ciphertext)
+            .map_err(|_| DecapsulateError)?;
+        Ok(x25519_secret(&shared, ciphertext, secret.public()))
+    }
+}
+
+/// BLAKE2b-256(domain ‖ DH ‖ ciphertext ‖ public key): all lengths fixed, one compression.
+fn x25519_secret(shared: &Secret32, ciphertext: &X25519Public, public: &X25519Public) -> Secret32 {
+    let mut input = [0; 96];
+    for (slot, part) in input.chunks_exact_mut(32).zip([
+        shared.as_bytes(),
+        ciphertext.as_bytes(),
+        public.as_bytes(),
+    ]) {
+        slot.copy_from_slice(part);
+    }
+    let secret = Secret32::from_bytes(blake2b_256_concat(X25519_DOMAIN, &input));
+    input.zeroize();
+    secret
+}
+
+/// Suite 2: X-Wing, the hybrid of X25519 and ML-KEM-768.
+#[derive(Clone, Copy, Debug)]
+pub struct XWingKem;
+
+/// Length of an encoded X-Wing public key in bytes.
+pub const XWING_PUBLIC_LEN: usize = x_wing::ENCAPSULATION_KEY_SIZE;
+/// Length of an X-Wing ciphertext in bytes.
+pub const XWING_CIPHERTEXT_LEN: usize = x_wing::CIPHERTEXT_SIZE;
+
+/// Why bytes are not an acceptable X-Wing public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum XWingKeyError {
+    /// Not 1216 bytes.
+    #[error("an X-Wing key has 1216 bytes, not {0}")]
+    Length(usize),
+    /// The ML-KEM half fails the modulus check (FIPS 203 §7.2).
+    #[error("the X-Wing key fails the modulus check")]
+    Modulus,
+}
+
+/// An X-Wing public key whose ML-KEM half passed the modulus check: 1216 bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct XWingPublic(Box<[u8; XWING_PUBLIC_LEN]>);
+
+impl XWingPublic {
+    /// The encoding.
+    pub fn as_bytes(&self) -> &[u8; XWING_PUBLIC_LEN] {
+        &self.0
+    }
+}
+
+impl TryFrom<&[u8]> for XWingPublic {
+    type Error = XWingKeyError;
+    fn try_from(bytes: &[u8]) -> Result<Self, XWingKeyError> {
+        let length = XWingKeyError::Length(bytes.len());
+        let encoded = Box::new(<[u8; XWING_PUBLIC_LEN]>::try_from(bytes).map_err(|_| length)?);
+        x_wing::EncapsulationKey::new((&*encoded).into()).map_err(|_| XWingKeyError::Modulus)?;
+        Ok(Self(encoded))
+    }
+}
+
+impl AsRef<[u8]> for XWingPublic {
+    fn as_ref(&self) -> &[u8] {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for XWingPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = *self.0;
+        write!(f, "XWingPublic({a:02x}{b:02x}{c:02x}{d:02x}…)")
+    }
+}
+
+cbor_as_bytes!(XWingPublic, "not an acceptable X-Wing key");
+
+boxed_bytes! {
+    /// An X-Wing ciphertext: 1120 bytes.
+    XWingCiphertext, XWING_CIPHERTEXT_LEN, "X-Wing ciphertext of the wrong length"
+}
+
+/// An X-Wing secret key: its 32-byte seed, and the public key beside it. Wiped on drop.
+#[derive(Clone)]
+pub struct XWingSecret {
+    seed: Secret32,
+    public: XWingPublic,
+}
+
+impl XWingSecret {
+    /// Restores a key from its seed.
+    pub fn from_seed(seed: Secret32) -> Self {
+        let key = x_wing::DecapsulationKey::from(*seed.as_bytes());
+        let public = x_wing::Decapsulator::encapsulation_key(&key).to_bytes();
+        Self {
+            seed,
+            public: XWingPublic(Box::new(public.into())),
+        }
+    }
+
+    /// A fresh key.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        Self::from_seed(Secret32::random(rng))
+    }
+
+    /// The seed, for storage in an encrypted record.
+    pub const fn seed(&self) -> &Secret32 {
+        &self.seed
+    }
+
+    /// The public key.
+    pub const fn public(&self) -> &XWingPublic {
+        &self.public
+    }
+}
+
+impl fmt::Debug for XWingSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "XWingSecret(…, {:?})", self.public)
+    }
+}
+
+impl Kem for XWingKem {
+    const SUITE: u8 = 2;
+    const PUBLIC_LEN: usize = XWING_PUBLIC_LEN;
+    const CIPHERTEXT_LEN: usize = XWING_CIPHERTEXT_LEN;
+    type Public = XWingPublic;
+    type Secret = XWingSecret;
+    type Ciphertext = XWingCiphertext;
+
+    fn generate(rng: &mut impl CryptoRng) -> Result<XWingSecret, GenerateError> {
+        Ok(XWingSecret::random(rng))
+    }
+
+    fn public(secret: &XWingSecret) -> &XWingPublic {
+        secret.public()
+    }
+
+    fn encapsulate(
+        public: &XWingPublic,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(XWingCiphertext, Secret32), EncapsulateError> {
+        let key = x_wing::EncapsulationKey::new(public.as_bytes().into())
+            .map_err(|_| EncapsulateError)?;
+        let (ciphertext, secret) = key.encapsulate_with_rng(rng);
+        Ok((
+            XWingCiphertext::from_bytes(ciphertext.into()),
+            Secret32::from_bytes(secret.into()),
+        ))
+    }
+
+    fn decapsulate(
+        secret: &XWingSecret,
+        ciphertext: &XWingCiphertext,
+        _: &mut impl CryptoRng,
+    ) -> Result<Secret32, DecapsulateError> {
+        let key = x_wing::DecapsulationKey::from(*secret.seed.as_bytes());
+        Ok(Secret32::from_bytes(
+            key.decapsulate(ciphertext.as_bytes().into()).into(),
+        ))
+    }
+}
+
+/// Suite 3: RSA-4096 with OAEP-SHA256 of a random 32-byte secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Rsa4096Kem;
+
+/// Domain of the RSA suite's key derivation.
+const RSA4096_DOMAIN: &[u8; 22] = b"ZenTalk kem rsa4096 v1";
+
+boxed_bytes! {
+    /// An RSA-OAEP ciphertext: 512 bytes.
+    RsaCiphertext, rsa::SIGNATURE_LEN, "RSA ciphertext of the wrong length"
+}
+
+impl Kem for Rsa4096Kem {
+    const SUITE: u8 = 3;
+    const PUBLIC_LEN: usize = rsa::SPKI_LEN;
+    const CIPHERTEXT_LEN: usize = rsa::SIGNATURE_LEN;
+    type Public = RsaPublic;
+    type Secret = RsaSecret;
+    type Ciphertext = RsaCiphertext;
+
+    fn generate(rng: &mut impl CryptoRng) -> Result<RsaSecret, GenerateError> {
+        RsaSecret::generate(rng)
+    }
+
+    fn public(secret: &RsaSecret) -> &RsaPublic {
+        secret.public()
+    }
+
+    fn encapsulate(
+        public: &RsaPublic,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(RsaCiphertext, Secret32), EncapsulateError> {
+        let random = Secret32::random(rng);
+        let ciphertext = public
+            .encrypt_oaep(random.as_bytes(), rng)
+            .map_err(|_| EncapsulateError)?;
+        let secret = rsa_secret(&random, &ciphertext);
+        Ok((RsaCiphertext::from_bytes(ciphertext), secret))
+    }
+
+    fn decapsulate(
+        secret: &RsaSecret,
+        ciphertext: &RsaCiphertext,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Secret32, DecapsulateError> {
+        let plaintext = secret
+            .decrypt_oaep(ciphertext.as_bytes(), rng)
+            .map_err(|_| DecapsulateError)?;
+        let random = Secret32::try_from(plaintext.as_slice()).map_err(|_| DecapsulateError)?;
+        Ok(rsa_secret(&random, ciphertext.as_bytes()))
+    }
+}
+
+/// BLAKE2b-256(domain ‖ OAEP plaintext ‖ ciphertext): all lengths fixed.
+fn rsa_secret(random: &Secret32, ciphertext: &[u8]) -> Secret32 {
+    let mut input = [random.as_bytes().as_slice(), ciphertext].concat();
+    let secret = Secret32::from_bytes(blake2b_256_concat(RSA4096_DOMAIN, &input));
+    input.zeroize();
+    secret
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{account_rsa, rng};
+
+    fn round_trip<K: Kem>(ours: &K::Secret, other: &K::Secret) {
+        let mut rng = rng(7);
+        let Ok(public) = K::Public::try_from(K::public(ours).as_ref()) else {
+            panic!("the public key parses");
+        };
+        assert_eq!(public.as_ref().len(), K::PUBLIC_LEN);
+        let (ciphertext, secret) = K::encapsulate(&public, &mut rng).unwrap();
+        assert_eq!(ciphertext.as_ref().len(), K::CIPHERTEXT_LEN);
+        let Ok(received) = K::Ciphertext::try_from(ciphertext.as_ref()) else {
+            panic!("the ciphertext parses");
+        };
+        assert_eq!(K::decapsulate(ours, &received, &mut rng).unwrap(), secret);
+        assert_ne!(
+            K::decapsulate(other, &received, &mut rng),
+            Ok(secret.clone()),
+            "wrong key"
+        );
+        let (again, second) = K::encapsulate(&public, &mut rng).unwrap();
+        assert_ne!(again.as_ref(), ciphertext.as_ref());
+        assert_ne!(second, secret);
+        assert!(K::Public::try_from(&[]).is_err());
+        assert!(K::Ciphertext::try_from(&vec![0; K::CIPHERTEXT_LEN + 1]).is_err());
+    }
+
+    #[test]
+    fn x25519_round_trip() {
+        let mut rng = rng(1);
+        round_trip::<X25519Kem>(
+            &X25519Secret::random(&mut rng),
+            &X25519Secret::random(&mut rng),
+        );
+    }
+
+    #[test]
+    fn x_wing_round_trip() {
+        let mut rng = rng(1);
+        round_trip::<XWingKem>(
+            &XWingSecret::random(&mut rng),
+            &XWingSecret::random(&mut rng),
+        );
+    }
+
+    #[test]
+    fn rsa_round_trip() {
+        round_trip::<Rsa4096Kem>(&account_rsa(0), &account_rsa(1));
+    }
+
+    #[test]
+    fn the_suites_have_the_lengths_of_the_byte_budget() {
+        assert_eq!((X25519Kem::SUITE, X25519Kem::CIPHERTEXT_LEN), (1, 32));
+        assert_eq!((XWingKem::SUITE, XWingKem::CIPHERTEXT_LEN), (2, 1120));
+        assert_eq!((Rsa4096Kem::SUITE, Rsa4096Kem::CIPHERTEXT_LEN), (3, 512));
+        assert_eq!(X25519_DOMAIN.len() + 96, 117, "one compression of BLAKE2b");
+    }
+
+    #[test]
+    fn low_order_keys_and_ciphertexts_are_refused() {
+        let mut rng = rng(1);
+        let zero = X25519Public::from_bytes([0; 32]);
+        assert!(X25519Kem::encapsulate(&zero, &mut rng).is_err());
+        let ours = X25519Secret::random(&mut rng);
+        assert_eq!(
+            X25519Kem::decapsulate(&ours, &zero, &mut rng),
+            Err(DecapsulateError)
+        );
+    }
+
+    #[test]
+    fn x_wing_keys_are_checked() {
+        let unreduced = [0xff; XWING_PUBLIC_LEN];
+        assert_eq!(
+            XWingPublic::try_from(unreduced.as_slice()),
+            Err(XWingKeyError::Modulus)
+        );
+        assert_eq!(
+            XWingPublic::try_from(&unreduced[1..]),
+            Err(XWingKeyError::Length(1215))
+        );
+    }
+}

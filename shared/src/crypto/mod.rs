@@ -1,0 +1,32 @@
+//! Thin wrappers around audited primitives: one file per primitive, no protocol.
+//!
+//! Every algorithm comes from RustCrypto or dalek; these files only fix parameters, name errors, and
+//! make sure that secrets wipe themselves and never print. Randomness is always a parameter.
+//!
+//! | file | what | source |
+//! |---|---|---|
+//! | `secret` | bytes that zeroize, compare in constant time, print nothing | – |
+//! | `hash` | BLAKE2b at 128, 160 and 256 bits, plain and keyed | RFC 7693 |
+//! | `kdf` | HKDF-SHA256, HMAC-SHA256 | RFC 5869, RFC 2104 |
+//! | `aead` | AES-256-GCM | NIST SP 800-38D |
+//! | `stream` | ChaCha20 | RFC 8439 |
+//! | `dh` | X25519 | RFC 7748 |
+//! | `sign` | Ed25519; `ml_dsa`: ML-DSA-65 | RFC 8032, FIPS 204 |
+//! | `rsa` | RSA-4096 PSS and OAEP with SHA-256 | RFC 8017 |
+//! | `kem` | one trait, three suites; `ml_kem`: ML-KEM-768 | FIPS 203, draft-connolly-cfrg-xwing-kem |
+//! | `hpke` | HPKE base mode with X-Wing, HKDF-SHA256, AES-256-GCM | RFC 9180 |
+
+pub mod aead;
+pub mod dh;
+pub mod hash;
+pub mod hpke;
+pub mod kdf;
+pub mod kem;
+pub mod ml_dsa;
+pub mod ml_kem;
+pub mod rsa;
+pub mod secret;
+pub mod sign;
+pub mod stream;
+
+pub use secret::{Secret, Secret32};

@@ -1,0 +1,123 @@
+//! Secret bytes: wiped when dropped, compared in constant time, never printed.
+
+use core::fmt;
+
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::id::WrongLength;
+
+/// `N` secret bytes. On the wire (only ever inside an encrypted record): a byte string of length `N`.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Secret<const N: usize>([u8; N]);
+
+/// A 32-byte secret: the size of every symmetric key here.
+pub type Secret32 = Secret<32>;
+
+impl<const N: usize> Secret<N> {
+    /// Takes the bytes over. The caller's own copy, if any, is the caller's to wipe.
+    pub const fn from_bytes(bytes: [u8; N]) -> Self {
+        Self(bytes)
+    }
+
+    /// Fresh random bytes.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        let mut secret = Self([0; N]);
+        rng.fill_bytes(&mut secret.0);
+        secret
+    }
+
+    /// The bytes, for a primitive to use. Do not copy them into anything that outlives the call.
+    pub const fn as_bytes(&self) -> &[u8; N] {
+        &self.0
+    }
+
+    /// Writable access for a primitive that fills the secret in place.
+    pub fn as_mut_bytes(&mut self) -> &mut [u8; N] {
+        &mut self.0
+    }
+}
+
+impl<const N: usize> TryFrom<&[u8]> for Secret<N> {
+    type Error = WrongLength;
+    fn try_from(bytes: &[u8]) -> Result<Self, WrongLength> {
+        bytes.try_into().map(Self).map_err(|_| WrongLength {
+            what: "Secret",
+            expected: N,
+            actual: bytes.len(),
+        })
+    }
+}
+
+impl<const N: usize> ConstantTimeEq for Secret<N> {
+    fn ct_eq(&self, other: &Self) -> subtle::Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl<const N: usize> PartialEq for Secret<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl<const N: usize> Eq for Secret<N> {}
+
+impl<const N: usize> fmt::Debug for Secret<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl<C, const N: usize> minicbor::Encode<C> for Secret<N> {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(&self.0)?.ok()
+    }
+}
+
+impl<'b, C, const N: usize> minicbor::Decode<'b, C> for Secret<N> {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let at = d.position();
+        Self::try_from(d.bytes()?)
+            .map_err(|_| minicbor::decode::Error::message("secret of the wrong length").at(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_prints_nothing() {
+        assert_eq!(
+            format!("{:?}", Secret32::from_bytes([0xaa; 32])),
+            "Secret(…)"
+        );
+    }
+
+    #[test]
+    fn compares_by_value() {
+        assert_eq!(Secret::<4>::from_bytes([1; 4]), Secret::from_bytes([1; 4]));
+        assert_ne!(Secret::<4>::from_bytes([1; 4]), Secret::from_bytes([2; 4]));
+    }
+
+    #[test]
+    fn travels_with_exact_length() {
+        let secret = Secret32::from_bytes([3; 32]);
+        let bytes = minicbor::to_vec(&secret).unwrap();
+        assert_eq!(minicbor::decode::<Secret32>(&bytes).unwrap(), secret);
+        assert!(minicbor::decode::<Secret<31>>(&bytes).is_err());
+    }
+
+    #[test]
+    fn zeroize_clears_the_bytes() {
+        let mut secret = Secret32::from_bytes([3; 32]);
+        secret.zeroize();
+        assert_eq!(secret.as_bytes(), &[0; 32]);
+    }
+}
