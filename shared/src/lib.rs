@@ -20,6 +20,8 @@ pub mod time;
 
 pub mod id;
 
+pub mod wire;
+
 pub mod crypto;
 
 #[cfg(test)]
