@@ -24,5 +24,7 @@ pub mod wire;
 
 pub mod crypto;
 
+pub mod rpc;
+
 #[cfg(test)]
 mod test_support;

@@ -37,7 +37,9 @@ pub fn relay(index: usize) -> RsaSecret {
 /// # Panics
 /// If there is no key of that number.
 pub fn account_der(index: usize) -> &'static [u8] {
-    keys(ACCOUNT_POOL).nth(index).expect("the account pool holds 64 keys")
+    keys(ACCOUNT_POOL)
+        .nth(index)
+        .expect("the account pool holds 64 keys")
 }
 
 /// The PKCS#8 DER of the relay key number `index`.
@@ -45,7 +47,9 @@ pub fn account_der(index: usize) -> &'static [u8] {
 /// # Panics
 /// If there is no key of that number.
 pub fn relay_der(index: usize) -> &'static [u8] {
-    keys(RELAY_POOL).nth(index).expect("the relay pool holds 32 keys")
+    keys(RELAY_POOL)
+        .nth(index)
+        .expect("the relay pool holds 32 keys")
 }
 
 fn decode(der: &[u8]) -> RsaSecret {

@@ -39,7 +39,11 @@ pub fn from_cbor<'b, T: Decode<'b, ()>>(bytes: &'b [u8], max: usize) -> Result<T
     }
     let mut decoder = Decoder::new(bytes);
     let value = decoder.decode().map_err(|_| CodecError::Malformed)?;
-    if decoder.position() == bytes.len() { Ok(value) } else { Err(CodecError::Trailing) }
+    if decoder.position() == bytes.len() {
+        Ok(value)
+    } else {
+        Err(CodecError::Trailing)
+    }
 }
 
 /// Exactly `N` bytes.
@@ -75,7 +79,11 @@ macro_rules! bounded {
             pub fn new(value: impl Into<$inner>) -> Result<Self, OverBound> {
                 let value = value.into();
                 let actual = value.len();
-                if actual > MAX { Err(OverBound { max: MAX, actual }) } else { Ok(Self(value)) }
+                if actual > MAX {
+                    Err(OverBound { max: MAX, actual })
+                } else {
+                    Ok(Self(value))
+                }
             }
 
             /// The value.
@@ -100,7 +108,11 @@ impl<T, const MAX: usize> BoundedList<T, MAX> {
     /// Wraps the list if it is within the bound.
     pub fn new(items: Vec<T>) -> Result<Self, OverBound> {
         let actual = items.len();
-        if actual > MAX { Err(OverBound { max: MAX, actual }) } else { Ok(Self(items)) }
+        if actual > MAX {
+            Err(OverBound { max: MAX, actual })
+        } else {
+            Ok(Self(items))
+        }
     }
 
     /// The items.
@@ -123,19 +135,30 @@ impl<T, const MAX: usize> Deref for BoundedList<T, MAX> {
 }
 
 impl<C, const N: usize> Encode<C> for Bytes<N> {
-    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         e.bytes(&self.0)?.ok()
     }
 }
 
 impl<'b, C, const N: usize> Decode<'b, C> for Bytes<N> {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        d.bytes()?.try_into().map(Self).map_err(|_| decode::Error::message("wrong length"))
+        d.bytes()?
+            .try_into()
+            .map(Self)
+            .map_err(|_| decode::Error::message("wrong length"))
     }
 }
 
 impl<C, const MAX: usize> Encode<C> for BoundedBytes<MAX> {
-    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         e.bytes(&self.0)?.ok()
     }
 }
@@ -143,12 +166,20 @@ impl<C, const MAX: usize> Encode<C> for BoundedBytes<MAX> {
 impl<'b, C, const MAX: usize> Decode<'b, C> for BoundedBytes<MAX> {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let bytes = d.bytes()?;
-        if bytes.len() > MAX { Err(decode::Error::message("too long")) } else { Ok(Self(bytes.to_vec())) }
+        if bytes.len() > MAX {
+            Err(decode::Error::message("too long"))
+        } else {
+            Ok(Self(bytes.to_vec()))
+        }
     }
 }
 
 impl<C, const MAX: usize> Encode<C> for BoundedText<MAX> {
-    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         e.str(&self.0)?.ok()
     }
 }
@@ -156,12 +187,20 @@ impl<C, const MAX: usize> Encode<C> for BoundedText<MAX> {
 impl<'b, C, const MAX: usize> Decode<'b, C> for BoundedText<MAX> {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let text = d.str()?;
-        if text.len() > MAX { Err(decode::Error::message("too long")) } else { Ok(Self(text.to_owned())) }
+        if text.len() > MAX {
+            Err(decode::Error::message("too long"))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
     }
 }
 
 impl<C, T: Encode<C>, const MAX: usize> Encode<C> for BoundedList<T, MAX> {
-    fn encode<W: Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         e.array(self.0.len() as u64)?;
         self.0.iter().try_for_each(|item| item.encode(e, ctx))
     }
@@ -169,11 +208,16 @@ impl<C, T: Encode<C>, const MAX: usize> Encode<C> for BoundedList<T, MAX> {
 
 impl<'b, C, T: Decode<'b, C>, const MAX: usize> Decode<'b, C> for BoundedList<T, MAX> {
     fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
-        let length = d.array()?.ok_or_else(|| decode::Error::message("indefinite length"))?;
+        let length = d
+            .array()?
+            .ok_or_else(|| decode::Error::message("indefinite length"))?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > MAX {
             return Err(decode::Error::message("too many items"));
         }
-        (0..length).map(|_| T::decode(d, ctx)).collect::<Result<Vec<_>, _>>().map(Self)
+        (0..length)
+            .map(|_| T::decode(d, ctx))
+            .collect::<Result<Vec<_>, _>>()
+            .map(Self)
     }
 }

@@ -81,7 +81,9 @@ impl Header {
             &self.flags.to_be_bytes(),
             self.id.as_bytes(),
         ];
-        out.iter_mut().zip(fields.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+        out.iter_mut()
+            .zip(fields.into_iter().flatten())
+            .for_each(|(to, from)| *to = *from);
         out
     }
 
@@ -108,16 +110,36 @@ impl Header {
         if flags & FLAGS_CRITICAL != 0 {
             return Err(FrameError::Flags(flags));
         }
-        Ok((Self { tag, length, flags, id: MessageId::from_bytes(id) }, rest))
+        Ok((
+            Self {
+                tag,
+                length,
+                flags,
+                id: MessageId::from_bytes(id),
+            },
+            rest,
+        ))
     }
 }
 
 /// A frame of `payload`, which the caller keeps within the bound of `tag`.
 pub fn encode_frame(tag: Tag, id: MessageId, payload: &[u8]) -> Vec<u8> {
-    debug_assert!(payload.len() <= tag.max_payload(), "{} beyond its bound", tag.name());
+    debug_assert!(
+        payload.len() <= tag.max_payload(),
+        "{} beyond its bound",
+        tag.name()
+    );
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let mut out = Vec::with_capacity(HEADER_LEN + payload.len());
-    out.extend_from_slice(&Header { tag, length, flags: 0, id }.encode());
+    out.extend_from_slice(
+        &Header {
+            tag,
+            length,
+            flags: 0,
+            id,
+        }
+        .encode(),
+    );
     out.extend_from_slice(payload);
     out
 }
@@ -125,11 +147,20 @@ pub fn encode_frame(tag: Tag, id: MessageId, payload: &[u8]) -> Vec<u8> {
 /// Reads exactly one frame; nothing may follow it.
 pub fn decode_frame(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     let (frame, rest) = split_frame(bytes)?;
-    if rest.is_empty() { Ok(frame) } else { Err(FrameError::Trailing) }
+    if rest.is_empty() {
+        Ok(frame)
+    } else {
+        Err(FrameError::Trailing)
+    }
 }
 
 /// A frame followed by zeros up to `capacity` bytes; `None` if it does not fit.
-pub fn encode_padded_frame(tag: Tag, id: MessageId, payload: &[u8], capacity: usize) -> Option<Vec<u8>> {
+pub fn encode_padded_frame(
+    tag: Tag,
+    id: MessageId,
+    payload: &[u8],
+    capacity: usize,
+) -> Option<Vec<u8>> {
     if HEADER_LEN + payload.len() > capacity {
         return None;
     }
@@ -141,16 +172,30 @@ pub fn encode_padded_frame(tag: Tag, id: MessageId, payload: &[u8], capacity: us
 /// Reads a frame that zeros may follow; other padding is refused.
 pub fn decode_padded_frame(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     let (frame, rest) = split_frame(bytes)?;
-    if rest.iter().all(|byte| *byte == 0) { Ok(frame) } else { Err(FrameError::Trailing) }
+    if rest.iter().all(|byte| *byte == 0) {
+        Ok(frame)
+    } else {
+        Err(FrameError::Trailing)
+    }
 }
 
 fn split_frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), FrameError> {
     let (header, rest) = Header::decode(bytes)?;
     let length = usize::try_from(header.length).map_err(|_| FrameError::Truncated)?;
     let (payload, rest) = rest.split_at_checked(length).ok_or(FrameError::Truncated)?;
-    Ok((Frame { tag: header.tag, id: header.id, payload }, rest))
+    Ok((
+        Frame {
+            tag: header.tag,
+            id: header.id,
+            payload,
+        },
+        rest,
+    ))
 }
 
 fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), FrameError> {
-    bytes.split_first_chunk::<N>().map(|(head, rest)| (*head, rest)).ok_or(FrameError::Truncated)
+    bytes
+        .split_first_chunk::<N>()
+        .map(|(head, rest)| (*head, rest))
+        .ok_or(FrameError::Truncated)
 }

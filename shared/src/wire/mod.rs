@@ -14,8 +14,8 @@ pub mod link;
 mod tag;
 
 pub use header::{
-    FLAGS_CRITICAL, Frame, FrameError, HEADER_LEN, Header, MAGIC, VERSION, decode_frame, decode_padded_frame,
-    encode_frame, encode_padded_frame,
+    FLAGS_CRITICAL, Frame, FrameError, HEADER_LEN, Header, MAGIC, VERSION, decode_frame,
+    decode_padded_frame, encode_frame, encode_padded_frame,
 };
 pub use tag::{Tag, UnknownTag};
 

@@ -1,0 +1,347 @@
+//! The bodies of requests and replies, as PROTOCOL §6 gives them in CDDL.
+
+use minicbor::{Decode, Encode};
+
+use super::mailbox_descriptor::MailboxDescriptorBytes;
+use super::permit::Permit;
+use super::record::MAX_RECORD_LEN;
+use crate::id::{EnvelopeId, MailboxId, RecordKey};
+use crate::wire::budget::{ENVELOPE_LEN, XWING_CT_LEN, surb_len};
+use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
+use crate::wire::link::DescriptorBytes;
+
+/// Reply blocks in one subscription.
+pub const MAX_SURBS: usize = 48;
+/// Envelopes in one `bulk` reply or push.
+pub const MAX_FETCH: usize = 3;
+/// One-time prekeys in one publication.
+pub const MAX_ONE_TIME_BATCH: usize = 20;
+
+/// A reply block as bytes.
+pub type SurbBytes = BoundedBytes<{ surb_len(XWING_CT_LEN) }>;
+/// A sealed envelope: always 8000 bytes.
+pub type EnvelopeBytes = Bytes<ENVELOPE_LEN>;
+/// A sealed prekey base.
+pub type PreKeyBaseBytes = BoundedBytes<8192>;
+/// A sealed one-time prekey.
+pub type OneTimeBytes = BoundedBytes<2048>;
+/// A signed account record.
+pub type RecordBytes = BoundedBytes<MAX_RECORD_LEN>;
+
+/// Put an envelope into a mailbox; any member of the swarm takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PutRequest {
+    /// Whose.
+    #[n(0)]
+    pub mailbox: MailboxId,
+    /// The same in every retry.
+    #[n(1)]
+    pub id: EnvelopeId,
+    /// Shows that the sender is a contact; absent at first contact.
+    #[n(2)]
+    pub permit: Option<Permit>,
+    /// What is stored.
+    #[n(3)]
+    pub envelope: EnvelopeBytes,
+}
+
+/// The envelope is durable on `held` of `of` members, at least a majority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PutReply {
+    /// Members on whose disk it is.
+    #[n(0)]
+    pub held: u8,
+    /// Active members of the swarm.
+    #[n(1)]
+    pub of: u8,
+}
+
+/// Owner: opens or refreshes the mailbox at this member.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SubscribeBody {
+    /// Forget the stock that is there.
+    #[n(0)]
+    pub replace: bool,
+    /// Who the swarm is.
+    #[n(1)]
+    pub descriptor: MailboxDescriptorBytes,
+    /// Reply blocks for pushes.
+    #[n(2)]
+    pub surbs: BoundedList<SurbBytes, MAX_SURBS>,
+    /// What contacts of the owner show to this relay.
+    #[n(3)]
+    pub permit: Option<Permit>,
+}
+
+/// What the member now has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SubscribeReply {
+    /// Reply blocks in stock.
+    #[n(0)]
+    pub stock: u16,
+    /// Envelopes that wait.
+    #[n(1)]
+    pub waiting: u32,
+}
+
+/// Owner: reads waiting envelopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct FetchBody {
+    /// After this cursor; 0 from the start.
+    #[n(0)]
+    pub after: u64,
+    /// At most so many.
+    #[n(1)]
+    pub limit: u8,
+}
+
+/// An envelope and its id.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct EnvelopeItem {
+    /// Its id.
+    #[n(0)]
+    pub id: EnvelopeId,
+    /// Its bytes.
+    #[n(1)]
+    pub envelope: EnvelopeBytes,
+}
+
+/// Waiting envelopes, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct FetchReply {
+    /// None: nothing waits after the cursor.
+    #[n(0)]
+    pub envelopes: BoundedList<EnvelopeItem, MAX_FETCH>,
+    /// Cursor after the last of them.
+    #[n(1)]
+    pub next: u64,
+    /// How many wait after it.
+    #[n(2)]
+    pub remaining: u32,
+}
+
+/// The tombstone is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct AcknowledgeReply {
+    /// Envelope ids recorded.
+    #[n(0)]
+    pub recorded: u16,
+}
+
+/// Owner: prekeys for this member to hand out.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PreKeyPublishBody {
+    /// Forget the batch that is there.
+    #[n(0)]
+    pub replace: bool,
+    /// The part that everybody gets, sealed.
+    #[n(1)]
+    pub base: PreKeyBaseBytes,
+    /// One for each asker, sealed; no other member has the same.
+    #[n(2)]
+    pub one_time: BoundedList<OneTimeBytes, MAX_ONE_TIME_BATCH>,
+}
+
+/// One-time prekeys that this member now holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PreKeyPublishReply {
+    /// How many.
+    #[n(0)]
+    pub held: u16,
+}
+
+/// Take a bundle of this mailbox's device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PreKeyTakeRequest {
+    /// Whose.
+    #[n(0)]
+    pub mailbox: MailboxId,
+}
+
+/// A bundle; without a one-time part when none is left.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PreKeyTakeReply {
+    /// Sealed base.
+    #[n(0)]
+    pub base: PreKeyBaseBytes,
+    /// Sealed one-time part, handed out once.
+    #[n(1)]
+    pub one_time: Option<OneTimeBytes>,
+}
+
+/// Store an account record.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordPutRequest {
+    /// The signed record.
+    #[n(0)]
+    pub record: RecordBytes,
+}
+
+/// Whether it was stored, and what is held now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordPutReply {
+    /// False: a newer one was there.
+    #[n(0)]
+    pub stored: bool,
+    /// Sequence of the record held.
+    #[n(1)]
+    pub sequence: u64,
+}
+
+/// Read an account record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordGetRequest {
+    /// Its key.
+    #[n(0)]
+    pub key: RecordKey,
+}
+
+/// The record, if this relay has one.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordGetReply {
+    /// The signed record.
+    #[n(0)]
+    pub record: Option<RecordBytes>,
+}
+
+/// The relay directory from an offset on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct DirectorySyncRequest {
+    /// Digest of what the client has: equal means nothing to send.
+    #[n(0)]
+    pub known: Bytes<32>,
+    /// Where to go on.
+    #[n(1)]
+    pub offset: u32,
+}
+
+/// A part of the relay directory, ordered by NodeId.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct DirectorySyncReply {
+    /// Digest of the whole.
+    #[n(0)]
+    pub digest: Bytes<32>,
+    /// Descriptors in the whole.
+    #[n(1)]
+    pub total: u32,
+    /// Descriptors from the offset on, as many as fit.
+    #[n(2)]
+    pub descriptors: BoundedList<DescriptorBytes, 16>,
+}
+
+/// A member's message to the owner, through a reply block of the stock.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Push {
+    /// None: a heartbeat.
+    #[n(0)]
+    pub envelopes: BoundedList<EnvelopeItem, MAX_FETCH>,
+    /// Reply blocks left after this one.
+    #[n(1)]
+    pub stock: u16,
+    /// Envelopes that wait, these not counted.
+    #[n(2)]
+    pub waiting: u32,
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Refusal {
+    /// Not a request, or out of bounds.
+    #[n(1)]
+    Malformed,
+    /// No such mailbox or record here.
+    #[n(2)]
+    Unknown,
+    /// A signature, proof or permit did not verify.
+    #[n(3)]
+    NotAllowed,
+    /// A quota is used up.
+    #[n(4)]
+    Full,
+    /// No majority of the swarm could be reached.
+    #[n(5)]
+    TooFewMembers,
+    /// An owner's sequence that has passed.
+    #[n(6)]
+    StaleSequence,
+    /// Try again later.
+    #[n(7)]
+    Busy,
+}
+
+/// In place of any reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Refused {
+    /// Why.
+    #[n(0)]
+    pub reason: Refusal,
+}
+
+/// Between relays: store this envelope too.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ReplicatePut {
+    /// Whose.
+    #[n(0)]
+    pub mailbox: MailboxId,
+    /// Its id.
+    #[n(1)]
+    pub id: EnvelopeId,
+    /// Its bytes.
+    #[n(2)]
+    pub envelope: EnvelopeBytes,
+    /// Received in this hour since the epoch; nothing finer is kept.
+    #[n(3)]
+    pub hour: u32,
+    /// It came with a permit.
+    #[n(4)]
+    pub permitted: bool,
+}
+
+/// Between relays: whether the envelope is durable here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ReplicatePutAck {
+    /// Whose.
+    #[n(0)]
+    pub mailbox: MailboxId,
+    /// Its id.
+    #[n(1)]
+    pub id: EnvelopeId,
+    /// On this relay's disk, or tombstoned there.
+    #[n(2)]
+    pub durable: bool,
+}
+
+/// Between relays: the tombstone is durable here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ReplicateTombstoneAck {
+    /// Whose.
+    #[n(0)]
+    pub mailbox: MailboxId,
+    /// Ids recorded.
+    #[n(1)]
+    pub recorded: u16,
+}

@@ -1,0 +1,44 @@
+//! Remote calls: requests to relays that travel inside onions, their replies, and the signed objects
+//! that relays store. PROTOCOL §6–§8.
+//!
+//! ```text
+//!   client                         relay
+//!   Request::encode(id, class) ──onion──▶ Request::decode ─▶ (MessageId, Request)
+//!   Reply::decode ◀──through the reply block── Reply::encode(id, class)
+//! ```
+//! A request and its reply fill the capacity of their packet class exactly, so that a failure looks like
+//! a success in length.
+
+mod body;
+mod mailbox_descriptor;
+mod message;
+mod owner;
+mod permit;
+mod prekey_entry;
+mod record;
+mod tombstone;
+
+pub use body::{
+    AcknowledgeReply, DirectorySyncReply, DirectorySyncRequest, EnvelopeBytes, EnvelopeItem,
+    FetchBody, FetchReply, MAX_FETCH, MAX_ONE_TIME_BATCH, MAX_SURBS, OneTimeBytes, PreKeyBaseBytes,
+    PreKeyPublishBody, PreKeyPublishReply, PreKeyTakeReply, PreKeyTakeRequest, Push, PutReply,
+    PutRequest, RecordBytes, RecordGetReply, RecordGetRequest, RecordPutReply, RecordPutRequest,
+    Refusal, Refused, ReplicatePut, ReplicatePutAck, ReplicateTombstoneAck, SubscribeBody,
+    SubscribeReply, SurbBytes,
+};
+pub use mailbox_descriptor::{
+    DescriptorError, MAX_MAILBOX_DESCRIPTOR_LEN, MAX_SWARM, MailboxDescriptor,
+    MailboxDescriptorBytes,
+};
+pub use message::{PacketClass, Reply, Request, RpcError, TooLarge};
+pub use owner::{OwnerError, OwnerOp, OwnerRequest};
+pub use permit::{Permit, WriteSecret};
+pub use prekey_entry::{open_prekey_entry, seal_prekey_entry};
+pub use record::{
+    AccountRecord, MAX_RECORD_LEN, RecordError, open_record_contents, record_key,
+    seal_record_contents,
+};
+pub use tombstone::{MAX_TOMBSTONE_IDS, Tombstone};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The account record in the directory: signed, and sealed so that who holds it cannot read it. PROTOCOL §7.
+
+use minicbor::{Decode, Encode};
+use rand_core::CryptoRng;
+use thiserror::Error;
+
+use super::prekey_entry::{open_under, seal_under};
+use crate::crypto::hash::blake2b_160_concat;
+use crate::crypto::kdf::extract_expand;
+use crate::crypto::sign::{Signature, SigningKey, VerifyingKey};
+use crate::id::{Address, RecordKey};
+use crate::time::{Duration, Timestamp};
+use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_cbor};
+
+/// Longest record, in bytes.
+pub const MAX_RECORD_LEN: usize = 16_384;
+/// A record lives at most this long.
+const MAX_LIFE: Duration = Duration::from_days(30);
+/// Clocks may differ by this much.
+const CLOCK_SKEW: Duration = Duration::from_hours(2);
+const DOMAIN: &str = "ZenTalk record v1";
+
+/// A record whose signature holds under the key that its RecordKey commits to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRecord {
+    signed: Signed,
+    bytes: BoundedBytes<MAX_RECORD_LEN>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct Signed {
+    #[n(0)]
+    key: Bytes<32>,
+    #[n(1)]
+    sequence: u64,
+    #[n(2)]
+    expires: Timestamp,
+    #[n(3)]
+    sealed: BoundedBytes<MAX_RECORD_LEN>,
+    #[n(4)]
+    signature: Bytes<64>,
+}
+
+/// Not a record that may be stored or believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RecordError {
+    /// Malformed or too long.
+    #[error("record is malformed")]
+    Malformed,
+    /// The signature does not verify.
+    #[error("record is not signed by its key")]
+    Signature,
+    /// Over, or further ahead than a record may live.
+    #[error("record has expired or lives too long")]
+    Expired,
+    /// Another account's record, or changed since it was sealed.
+    #[error("record cannot be opened with this address")]
+    Sealed,
+}
+
+/// Where the record of a directory key lives.
+pub fn record_key(directory_key: &[u8; 32]) -> RecordKey {
+    RecordKey::from_bytes(blake2b_160_concat(b"ZenTalk dir v1", directory_key))
+}
+
+impl AccountRecord {
+    /// Signs sealed contents. `expires` is at most 30 days ahead.
+    pub fn sign(
+        key: &SigningKey,
+        sequence: u64,
+        expires: Timestamp,
+        sealed: Vec<u8>,
+    ) -> Result<Self, RecordError> {
+        let signature = key.sign(DOMAIN, &transcript(sequence, expires, &sealed));
+        let signed = Signed {
+            key: Bytes(*key.verifying_key().as_bytes()),
+            sequence,
+            expires,
+            sealed: BoundedBytes::new(sealed).map_err(|_| RecordError::Malformed)?,
+            signature: Bytes(*signature.as_bytes()),
+        };
+        let bytes = BoundedBytes::new(to_cbor(&signed)).map_err(|_| RecordError::Malformed)?;
+        Ok(Self { signed, bytes })
+    }
+
+    /// Checks form, signature and lifetime.
+    pub fn verify(bytes: &[u8], now: Timestamp) -> Result<Self, RecordError> {
+        let signed: Signed =
+            from_cbor(bytes, MAX_RECORD_LEN).map_err(|_| RecordError::Malformed)?;
+        let latest = now.saturating_add(MAX_LIFE).saturating_add(CLOCK_SKEW);
+        if signed.expires <= now || signed.expires > latest {
+            return Err(RecordError::Expired);
+        }
+        let key = VerifyingKey::from_bytes(&signed.key.0).map_err(|_| RecordError::Signature)?;
+        let transcript = transcript(signed.sequence, signed.expires, &signed.sealed);
+        key.verify(
+            DOMAIN,
+            &transcript,
+            &Signature::from_bytes(signed.signature.0),
+        )
+        .map_err(|_| RecordError::Signature)?;
+        let bytes = BoundedBytes::new(bytes).map_err(|_| RecordError::Malformed)?;
+        Ok(Self { signed, bytes })
+    }
+
+    /// Where it lives.
+    pub fn key(&self) -> RecordKey {
+        record_key(&self.signed.key.0)
+    }
+
+    /// The newer of two records has the higher.
+    pub const fn sequence(&self) -> u64 {
+        self.signed.sequence
+    }
+
+    /// When holders forget it.
+    pub const fn expires(&self) -> Timestamp {
+        self.signed.expires
+    }
+
+    /// The sealed contents.
+    pub fn sealed(&self) -> &[u8] {
+        &self.signed.sealed
+    }
+
+    /// As it travels.
+    pub const fn bytes(&self) -> &BoundedBytes<MAX_RECORD_LEN> {
+        &self.bytes
+    }
+}
+
+/// Seals contents so that only who knows the Address reads them.
+pub fn seal_record_contents(
+    address: &Address,
+    contents: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Option<Vec<u8>> {
+    seal_under(
+        &extract_expand::<32>(b"ZenTalk record v1", address.as_bytes(), b""),
+        contents,
+        rng,
+    )
+}
+
+/// Opens what [`seal_record_contents`] sealed.
+pub fn open_record_contents(address: &Address, sealed: &[u8]) -> Result<Vec<u8>, RecordError> {
+    open_under(
+        &extract_expand::<32>(b"ZenTalk record v1", address.as_bytes(), b""),
+        sealed,
+    )
+    .ok_or(RecordError::Sealed)
+}
+
+fn transcript(sequence: u64, expires: Timestamp, sealed: &[u8]) -> Vec<u8> {
+    [
+        &sequence.to_be_bytes(),
+        expires.as_ms().to_be_bytes().as_slice(),
+        sealed,
+    ]
+    .concat()
+}

@@ -1,0 +1,208 @@
+//! Tests of remote calls and of the objects that relays store.
+
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use super::*;
+use crate::crypto::sign::SigningKey;
+use crate::id::{Address, EnvelopeId, MailboxId, MessageId, NodeId};
+use crate::time::{Duration, Timestamp};
+use crate::wire::budget::ENVELOPE_LEN;
+use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
+
+const NODE: NodeId = NodeId::from_bytes([1; 20]);
+const OTHER: NodeId = NodeId::from_bytes([2; 20]);
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(7)
+}
+
+fn put() -> Request {
+    Request::Put(PutRequest {
+        mailbox: MailboxId::from_bytes([3; 20]),
+        id: EnvelopeId::from_bytes([4; 16]),
+        permit: Some(WriteSecret::from_bytes([5; 32]).permit(&NODE)),
+        envelope: Bytes([6; ENVELOPE_LEN]),
+    })
+}
+
+#[test]
+fn a_put_fits_a_message_packet_and_every_reply_has_its_length() {
+    let id = MessageId::from_bytes([9; 16]);
+    let request = put().encode(id, PacketClass::Message).unwrap();
+    assert_eq!(request.len(), PacketClass::Message.capacity());
+    assert_eq!(Request::decode(&request).unwrap(), (id, put()));
+    let held = Reply::Put(PutReply { held: 2, of: 3 })
+        .encode(id, PacketClass::Message)
+        .unwrap();
+    let refused = Reply::Refused(Refused {
+        reason: Refusal::Full,
+    })
+    .encode(id, PacketClass::Message)
+    .unwrap();
+    assert_eq!(held.len(), refused.len());
+    assert!(matches!(
+        Request::decode(&held),
+        Err(RpcError::Unexpected(_))
+    ));
+}
+
+#[test]
+fn a_push_holds_one_envelope_or_three_by_class() {
+    let item = EnvelopeItem {
+        id: EnvelopeId::from_bytes([4; 16]),
+        envelope: Bytes([6; ENVELOPE_LEN]),
+    };
+    let push = |n| {
+        Reply::Push(Push {
+            envelopes: BoundedList::new(vec![item.clone(); n]).unwrap(),
+            stock: 31,
+            waiting: 9,
+        })
+    };
+    let id = MessageId::from_bytes([9; 16]);
+    assert!(push(1).encode(id, PacketClass::Message).is_ok());
+    assert!(push(2).encode(id, PacketClass::Message).is_err());
+    assert!(push(3).encode(id, PacketClass::Bulk).is_ok());
+}
+
+#[test]
+fn fault_11_an_owner_request_is_good_for_one_relay_operation_and_key() {
+    let key = SigningKey::random(&mut rng());
+    let request = OwnerRequest::sign(
+        &key,
+        &NODE,
+        OwnerOp::Fetch,
+        7,
+        BoundedBytes::new(vec![1]).unwrap(),
+    );
+    let (mailbox, body) = request.verify(&NODE, OwnerOp::Fetch).unwrap();
+    assert_eq!(body, [1]);
+    assert_eq!(
+        mailbox,
+        MailboxDescriptor::sign(&key, 1, vec![NODE], 1, NOW)
+            .unwrap()
+            .mailbox()
+    );
+    assert_eq!(
+        request.verify(&OTHER, OwnerOp::Fetch),
+        Err(OwnerError::Signature)
+    );
+    assert_eq!(
+        request.verify(&NODE, OwnerOp::Subscribe),
+        Err(OwnerError::Signature)
+    );
+}
+
+#[test]
+fn a_tombstone_covers_exactly_its_ids() {
+    let key = SigningKey::random(&mut rng());
+    let ids = vec![
+        EnvelopeId::from_bytes([1; 16]),
+        EnvelopeId::from_bytes([2; 16]),
+    ];
+    let tombstone = Tombstone::sign(&key, ids.clone()).unwrap();
+    assert_eq!(tombstone.verify().unwrap().1, ids);
+    let mut bytes = crate::wire::codec::to_cbor(&tombstone);
+    let at = bytes.len() - 100;
+    bytes[at] ^= 1;
+    let forged = crate::wire::codec::from_cbor::<Tombstone>(&bytes, 10_000);
+    assert!(forged.is_err() || forged.unwrap().verify().is_err());
+    assert!(Tombstone::sign(&key, vec![ids[0]; MAX_TOMBSTONE_IDS + 1]).is_err());
+}
+
+#[test]
+fn a_mailbox_descriptor_is_checked_before_it_is_believed() {
+    let key = SigningKey::random(&mut rng());
+    let descriptor = MailboxDescriptor::sign(&key, 5, vec![NODE, OTHER], 1, NOW).unwrap();
+    assert_eq!(
+        MailboxDescriptor::verify(descriptor.bytes()).unwrap(),
+        descriptor
+    );
+    assert_eq!(descriptor.active(), [NODE]);
+    assert_eq!(descriptor.majority(), 1);
+    for index in 0..descriptor.bytes().len() {
+        let mut bytes = descriptor.bytes().to_vec();
+        bytes[index] ^= 1;
+        assert!(MailboxDescriptor::verify(&bytes).is_err(), "byte {index}");
+    }
+    assert!(
+        MailboxDescriptor::sign(&key, 5, vec![NODE, NODE], 1, NOW).is_err(),
+        "a member twice"
+    );
+    assert!(
+        MailboxDescriptor::sign(&key, 5, vec![NODE], 2, NOW).is_err(),
+        "more active than listed"
+    );
+    assert!(
+        MailboxDescriptor::sign(&key, 5, vec![], 0, NOW).is_err(),
+        "nobody"
+    );
+}
+
+#[test]
+fn fault_18_a_record_is_bound_to_its_key_and_opens_for_its_address_only() {
+    let mut rng = rng();
+    let key = SigningKey::random(&mut rng);
+    let address = Address::from_bytes([8; 32]);
+    let expires = NOW.saturating_add(Duration::from_days(30));
+    let sealed = seal_record_contents(&address, b"contents", &mut rng).unwrap();
+    let record = AccountRecord::sign(&key, 3, expires, sealed).unwrap();
+    let verified = AccountRecord::verify(record.bytes(), NOW).unwrap();
+    assert_eq!(verified.key(), record_key(key.verifying_key().as_bytes()));
+    assert_eq!(
+        open_record_contents(&address, verified.sealed()).unwrap(),
+        b"contents"
+    );
+    assert_eq!(
+        open_record_contents(&Address::from_bytes([9; 32]), verified.sealed()),
+        Err(RecordError::Sealed)
+    );
+    assert_eq!(
+        AccountRecord::verify(record.bytes(), expires),
+        Err(RecordError::Expired)
+    );
+    let early = Timestamp::from_ms(NOW.as_ms() - Duration::from_days(2).as_ms());
+    assert_eq!(
+        AccountRecord::verify(record.bytes(), early),
+        Err(RecordError::Expired)
+    );
+    for index in 0..record.bytes().len() {
+        let mut bytes = record.bytes().to_vec();
+        bytes[index] ^= 1;
+        assert!(AccountRecord::verify(&bytes, NOW).is_err(), "byte {index}");
+    }
+}
+
+#[test]
+fn a_permit_is_per_relay_and_never_printed() {
+    let secret = WriteSecret::random(&mut rng());
+    assert_eq!(secret.permit(&NODE), secret.permit(&NODE));
+    assert_ne!(secret.permit(&NODE), secret.permit(&OTHER));
+    assert_eq!(format!("{secret:?}"), "WriteSecret(Secret(…))");
+}
+
+#[test]
+fn prekey_entries_open_for_their_address_and_mailbox_only() {
+    let (address, mailbox) = (Address::from_bytes([1; 32]), MailboxId::from_bytes([2; 20]));
+    let sealed = seal_prekey_entry(&address, &mailbox, b"entry", &mut rng()).unwrap();
+    assert_eq!(
+        open_prekey_entry(&address, &mailbox, &sealed).unwrap(),
+        b"entry"
+    );
+    assert!(open_prekey_entry(&Address::from_bytes([3; 32]), &mailbox, &sealed).is_none());
+    assert!(open_prekey_entry(&address, &MailboxId::from_bytes([3; 20]), &sealed).is_none());
+    assert!(open_prekey_entry(&address, &mailbox, &sealed[..20]).is_none());
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_errors_not_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Request::decode(&bytes);
+        let _ = Reply::decode(&bytes);
+        let _ = MailboxDescriptor::verify(&bytes);
+        let _ = AccountRecord::verify(&bytes, NOW);
+    }
+}
