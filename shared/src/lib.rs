@@ -26,5 +26,7 @@ pub mod crypto;
 
 pub mod rpc;
 
+pub mod client;
+
 #[cfg(test)]
 mod test_support;

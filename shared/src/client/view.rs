@@ -1,0 +1,172 @@
+//! What hosts show: plain values without keys or protocol bytes.
+
+use crate::id::{Address, MessageId};
+use crate::time::Timestamp;
+
+/// The account of this engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me {
+    /// Who I am.
+    pub address: Address,
+    /// What others need to reach me: bech32m text.
+    pub code: String,
+    /// The name that I give to others.
+    pub name: String,
+    /// When the account was made.
+    pub created: Timestamp,
+}
+
+/// How a contact came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// I added their code.
+    Added,
+    /// They wrote first.
+    Incoming,
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactView {
+    /// Who they are.
+    pub address: Address,
+    /// Their contact code, when known.
+    pub code: Option<String>,
+    /// My name for them, or the one that they claim.
+    pub name: String,
+    /// Since when.
+    pub added: Timestamp,
+    /// How.
+    pub origin: Origin,
+}
+
+/// One conversation of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationView {
+    /// With whom.
+    pub contact: ContactView,
+    /// The newest message.
+    pub last: Option<MessageView>,
+    /// Incoming messages not yet read.
+    pub unread: u32,
+}
+
+/// Why a message is still `Sending`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// No guard is connected.
+    Offline,
+    /// Their record or prekeys are being looked up.
+    LookingUpContact,
+    /// Relays have been asked and have not answered yet.
+    WaitingForRelays,
+    /// An attempt failed; another follows.
+    Retrying,
+}
+
+/// Why a message will not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailReason {
+    /// No relay knows the contact.
+    ContactNotFound,
+    /// Seven days of attempts are over.
+    Expired,
+    /// The contact's published keys do not verify.
+    ContactKeysInvalid,
+}
+
+/// Where an outgoing message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageState {
+    /// Durable here, not yet on a majority of the recipient's relays.
+    Sending(Option<WaitReason>),
+    /// On the disks of `held` of `of` relays.
+    Sent {
+        /// Relays that hold it.
+        held: u8,
+        /// Relays that should.
+        of: u8,
+    },
+    /// On the recipient's device.
+    Delivered(Timestamp),
+    /// Shown to the recipient.
+    Read(Timestamp),
+    /// Given up.
+    Failed(FailReason),
+}
+
+/// Who wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// They did.
+    In,
+    /// I did, and this is where it is.
+    Out(MessageState),
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageView {
+    /// Its id, the same at both ends.
+    pub id: MessageId,
+    /// The conversation.
+    pub address: Address,
+    /// Who wrote, and where it is.
+    pub direction: Direction,
+    /// What.
+    pub text: String,
+    /// Sender's clock.
+    pub sent: Timestamp,
+    /// Place in the conversation: unique within it.
+    pub order: u64,
+}
+
+/// A page of a conversation, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessagePage {
+    /// The messages.
+    pub messages: Vec<MessageView>,
+    /// Pass as `before` for the page above; `None` at the top.
+    pub before: Option<u64>,
+}
+
+/// The link to the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Not trying: the host said that there is no network.
+    Offline,
+    /// Trying.
+    Connecting {
+        /// Which attempt since the last success, from 1.
+        attempt: u32,
+        /// When the next one starts, if none is under way.
+        retry: Option<Timestamp>,
+    },
+    /// A guard is connected.
+    Online {
+        /// Since when.
+        since: Timestamp,
+        /// At least one member of my swarm can push to me.
+        receiving: bool,
+    },
+}
+
+/// What a small network cannot give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivacyWarning {
+    /// Under 12 relays: path rules are relaxed.
+    FewRelays,
+    /// Under 3 relays: one relay may see both ends.
+    OneRelay,
+}
+
+/// The relays known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// How many.
+    pub relays: u32,
+    /// Relays on a path.
+    pub hops: u8,
+    /// What is lost.
+    pub warning: Option<PrivacyWarning>,
+}
