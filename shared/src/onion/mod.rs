@@ -1,0 +1,43 @@
+//! Onions: KEM Sphinx packets, reply blocks, replay protection, and the relays that they travel through.
+//!
+//! ```text
+//!  directory ─▶ path ─▶ [Hop] ─┬─ build_request ─▶ packet ─▶ guard ─▶ … ─▶ relay: Peeled::Process
+//!  guards ──────┘              └─ build_surb ──────┘ (inside)                 │ Surb::reply
+//!  client ◀─ SurbKeys::open ◀─ Deliver ◀─ guard: Peeled::Deliver ◀─ … ◀───────┘
+//! ```
+//!
+//! Everything is generic over the [`Kem`](crate::crypto::kem::Kem) and has sizes that depend on nothing
+//! but it and the [`Class`]. The names exported here are those of the default suite, X25519; the generic
+//! ones lie in the submodules.
+
+pub mod build;
+mod command;
+pub mod epoch;
+mod keys;
+pub mod layout;
+mod lioness;
+pub mod peel;
+pub mod replay;
+pub mod surb;
+
+use crate::crypto::kem::X25519Kem;
+
+pub use build::{BuildError, build_request};
+pub use command::{BadCommand, MAX_DELAY};
+pub use epoch::Epoch;
+pub use layout::{Class, Layout, MAX_HOPS};
+pub use peel::PeelError;
+pub use replay::{ReplayError, ReplayLimits};
+pub use surb::{ReplyError, SurbError, build_surb};
+
+/// A hop of the default suite.
+pub type Hop = build::Hop<X25519Kem>;
+/// A reply block of the default suite.
+pub type Surb = surb::Surb<X25519Kem>;
+/// Keys of a reply block of the default suite.
+pub type SurbKeys = surb::SurbKeys<X25519Kem>;
+/// A peeled packet of the default suite.
+pub type Peeled = peel::Peeled<X25519Kem>;
+
+#[cfg(test)]
+mod tests;
