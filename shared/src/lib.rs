@@ -24,6 +24,8 @@ pub mod wire;
 
 pub mod crypto;
 
+pub mod identity;
+
 pub mod onion;
 
 pub mod rpc;
