@@ -26,6 +26,8 @@ pub mod crypto;
 
 pub mod identity;
 
+pub mod ratchet;
+
 pub mod onion;
 
 pub mod rpc;

@@ -1,0 +1,37 @@
+//! The chain key: one per direction and step, advanced with every message.
+
+use minicbor::{Decode, Encode};
+
+use super::message_key::MessageKey;
+use crate::crypto::Secret32;
+use crate::crypto::kdf;
+
+const MESSAGE: &[u8] = &[0x01];
+const NEXT: &[u8] = &[0x02];
+
+/// The key of one position in a chain. Message keys follow from it; earlier ones do not.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub(super) struct ChainKey(#[n(0)] Secret32);
+
+impl ChainKey {
+    /// Wraps the second half of a step.
+    pub(super) const fn new(key: Secret32) -> Self {
+        Self(key)
+    }
+
+    /// mk = HMAC(ck, 0x01).
+    pub(super) fn message_key(&self) -> MessageKey {
+        MessageKey::new(kdf::hmac_sha256(&self.0, &[MESSAGE]))
+    }
+
+    /// ck' = HMAC(ck, 0x02).
+    pub(super) fn next(&self) -> Self {
+        Self(kdf::hmac_sha256(&self.0, &[NEXT]))
+    }
+
+    /// The key `steps` messages later.
+    pub(super) fn advance(&self, steps: u32) -> Self {
+        (0..steps).fold(self.clone(), |key, _| key.next())
+    }
+}
