@@ -3,11 +3,11 @@
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use super::owner::mailbox_id;
-use crate::crypto::sign::{Signature, SigningKey, VerifyingKey};
+use crate::crypto::sign::Signature;
 use crate::id::{MailboxId, NodeId};
+use crate::identity::{MailboxKey, MailboxSecret};
 use crate::time::Timestamp;
-use crate::wire::codec::{BoundedBytes, BoundedList, Bytes, from_cbor, to_cbor};
+use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_cbor};
 
 /// Members listed at most.
 pub const MAX_SWARM: usize = 6;
@@ -29,7 +29,7 @@ pub struct MailboxDescriptor {
 #[cbor(map)]
 struct Body {
     #[n(0)]
-    key: Bytes<32>,
+    key: MailboxKey,
     #[n(1)]
     sequence: u64,
     #[n(2)]
@@ -46,7 +46,7 @@ struct Signed {
     #[n(0)]
     body: BoundedBytes<MAX_MAILBOX_DESCRIPTOR_LEN>,
     #[n(1)]
-    signature: Bytes<64>,
+    signature: Signature,
 }
 
 /// Not a descriptor that its mailbox's key has signed.
@@ -63,7 +63,7 @@ pub enum DescriptorError {
 impl MailboxDescriptor {
     /// Signs a list of one to six distinct members, of which the first `active` hold the mail.
     pub fn sign(
-        key: &SigningKey,
+        key: &MailboxSecret,
         sequence: u64,
         members: Vec<NodeId>,
         active: u8,
@@ -71,7 +71,7 @@ impl MailboxDescriptor {
     ) -> Result<Self, DescriptorError> {
         let members = BoundedList::new(members).map_err(|_| DescriptorError::Malformed)?;
         let body = Body {
-            key: Bytes(*key.verifying_key().as_bytes()),
+            key: key.public(),
             sequence,
             members,
             active,
@@ -79,7 +79,7 @@ impl MailboxDescriptor {
         };
         body.check()?;
         let encoded = to_cbor(&body);
-        let signature = Bytes(*key.sign(DOMAIN, &encoded).as_bytes());
+        let signature = key.sign(DOMAIN, &encoded);
         let body_bytes = BoundedBytes::new(encoded).map_err(|_| DescriptorError::Malformed)?;
         let bytes = BoundedBytes::new(to_cbor(&Signed {
             body: body_bytes,
@@ -96,20 +96,16 @@ impl MailboxDescriptor {
         let body: Body = from_cbor(&signed.body, MAX_MAILBOX_DESCRIPTOR_LEN)
             .map_err(|_| DescriptorError::Malformed)?;
         body.check()?;
-        let key = VerifyingKey::from_bytes(&body.key.0).map_err(|_| DescriptorError::Signature)?;
-        key.verify(
-            DOMAIN,
-            &signed.body,
-            &Signature::from_bytes(signed.signature.0),
-        )
-        .map_err(|_| DescriptorError::Signature)?;
+        body.key
+            .verify(DOMAIN, &signed.body, &signed.signature)
+            .map_err(|_| DescriptorError::Signature)?;
         let bytes = BoundedBytes::new(bytes).map_err(|_| DescriptorError::Malformed)?;
         Ok(Self { body, bytes })
     }
 
     /// Whose mailbox.
     pub fn mailbox(&self) -> MailboxId {
-        mailbox_id(&self.body.key.0)
+        self.body.key.id()
     }
 
     /// Every member listed, first the active ones.

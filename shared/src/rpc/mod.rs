@@ -31,12 +31,11 @@ pub use mailbox_descriptor::{
     MailboxDescriptorBytes,
 };
 pub use message::{PacketClass, Reply, Request, RpcError, TooLarge};
-pub use owner::{OwnerError, OwnerOp, OwnerRequest};
+pub use owner::{NotTheOwner, OwnerOp, OwnerRequest};
 pub use permit::{Permit, WriteSecret};
 pub use prekey_entry::{open_prekey_entry, seal_prekey_entry};
 pub use record::{
-    AccountRecord, MAX_RECORD_LEN, RecordError, open_record_contents, record_key,
-    seal_record_contents,
+    AccountRecord, MAX_RECORD_LEN, RecordError, open_record_contents, seal_record_contents,
 };
 pub use tombstone::{MAX_TOMBSTONE_IDS, Tombstone};
 

@@ -3,12 +3,12 @@
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use crate::crypto::hash::blake2b_160_concat;
-use crate::crypto::sign::{Signature, SigningKey, VerifyingKey};
+use crate::crypto::sign::Signature;
 use crate::id::{MailboxId, NodeId};
+use crate::identity::{MailboxKey, MailboxSecret};
 use crate::wire::Tag;
 use crate::wire::budget::MAX_RPC_LEN;
-use crate::wire::codec::{BoundedBytes, Bytes};
+use crate::wire::codec::BoundedBytes;
 
 const DOMAIN: &str = "ZenTalk owner v1";
 
@@ -38,30 +38,24 @@ impl OwnerOp {
 #[cbor(map)]
 pub struct OwnerRequest {
     #[n(0)]
-    key: Bytes<32>,
+    key: MailboxKey,
     #[n(1)]
     sequence: u64,
     #[n(2)]
     body: BoundedBytes<MAX_RPC_LEN>,
     #[n(3)]
-    signature: Bytes<64>,
+    signature: Signature,
 }
 
-/// The request does not come from the owner of a mailbox.
+/// Signed by another, for another relay, or for another operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum OwnerError {
-    /// The key is no Ed25519 key.
-    #[error("mailbox key is not valid")]
-    Key,
-    /// Signed by another, for another relay, or for another operation.
-    #[error("owner's signature does not verify")]
-    Signature,
-}
+#[error("the owner's signature does not verify")]
+pub struct NotTheOwner;
 
 impl OwnerRequest {
     /// Signs `body` for `node`. `sequence` is max(last + 1, unix ms).
     pub fn sign(
-        key: &SigningKey,
+        key: &MailboxSecret,
         node: &NodeId,
         op: OwnerOp,
         sequence: u64,
@@ -69,34 +63,26 @@ impl OwnerRequest {
     ) -> Self {
         let signature = key.sign(DOMAIN, &transcript(node, op, sequence, &body));
         Self {
-            key: Bytes(*key.verifying_key().as_bytes()),
+            key: key.public(),
             sequence,
             body,
-            signature: Bytes(*signature.as_bytes()),
+            signature,
         }
     }
 
     /// Checks the signature at relay `node`; yields the mailbox and the body.
-    pub fn verify(&self, node: &NodeId, op: OwnerOp) -> Result<(MailboxId, &[u8]), OwnerError> {
-        let key = VerifyingKey::from_bytes(&self.key.0).map_err(|_| OwnerError::Key)?;
-        key.verify(
-            DOMAIN,
-            &transcript(node, op, self.sequence, &self.body),
-            &Signature::from_bytes(self.signature.0),
-        )
-        .map_err(|_| OwnerError::Signature)?;
-        Ok((mailbox_id(&self.key.0), &self.body))
+    pub fn verify(&self, node: &NodeId, op: OwnerOp) -> Result<(MailboxId, &[u8]), NotTheOwner> {
+        let transcript = transcript(node, op, self.sequence, &self.body);
+        self.key
+            .verify(DOMAIN, &transcript, &self.signature)
+            .map_err(|_| NotTheOwner)?;
+        Ok((self.key.id(), &self.body))
     }
 
     /// Which of two requests is the newer.
     pub const fn sequence(&self) -> u64 {
         self.sequence
     }
-}
-
-/// MailboxId of a mailbox key.
-pub(super) fn mailbox_id(key: &[u8; 32]) -> MailboxId {
-    MailboxId::from_bytes(blake2b_160_concat(b"ZenTalk mailbox v1", key))
 }
 
 fn transcript(node: &NodeId, op: OwnerOp, sequence: u64, body: &[u8]) -> Vec<u8> {

@@ -5,12 +5,12 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::prekey_entry::{open_under, seal_under};
-use crate::crypto::hash::blake2b_160_concat;
 use crate::crypto::kdf::extract_expand;
-use crate::crypto::sign::{Signature, SigningKey, VerifyingKey};
+use crate::crypto::sign::Signature;
 use crate::id::{Address, RecordKey};
+use crate::identity::{DirectoryKey, DirectorySecret};
 use crate::time::{Duration, Timestamp};
-use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_cbor};
+use crate::wire::codec::{BoundedBytes, from_cbor, to_cbor};
 
 /// Longest record, in bytes.
 pub const MAX_RECORD_LEN: usize = 16_384;
@@ -31,7 +31,7 @@ pub struct AccountRecord {
 #[cbor(map)]
 struct Signed {
     #[n(0)]
-    key: Bytes<32>,
+    key: DirectoryKey,
     #[n(1)]
     sequence: u64,
     #[n(2)]
@@ -39,7 +39,7 @@ struct Signed {
     #[n(3)]
     sealed: BoundedBytes<MAX_RECORD_LEN>,
     #[n(4)]
-    signature: Bytes<64>,
+    signature: Signature,
 }
 
 /// Not a record that may be stored or believed.
@@ -59,26 +59,21 @@ pub enum RecordError {
     Sealed,
 }
 
-/// Where the record of a directory key lives.
-pub fn record_key(directory_key: &[u8; 32]) -> RecordKey {
-    RecordKey::from_bytes(blake2b_160_concat(b"ZenTalk dir v1", directory_key))
-}
-
 impl AccountRecord {
     /// Signs sealed contents. `expires` is at most 30 days ahead.
     pub fn sign(
-        key: &SigningKey,
+        key: &DirectorySecret,
         sequence: u64,
         expires: Timestamp,
         sealed: Vec<u8>,
     ) -> Result<Self, RecordError> {
         let signature = key.sign(DOMAIN, &transcript(sequence, expires, &sealed));
         let signed = Signed {
-            key: Bytes(*key.verifying_key().as_bytes()),
+            key: key.public(),
             sequence,
             expires,
             sealed: BoundedBytes::new(sealed).map_err(|_| RecordError::Malformed)?,
-            signature: Bytes(*signature.as_bytes()),
+            signature,
         };
         let bytes = BoundedBytes::new(to_cbor(&signed)).map_err(|_| RecordError::Malformed)?;
         Ok(Self { signed, bytes })
@@ -92,21 +87,18 @@ impl AccountRecord {
         if signed.expires <= now || signed.expires > latest {
             return Err(RecordError::Expired);
         }
-        let key = VerifyingKey::from_bytes(&signed.key.0).map_err(|_| RecordError::Signature)?;
         let transcript = transcript(signed.sequence, signed.expires, &signed.sealed);
-        key.verify(
-            DOMAIN,
-            &transcript,
-            &Signature::from_bytes(signed.signature.0),
-        )
-        .map_err(|_| RecordError::Signature)?;
+        signed
+            .key
+            .verify(DOMAIN, &transcript, &signed.signature)
+            .map_err(|_| RecordError::Signature)?;
         let bytes = BoundedBytes::new(bytes).map_err(|_| RecordError::Malformed)?;
         Ok(Self { signed, bytes })
     }
 
     /// Where it lives.
     pub fn key(&self) -> RecordKey {
-        record_key(&self.signed.key.0)
+        self.signed.key.record_key()
     }
 
     /// The newer of two records has the higher.

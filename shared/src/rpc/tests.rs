@@ -5,8 +5,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use super::*;
-use crate::crypto::sign::SigningKey;
 use crate::id::{Address, EnvelopeId, MailboxId, MessageId, NodeId};
+use crate::identity::{DirectorySecret, MailboxSecret};
 use crate::time::{Duration, Timestamp};
 use crate::wire::budget::ENVELOPE_LEN;
 use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
@@ -70,7 +70,7 @@ fn a_push_holds_one_envelope_or_three_by_class() {
 
 #[test]
 fn fault_11_an_owner_request_is_good_for_one_relay_operation_and_key() {
-    let key = SigningKey::random(&mut rng());
+    let key = MailboxSecret::random(&mut rng());
     let request = OwnerRequest::sign(
         &key,
         &NODE,
@@ -86,19 +86,13 @@ fn fault_11_an_owner_request_is_good_for_one_relay_operation_and_key() {
             .unwrap()
             .mailbox()
     );
-    assert_eq!(
-        request.verify(&OTHER, OwnerOp::Fetch),
-        Err(OwnerError::Signature)
-    );
-    assert_eq!(
-        request.verify(&NODE, OwnerOp::Subscribe),
-        Err(OwnerError::Signature)
-    );
+    assert_eq!(request.verify(&OTHER, OwnerOp::Fetch), Err(NotTheOwner));
+    assert_eq!(request.verify(&NODE, OwnerOp::Subscribe), Err(NotTheOwner));
 }
 
 #[test]
 fn a_tombstone_covers_exactly_its_ids() {
-    let key = SigningKey::random(&mut rng());
+    let key = MailboxSecret::random(&mut rng());
     let ids = vec![
         EnvelopeId::from_bytes([1; 16]),
         EnvelopeId::from_bytes([2; 16]),
@@ -115,7 +109,7 @@ fn a_tombstone_covers_exactly_its_ids() {
 
 #[test]
 fn a_mailbox_descriptor_is_checked_before_it_is_believed() {
-    let key = SigningKey::random(&mut rng());
+    let key = MailboxSecret::random(&mut rng());
     let descriptor = MailboxDescriptor::sign(&key, 5, vec![NODE, OTHER], 1, NOW).unwrap();
     assert_eq!(
         MailboxDescriptor::verify(descriptor.bytes()).unwrap(),
@@ -145,13 +139,13 @@ fn a_mailbox_descriptor_is_checked_before_it_is_believed() {
 #[test]
 fn fault_18_a_record_is_bound_to_its_key_and_opens_for_its_address_only() {
     let mut rng = rng();
-    let key = SigningKey::random(&mut rng);
+    let key = DirectorySecret::random(&mut rng);
     let address = Address::from_bytes([8; 32]);
     let expires = NOW.saturating_add(Duration::from_days(30));
     let sealed = seal_record_contents(&address, b"contents", &mut rng).unwrap();
     let record = AccountRecord::sign(&key, 3, expires, sealed).unwrap();
     let verified = AccountRecord::verify(record.bytes(), NOW).unwrap();
-    assert_eq!(verified.key(), record_key(key.verifying_key().as_bytes()));
+    assert_eq!(verified.key(), key.public().record_key());
     assert_eq!(
         open_record_contents(&address, verified.sealed()).unwrap(),
         b"contents"

@@ -2,10 +2,11 @@
 
 use minicbor::{Decode, Encode};
 
-use super::owner::{OwnerError, mailbox_id};
-use crate::crypto::sign::{Signature, SigningKey, VerifyingKey};
+use super::owner::NotTheOwner;
+use crate::crypto::sign::Signature;
 use crate::id::{EnvelopeId, MailboxId};
-use crate::wire::codec::{BoundedList, Bytes, OverBound};
+use crate::identity::{MailboxKey, MailboxSecret};
+use crate::wire::codec::{BoundedList, OverBound};
 
 /// Envelope ids in one tombstone.
 pub const MAX_TOMBSTONE_IDS: usize = 400;
@@ -16,36 +17,32 @@ const DOMAIN: &str = "ZenTalk tombstone v1";
 #[cbor(map)]
 pub struct Tombstone {
     #[n(0)]
-    key: Bytes<32>,
+    key: MailboxKey,
     #[n(1)]
     ids: BoundedList<EnvelopeId, MAX_TOMBSTONE_IDS>,
     #[n(2)]
-    signature: Bytes<64>,
+    signature: Signature,
 }
 
 impl Tombstone {
     /// Signs for the owner of `key`.
-    pub fn sign(key: &SigningKey, ids: Vec<EnvelopeId>) -> Result<Self, OverBound> {
+    pub fn sign(key: &MailboxSecret, ids: Vec<EnvelopeId>) -> Result<Self, OverBound> {
         let ids = BoundedList::new(ids)?;
-        let public = *key.verifying_key().as_bytes();
-        let signature = key.sign(DOMAIN, &transcript(&mailbox_id(&public), &ids));
+        let signature = key.sign(DOMAIN, &transcript(&key.id(), &ids));
         Ok(Self {
-            key: Bytes(public),
+            key: key.public(),
             ids,
-            signature: Bytes(*signature.as_bytes()),
+            signature,
         })
     }
 
     /// Checks the signature; yields the mailbox and the ids.
-    pub fn verify(&self) -> Result<(MailboxId, &[EnvelopeId]), OwnerError> {
-        let key = VerifyingKey::from_bytes(&self.key.0).map_err(|_| OwnerError::Key)?;
-        let mailbox = mailbox_id(&self.key.0);
-        key.verify(
-            DOMAIN,
-            &transcript(&mailbox, &self.ids),
-            &Signature::from_bytes(self.signature.0),
-        )
-        .map_err(|_| OwnerError::Signature)?;
+    pub fn verify(&self) -> Result<(MailboxId, &[EnvelopeId]), NotTheOwner> {
+        let mailbox = self.key.id();
+        let transcript = transcript(&mailbox, &self.ids);
+        self.key
+            .verify(DOMAIN, &transcript, &self.signature)
+            .map_err(|_| NotTheOwner)?;
         Ok((mailbox, &self.ids))
     }
 }
