@@ -1,0 +1,53 @@
+// The app over the in-memory engine, served under the production content security policy.
+
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { preview } from "vite";
+import { DESKTOP, launch } from "../browser.mjs";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Serves `dist-fake` and starts a browser; `close` ends both. */
+export async function startApp() {
+  const server = await preview({ root, mode: "fake", logLevel: "warn", preview: { port: 0, strictPort: false } });
+  const browser = await launch();
+  const [origin] = server.resolvedUrls.local;
+  return {
+    origin,
+    browser,
+    /** A page on `path`, which fails the test on any console error or policy violation. */
+    async open(path = "/", options = {}) {
+      const context = await browser.newContext({ viewport: DESKTOP, locale: "en-GB", ...options });
+      const page = await context.newPage();
+      const problems = [];
+      page.on("pageerror", (error) => problems.push(error.stack ?? String(error)));
+      page.on("console", (line) => {
+        if (line.type() === "error" || line.type() === "warning") problems.push(line.text());
+      });
+      await page.addInitScript(() => {
+        addEventListener("securitypolicyviolation", (event) => {
+          console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
+        });
+      });
+      await page.goto(new URL(path, origin).href);
+      return {
+        page,
+        context,
+        /** Ends the page; nothing may have gone wrong in it. */
+        async done() {
+          await context.close();
+          assert.deepEqual(problems, []);
+        },
+      };
+    },
+    async close() {
+      await browser.close();
+      await server.close();
+    },
+  };
+}
+
+/** Calls a method of the fake engine inside the page. */
+export function steer(page, method, ...args) {
+  return page.evaluate(([name, values]) => window.zentalkFake[name](...values), [method, args]);
+}

@@ -1,0 +1,122 @@
+// Pictures of every screen, small and large, light and dark, for people to look at.
+
+import { mkdir } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { DESKTOP, PHONE } from "../browser.mjs";
+import { startApp, steer } from "./app.mjs";
+
+const folder = fileURLToPath(new URL("../screenshots/", import.meta.url));
+const sizes = { phone: PHONE, desktop: DESKTOP };
+
+let app;
+before(async () => {
+  await mkdir(folder, { recursive: true });
+  app = await startApp();
+});
+after(() => app.close());
+
+const settle = (page) => page.waitForTimeout(450);
+const choose = (page, name) => page.getByRole("navigation").getByRole("button", { name }).click();
+
+/** Each: [path, steps before the picture]. */
+const scenes = {
+  "welcome": ["/?fake=empty"],
+  "welcome-invited": ["/?fake=empty#add/zen1qx8f3k2m9d7t5w0s3jn54khce6mua7lqpzry9x8gf2tvdw0s3jn54khce6mua7l77ha"],
+  "creating": [
+    "/?fake=empty&speed=6",
+    async (page) => {
+      await page.getByLabel("Your name").fill("Ada");
+      await page.getByRole("button", { name: "Start talking" }).click();
+      await page.locator("li[aria-current=step]", { hasText: "Certificates" }).waitFor();
+    },
+  ],
+  "first-run": [
+    "/?fake=empty&speed=0",
+    async (page) => {
+      await page.getByLabel("Your name").fill("Ada");
+      await page.getByRole("button", { name: "Start talking" }).click();
+      await page.getByRole("heading", { name: "Share your link" }).first().waitFor();
+    },
+  ],
+  "list": ["/?fake=seeded", (page) => page.getByText("Nora Lindqvist").waitFor()],
+  "conversation": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Nora/);
+      await page.getByText("Perfect.").last().waitFor();
+    },
+  ],
+  "sent": [
+    "/?fake=seeded&speed=0.01",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await page.getByLabel("Message to Tomás").fill("I will bring the long table, then nobody has to stand.");
+      await page.getByRole("button", { name: "Send", exact: true }).click();
+      await page.getByRole("button", { name: /held by 3 of 3/ }).last().click();
+    },
+  ],
+  "failed-offline": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      await choose(page, /Nora/);
+      await steer(page, "failNext", "contactKeysInvalid");
+      await page.getByLabel("Message to Nora").fill("Could you send it once more?");
+      await page.getByRole("button", { name: "Send", exact: true }).click();
+      await page.getByRole("button", { name: "Retry" }).waitFor();
+      await steer(page, "offline");
+      await page.getByLabel("Message to Nora").fill("This one is written on the train.\nIt has two lines.");
+      await page.getByRole("button", { name: "Send", exact: true }).click();
+      await page.getByLabel("Message to Nora").fill("And this one is not even");
+    },
+  ],
+  "request": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Mirjam/);
+      await page.getByText("wrote to you first").waitFor();
+    },
+  ],
+  "card": ["/?fake=seeded", (page) => page.getByRole("button", { name: "My link and QR code" }).click()],
+  "add": [
+    "/?fake=seeded",
+    async (page) => {
+      await page.getByRole("button", { name: "Add a contact" }).click();
+      await page.getByLabel("Link or code").fill("zen1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq");
+      await page.getByRole("button", { name: "Add and write" }).click();
+      await page.getByText("cut off").waitFor();
+    },
+  ],
+  "connection": [
+    "/?fake=seeded",
+    async (page) => {
+      await steer(page, "setNetwork", { relays: 5, hops: 3, privacyWarning: "fewRelays" });
+      await page.getByRole("button", { name: /^Connection/ }).click();
+    },
+  ],
+  "contact": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Nora/);
+      await page.getByRole("button", { name: /Details/ }).click();
+    },
+  ],
+  "settings": ["/?fake=seeded", (page) => page.getByRole("button", { name: "Settings" }).click()],
+  "unsupported": ["/?fake=unsupported"],
+};
+
+for (const [name, [path, steps]] of Object.entries(scenes)) {
+  for (const [size, viewport] of Object.entries(sizes)) {
+    for (const colorScheme of ["light", "dark"]) {
+      test(`picture: ${name}, ${size}, ${colorScheme}`, async () => {
+        const touch = size === "phone" ? { hasTouch: true, isMobile: true } : {};
+        const { page, done } = await app.open(path, { viewport, colorScheme, ...touch });
+        await page.evaluate(() => document.fonts.ready);
+        await steps?.(page);
+        await settle(page);
+        await page.screenshot({ path: `${folder}${name}-${size}-${colorScheme}.png` });
+        await done();
+      });
+    }
+  }
+}

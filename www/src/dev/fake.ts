@@ -1,0 +1,452 @@
+// An in-memory engine with the interface of `zentalk-client`, for development and tests.
+// It is chosen by `vite --mode fake` and by vitest, and never part of a production build.
+//
+// In a page it is steered by the query (`?fake=empty|seeded|long|broken|unsupported`, `?speed=N`)
+// and by `window.zentalkFake`.
+
+import type {
+  Connection,
+  Contact,
+  Conversation,
+  CreatingStep,
+  Cursor,
+  ErrorCode,
+  FailReason,
+  Me,
+  Message,
+  MessagePage,
+  MessageState,
+  Network,
+  StorageReport,
+  ZenTalk,
+  ZenTalkError,
+  ZenTalkEvent,
+} from "zentalk-client";
+import { addressFor, codeFor, HISTORY, type Line, longHistory, PEOPLE, type Person, REQUEST } from "./script.ts";
+
+/** Found in no production bundle. */
+export const FAKE_MARKER = "zentalk-in-memory-engine";
+
+export type Scene = "empty" | "seeded" | "long" | "broken" | "unsupported";
+
+export interface FakeOptions {
+  scene?: Scene;
+  /** Multiplies every delay; 0 is at once. */
+  speed?: number;
+  origin?: string;
+  now?: () => number;
+}
+
+const STEPS: CreatingStep[] = ["accountKey", "deviceKeys", "certificates", "saving", "publishing"];
+const CODE = /zen1[02-9ac-hj-np-z]{20,}/i;
+const TEXT_LIMIT = 16 * 1024;
+const RELAYS = 3;
+
+export class FakeError extends Error implements ZenTalkError {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export class FakeEngine implements ZenTalk {
+  readonly marker = FAKE_MARKER;
+  private self: Me | null = null;
+  private readonly people = new Map<string, Person>();
+  private readonly book = new Map<string, Contact>();
+  private readonly log = new Map<string, Message[]>();
+  private readonly unread = new Map<string, number>();
+  private readonly listeners = new Set<(event: ZenTalkEvent) => void>();
+  private link: Connection = { kind: "online", since: 0, receiving: true };
+  private net: Network = { relays: 24, hops: 3 };
+  private kept = false;
+  private nextFailure: FailReason | null = null;
+  private nextRejection: FakeError | null = null;
+  private closed = false;
+  private readonly speed: number;
+  private readonly origin: string;
+  private readonly now: () => number;
+
+  constructor(options: FakeOptions = {}) {
+    this.speed = options.speed ?? 1;
+    this.origin = options.origin ?? "https://zentalk.example";
+    this.now = options.now ?? (() => Date.now());
+    for (const person of Object.values(PEOPLE)) this.people.set(addressFor(person.code), person);
+    this.link = { kind: "online", since: this.now(), receiving: true };
+    if (options.scene === "seeded" || options.scene === "long") this.seed(options.scene);
+  }
+
+  // --- the interface ---
+
+  async state() {
+    await this.pause(60);
+    return this.self ? ({ kind: "ready", me: this.self } as const) : ({ kind: "empty" } as const);
+  }
+
+  async create({ name }: { name: string }): Promise<Me> {
+    if (this.self) throw new FakeError("identityExists", "There is already an identity in this browser.");
+    for (const step of STEPS) {
+      this.emit({ kind: "creating", step });
+      await this.pause(step === "accountKey" ? 900 : 320);
+      this.throwPlanned();
+    }
+    this.self = this.makeSelf(name);
+    this.emit({ kind: "me", me: this.self });
+    return this.self;
+  }
+
+  async me(): Promise<Me> {
+    return this.requireSelf();
+  }
+
+  async rename(name: string): Promise<Me> {
+    this.throwPlanned();
+    this.self = { ...this.requireSelf(), name };
+    this.emit({ kind: "me", me: this.self });
+    return this.self;
+  }
+
+  async addContact(text: string, name?: string): Promise<Contact> {
+    const me = this.requireSelf();
+    await this.pause(120);
+    this.throwPlanned();
+    const code = CODE.exec(text)?.[0].toLowerCase();
+    if (!code) throw new FakeError("badCode", "There is no ZenTalk link or code in this text.");
+    if (code.length < 113)
+      throw new FakeError("badCode", `The code is cut off: ${code.length} of 113 characters are there.`);
+    if (code.includes("bad"))
+      throw new FakeError("badCode", "The code has a typing error: its checksum does not match.");
+    if (code === me.code) throw new FakeError("ownCode", "This is your own link. Send it to somebody else.");
+    const address = addressFor(code);
+    const known = this.book.get(address);
+    const contact: Contact = known
+      ? { ...known, code, origin: "added", name: name || known.name }
+      : { address, code, name: name ?? "", addedAt: this.now(), origin: "added" };
+    this.keep(contact);
+    return contact;
+  }
+
+  async contacts(): Promise<Contact[]> {
+    this.requireSelf();
+    return [...this.book.values()];
+  }
+
+  async renameContact(address: string, name: string): Promise<Contact> {
+    this.throwPlanned();
+    const contact = { ...this.requireContact(address), name, origin: "added" as const };
+    this.keep(contact);
+    return contact;
+  }
+
+  async conversations(): Promise<Conversation[]> {
+    this.requireSelf();
+    await this.pause(60);
+    this.throwPlanned();
+    const at = (c: Conversation) => c.lastMessage?.orderedAt ?? c.contact.addedAt;
+    return [...this.book.keys()].map((a) => this.conversation(a)).sort((a, b) => at(b) - at(a));
+  }
+
+  async messages(address: string, page: { before?: Cursor; limit?: number } = {}): Promise<MessagePage> {
+    this.requireContact(address);
+    await this.pause(page.before ? 300 : 80);
+    this.throwPlanned();
+    const limit = Math.min(page.limit ?? 50, 100);
+    const all = this.log.get(address) ?? [];
+    const end = page.before ? all.findIndex((m) => m.id === page.before?.id) : all.length;
+    const start = Math.max(0, end - limit);
+    const messages = all.slice(start, end);
+    const first = messages[0];
+    return { messages, ...(start > 0 && first ? { before: { orderedAt: first.orderedAt, id: first.id } } : {}) };
+  }
+
+  async send(address: string, text: string, id: string = this.newId()): Promise<Message> {
+    const contact = this.requireContact(address);
+    await this.pause(30);
+    this.throwPlanned();
+    if (text.trim() === "") throw new FakeError("emptyText", "There is nothing to send.");
+    if (new TextEncoder().encode(text).length > TEXT_LIMIT)
+      throw new FakeError("tooLarge", "A message holds at most 16 KiB of text.");
+    const twice = this.find(id);
+    if (twice) return twice;
+    if (contact.origin === "incoming") this.keep({ ...contact, origin: "added" });
+    const message = this.append(address, "out", text, this.now(), { kind: "sending" }, id);
+    this.deliver(message);
+    return message;
+  }
+
+  async retry(messageId: string): Promise<Message> {
+    const message = this.find(messageId);
+    if (!message) throw new FakeError("unknownMessage", "This message is not known here.");
+    this.throwPlanned();
+    const again = this.change(messageId, { kind: "sending", reason: "retrying" });
+    this.deliver(again);
+    return again;
+  }
+
+  async markRead(address: string): Promise<void> {
+    this.requireContact(address);
+    if ((this.unread.get(address) ?? 0) === 0) return;
+    this.unread.set(address, 0);
+    this.emitConversation(address);
+  }
+
+  async connection(): Promise<Connection> {
+    return this.link;
+  }
+
+  async network(): Promise<Network> {
+    return this.net;
+  }
+
+  async storage(): Promise<StorageReport> {
+    return { persisted: this.kept, usageBytes: 1_340_000, quotaBytes: 2_100_000_000 };
+  }
+
+  async erase(): Promise<void> {
+    await this.pause(200);
+    this.throwPlanned();
+    this.self = null;
+    this.book.clear();
+    this.log.clear();
+    this.unread.clear();
+    this.emit({ kind: "erased" });
+  }
+
+  subscribe(listener: (event: ZenTalkEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.listeners.clear();
+  }
+
+  // --- steering, for tests and for playing ---
+
+  offline(): void {
+    this.setConnection({ kind: "offline" });
+  }
+
+  connecting(attempt: number, inMs?: number): void {
+    this.setConnection({ kind: "connecting", attempt, ...(inMs ? { retryAt: this.now() + inMs } : {}) });
+  }
+
+  online(receiving = true): void {
+    this.setConnection({ kind: "online", since: this.now(), receiving });
+    for (const message of [...this.log.values()].flat())
+      if (message.state?.kind === "sending") this.deliver(message);
+  }
+
+  setNetwork(network: Network): void {
+    this.net = network;
+    this.emit({ kind: "network", network });
+  }
+
+  setPersisted(persisted: boolean): void {
+    this.kept = persisted;
+  }
+
+  storageFailed(reason: "quota" | "unavailable" | "corrupt"): void {
+    this.emit({ kind: "storageFailed", reason });
+  }
+
+  /** The next message that goes out fails with this reason. */
+  failNext(reason: FailReason): void {
+    this.nextFailure = reason;
+  }
+
+  /** The next call is rejected. */
+  rejectNext(code: ErrorCode, message: string): void {
+    this.nextRejection = new FakeError(code, message);
+  }
+
+  receive(address: string, text: string): Message {
+    const message = this.append(address, "in", text, this.now());
+    return message;
+  }
+
+  /** Somebody unknown writes first. */
+  request(name: string, lines: readonly Line[] = REQUEST): string {
+    const code = codeFor(`request ${name}`);
+    const address = addressFor(code);
+    this.people.set(address, { name, code, online: true, answers: ["Thank you!"] });
+    this.keep({ address, code, name, addedAt: this.now(), origin: "incoming" });
+    this.fill(address, lines);
+    return address;
+  }
+
+  /** An invented link that `addContact` accepts. */
+  linkFor(seed: string): string {
+    return `${this.origin}/#add/${codeFor(seed)}`;
+  }
+
+  addressOf(name: string): string | undefined {
+    return [...this.book.values()].find((c) => c.name === name)?.address;
+  }
+
+  // --- inside ---
+
+  private seed(scene: Scene): void {
+    this.self = this.makeSelf("Ada");
+    for (const [key, person] of Object.entries(PEOPLE)) {
+      const address = addressFor(person.code);
+      const lines = HISTORY[key as keyof typeof PEOPLE];
+      if (lines.length === 0) continue;
+      this.keep({ address, code: person.code, name: person.name, addedAt: this.now() - 3e8, origin: "added" });
+      this.fill(address, scene === "long" && key === "nora" ? longHistory(180) : lines);
+      this.unread.set(address, 0);
+    }
+    this.request("Mirjam");
+  }
+
+  private fill(address: string, lines: readonly Line[]): void {
+    const online = this.people.get(address)?.online ?? false;
+    for (const [minutes, direction, text] of lines) {
+      const at = this.now() - minutes * 60_000;
+      const later = { kind: minutes > 60 || online ? "read" : "delivered", at: at + 40_000 } as const;
+      const state: MessageState = online || minutes > 24 * 60 ? later : { kind: "sent", held: 3, of: RELAYS };
+      this.append(address, direction, text, at, direction === "out" ? state : undefined);
+    }
+  }
+
+  private deliver(message: Message): void {
+    if (this.link.kind !== "online") {
+      this.change(message.id, { kind: "sending", reason: "offline" });
+      return;
+    }
+    if (this.nextFailure) {
+      const reason = this.nextFailure;
+      this.nextFailure = null;
+      this.later(350, () => this.change(message.id, { kind: "failed", reason }));
+      return;
+    }
+    const person = this.people.get(message.address);
+    this.later(250, () => this.change(message.id, { kind: "sent", held: 2, of: RELAYS }));
+    this.later(500, () => this.change(message.id, { kind: "sent", held: 3, of: RELAYS }));
+    if (!person?.online) return;
+    this.later(900, () => this.change(message.id, { kind: "delivered", at: this.now() }));
+    this.later(1600, () => this.change(message.id, { kind: "read", at: this.now() }));
+    const answer = person.answers.shift();
+    if (answer) this.later(2600, () => this.receive(message.address, answer));
+  }
+
+  private append(
+    address: string,
+    direction: "in" | "out",
+    text: string,
+    sentAt: number,
+    state?: MessageState,
+    id = this.newId(),
+  ): Message {
+    const message: Message = { id, address, direction, text, sentAt, orderedAt: sentAt, ...(state ? { state } : {}) };
+    const list = this.log.get(address) ?? [];
+    const last = list.at(-1);
+    if (last && message.orderedAt <= last.orderedAt) message.orderedAt = last.orderedAt + 1;
+    this.log.set(address, [...list, message]);
+    if (direction === "in") this.unread.set(address, (this.unread.get(address) ?? 0) + 1);
+    this.emit({ kind: "message", message });
+    this.emitConversation(address);
+    return message;
+  }
+
+  private change(id: string, state: MessageState): Message {
+    const message = this.find(id);
+    if (!message) throw new FakeError("unknownMessage", "This message is not known here.");
+    const changed = { ...message, state };
+    const list = this.log.get(message.address) ?? [];
+    this.log.set(message.address, list.map((m) => (m.id === id ? changed : m)));
+    this.emit({ kind: "message", message: changed });
+    this.emitConversation(message.address);
+    return changed;
+  }
+
+  private find(id: string): Message | undefined {
+    for (const list of this.log.values()) {
+      const found = list.find((m) => m.id === id);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  private keep(contact: Contact): void {
+    this.book.set(contact.address, contact);
+    this.emit({ kind: "contact", contact });
+    this.emitConversation(contact.address);
+  }
+
+  private conversation(address: string): Conversation {
+    const lastMessage = this.log.get(address)?.at(-1);
+    const contact = this.requireContact(address);
+    return { contact, unread: this.unread.get(address) ?? 0, ...(lastMessage ? { lastMessage } : {}) };
+  }
+
+  private emitConversation(address: string): void {
+    if (this.book.has(address)) this.emit({ kind: "conversation", conversation: this.conversation(address) });
+  }
+
+  private setConnection(connection: Connection): void {
+    this.link = connection;
+    this.emit({ kind: "connection", connection });
+  }
+
+  private makeSelf(name: string): Me {
+    const code = codeFor(`me ${this.origin}`);
+    const link = `${this.origin}/#add/${code}`;
+    return { address: addressFor(code), code, link, qr: code.toUpperCase(), name, createdAt: this.now() };
+  }
+
+  private requireSelf(): Me {
+    if (this.closed) throw new FakeError("closed", "This engine was closed.");
+    if (!this.self) throw new FakeError("noIdentity", "There is no identity in this browser.");
+    return this.self;
+  }
+
+  private requireContact(address: string): Contact {
+    this.requireSelf();
+    const contact = this.book.get(address);
+    if (!contact) throw new FakeError("unknownContact", "This contact is not known here.");
+    return contact;
+  }
+
+  private throwPlanned(): void {
+    const error = this.nextRejection;
+    this.nextRejection = null;
+    if (error) throw error;
+  }
+
+  private newId(): string {
+    return crypto.randomUUID().replaceAll("-", "");
+  }
+
+  private emit(event: ZenTalkEvent): void {
+    for (const listener of this.listeners) listener(structuredClone(event));
+  }
+
+  private pause(ms: number): Promise<void> {
+    return this.speed === 0 ? Promise.resolve() : new Promise((done) => setTimeout(done, ms * this.speed));
+  }
+
+  private later(ms: number, act: () => void): void {
+    setTimeout(() => !this.closed && this.self && act(), ms * this.speed);
+  }
+}
+
+declare global {
+  interface Window {
+    zentalkFake?: FakeEngine;
+  }
+}
+
+/** What `zentalk-client` exports. */
+export async function start(): Promise<ZenTalk> {
+  const query = new URLSearchParams(location.search);
+  const scene = (query.get("fake") ?? "empty") as Scene;
+  const engine = new FakeEngine({ scene, speed: Number(query.get("speed") ?? 1), origin: location.origin });
+  if (scene === "unsupported") throw new FakeError("unsupportedBrowser", "IndexedDB is not available in this window.");
+  if (scene === "broken") throw new FakeError("storage", "The database could not be opened: it was made by a newer version.");
+  window.zentalkFake = engine;
+  return engine;
+}

@@ -1,0 +1,363 @@
+// Every word that the app shows, in one place: a translation replaces this file.
+// Functions build sentences, so that word order is free.
+
+import type {
+  Connection,
+  CreatingStep,
+  ErrorCode,
+  FailReason,
+  MessageState,
+  Network,
+  WaitReason,
+} from "zentalk-client";
+
+/** Of the words below; dates and numbers are written accordingly. */
+export const LANGUAGE = "en-GB";
+
+const count = (n: number, one: string, many: string) => `${n} ${n === 1 ? one : many}`;
+
+const waitReason: Record<WaitReason, string> = {
+  offline: "you are offline",
+  lookingUpContact: "looking up where they receive mail",
+  waitingForRelays: "waiting for relays to answer",
+  retrying: "trying another way through",
+};
+
+const failReason: Record<FailReason, string> = {
+  contactNotFound: "Nobody could be found under this link. Ask them for a new one.",
+  expired: "It could not be handed over for seven days.",
+  contactKeysInvalid: "The keys found for this person are not valid, so nothing was sent.",
+  tooLarge: "It is too long for one message.",
+};
+
+export const strings = {
+  app: {
+    name: "ZenTalk",
+    title: (unread: number, place?: string) =>
+      `${unread > 0 ? `(${unread}) ` : ""}${place ? `${place} · ` : ""}ZenTalk`,
+    skip: "Skip to the conversation",
+    opening: "Opening your conversations",
+    openingLong: "Still opening. The first start loads the encryption engine.",
+    reload: "Reload",
+  },
+
+  problem: {
+    title: "ZenTalk cannot start here",
+    unsupportedTitle: "This browser cannot run ZenTalk",
+    unsupportedHint:
+      "It needs WebAssembly, web workers and IndexedDB. A current Firefox, Chrome, Edge or Safari has them; a private window may not.",
+    technical: "What was reported",
+  },
+
+  welcome: {
+    headline: "Talk privately, from this tab.",
+    sentence:
+      "ZenTalk is a messenger whose keys are made in your browser and never leave it. No phone number, no account, nothing to install.",
+    name: "Your name",
+    nameHint: "The people you write to will see it. You can change it.",
+    namePlaceholder: "Ada",
+    nameMissing: "Enter a name first. Any name will do.",
+    start: "Start talking",
+    startInvited: "Start and write to them",
+    erased: "The identity in this browser was erased.",
+    invitedTitle: "Somebody sent you their link",
+    invitedHint: "As soon as your keys are made, your conversation with them opens.",
+    limits: "What is not private?",
+    artwork: "Two stones in raked sand",
+  },
+
+  creating: {
+    title: "Making your keys",
+    hint: "This happens once, in this browser. It takes a few seconds.",
+    steps: {
+      accountKey: "Account key",
+      deviceKeys: "Keys for this browser",
+      certificates: "Certificates",
+      saving: "Saved in this browser",
+      publishing: "Mailbox opened",
+    } satisfies Record<CreatingStep, string>,
+    progress: (done: number, all: number, step: string) => `Step ${done} of ${all}: ${step}`,
+    done: "done",
+    failed: "Your keys could not be made.",
+    again: "Try again",
+  },
+
+  share: {
+    title: "Share your link",
+    first: "Send it to somebody. When they open it, you can talk.",
+    more: "Whoever opens it can write to you.",
+    link: "Your link",
+    copy: "Copy link",
+    copied: "Copied",
+    copyFailed: "Select the link and copy it by hand.",
+    send: "Share…",
+    shareText: (name: string) => `Write to ${name} on ZenTalk, privately:`,
+    qr: "QR code of your link",
+    qrShow: "Show QR code",
+    qrHint: "Any phone camera opens it.",
+    have: "I have somebody’s link",
+  },
+
+  card: {
+    open: "My link and QR code",
+    title: "My card",
+    short: "Your code, shortened",
+    shortHint: "Whoever gets your link sees these characters first. You can compare them aloud.",
+    address: "Address",
+    addressCopy: "Copy the whole address",
+  },
+
+  add: {
+    open: "Add a contact",
+    title: "Add a contact",
+    code: "Link or code",
+    codeHint: "Paste what they sent you. Text around it does not matter.",
+    codePlaceholder: "https://…/#add/zen1…",
+    codeMissing: "Paste a link or code first.",
+    name: "What do you call them?",
+    nameHint: "Only you see this. Empty: the name they give themselves.",
+    submit: "Add and write",
+    adding: "Adding…",
+    fromLink: "This link is from",
+    fromLinkHint: "Compare these characters with theirs if you are not sure whose link it is.",
+    paste: "Paste",
+  },
+
+  inbox: {
+    label: "Conversations",
+    empty: "No conversations yet",
+    emptyHint: "Send somebody your link, or open theirs.",
+    loadFailed: "Your conversations could not be read.",
+    noMessages: "No messages yet",
+    you: "You:",
+    newPerson: "New",
+    newPersonHint: "This person wrote to you first",
+    unread: (n: number) => count(n, "unread message", "unread messages"),
+    unnamed: "No name yet",
+    privacy: "End-to-end encrypted",
+  },
+
+  thread: {
+    label: (name: string) => `Conversation with ${name}`,
+    messages: (name: string) => `Messages with ${name}`,
+    back: "Back to conversations",
+    details: (name: string) => `Details of ${name}`,
+    firstTitle: (name: string) => `This is the beginning with ${name}`,
+    first:
+      "Messages are end-to-end encrypted: only the two of you can read them. Relays carry them without learning who writes to whom.",
+    loading: "Opening the conversation",
+    loadFailed: "This conversation could not be read.",
+    again: "Try again",
+    older: "Earlier messages",
+    olderLoading: "Loading earlier messages",
+    olderFailed: "Earlier messages could not be read.",
+    unreadFrom: "New",
+    newPill: (n: number) => count(n, "new message", "new messages"),
+    toNewest: "Jump to the newest message",
+    said: (name: string) => `${name}:`,
+    youSaid: "You:",
+    composer: (name: string) => `Message to ${name}`,
+    placeholder: (name: string) => `Write to ${name}`,
+    send: "Send",
+    tooLong: (bytes: number) => `${bytes.toLocaleString(LANGUAGE)} bytes too long`,
+    retry: "Retry",
+    discard: "Discard",
+    notSaved: "Not sent.",
+    waitingOffline: "You are offline. What you write is kept here and goes out when you are back.",
+    waitingConnection: "Not connected yet. What you write is kept here until it can go out.",
+    today: "Today",
+    yesterday: "Yesterday",
+  },
+
+  request: {
+    title: (name: string) => `${name} wrote to you first`,
+    hint: (name: string) =>
+      `“${name}” is what they call themselves; nobody has checked it. Answer only if you know who this is.`,
+    hintUnnamed: "They did not give a name.",
+    name: "Give them a name",
+    keep: "Keep as contact",
+    claimed: (name: string) => `calls themselves “${name}”`,
+  },
+
+  contact: {
+    title: "Contact",
+    name: "What do you call them?",
+    save: "Save",
+    saved: "Saved",
+    added: (date: string) => `Added on ${date}`,
+    incoming: (date: string) => `Wrote to you first on ${date}`,
+    code: "Their code, shortened",
+    codeHint: "Compare it with “Your code, shortened” on their card to be sure who this is.",
+    address: "Address",
+  },
+
+  state: {
+    short(state: MessageState): string {
+      switch (state.kind) {
+        case "sending":
+          return state.reason === "offline" ? "Waiting" : "Sending";
+        case "sent":
+          return "Sent";
+        case "delivered":
+          return "Delivered";
+        case "read":
+          return "Read";
+        case "failed":
+          return "Not sent";
+      }
+    },
+    long(state: MessageState, at: (ms: number) => string): string {
+      switch (state.kind) {
+        case "sending":
+          return state.reason ? `Not out yet: ${waitReason[state.reason]}.` : "On its way to the relays.";
+        case "sent":
+          return `Sent: held by ${state.held} of ${count(state.of, "relay", "relays")} until they come online.`;
+        case "delivered":
+          return `Delivered to their device ${at(state.at)}.`;
+        case "read":
+          return `Read ${at(state.at)}.`;
+        case "failed":
+          return `Not sent. ${failReason[state.reason]}`;
+      }
+    },
+  },
+
+  connection: {
+    label: "Connection",
+    short(connection: Connection | null, secondsLeft: number | null): string {
+      if (!connection) return "Starting";
+      switch (connection.kind) {
+        case "offline":
+          return "Offline";
+        case "connecting":
+          if (secondsLeft !== null && secondsLeft > 0) return `Not connected, next try in ${secondsLeft} s`;
+          return connection.attempt > 1 ? `Connecting, try ${connection.attempt}` : "Connecting";
+        case "online":
+          return connection.receiving ? "Online" : "Online, opening mailbox";
+      }
+    },
+    long(connection: Connection | null): string {
+      if (!connection) return "The connection is being opened.";
+      switch (connection.kind) {
+        case "offline":
+          return "This device has no network. ZenTalk reconnects by itself.";
+        case "connecting":
+          return "No relay is reached at the moment. ZenTalk keeps trying, less often each time.";
+        case "online":
+          return connection.receiving
+            ? "You can send, and new messages arrive at once."
+            : "You can send. Your mailbox is being opened.";
+      }
+    },
+    open: (state: string) => `Connection: ${state}. Show details`,
+    title: "Connection",
+    path: "The way of your messages",
+    you: "You",
+    relay: "Relay",
+    mailbox: "Their mailbox",
+    pathText: (hops: number) =>
+      hops <= 1
+        ? "Messages pass one relay on their way."
+        : `Messages pass ${hops} relays; each knows only the one before and the one after it.`,
+    relays: "Relays known",
+    hops: "Relays on the way",
+    receiving: "Mailbox",
+    receivingYes: "Open: mail arrives at once",
+    receivingNo: "Not open yet",
+    since: "Connected since",
+    tab: "This tab",
+    tabLeads: "runs the engine",
+    tabFollows: "follows another tab",
+    warning: {
+      oneRelay: {
+        title: "There is only one relay",
+        text: "It sees your network address and also whose mailbox you use. It cannot read any message. Who talks to whom is not hidden from it.",
+      },
+      fewRelays: {
+        title: "Few relays",
+        text: "Messages stay unreadable to all of them. But with so few, one relay may have several roles, and those who run them could work out together who talks to whom.",
+      },
+    } satisfies Record<NonNullable<Network["privacyWarning"]>, { title: string; text: string }>,
+  },
+
+  storage: {
+    title: "Storage",
+    persisted: "This browser has promised to keep your keys and messages.",
+    notPersisted: "The browser may delete your keys and messages when space gets short.",
+    ask: "Ask to keep them",
+    refused: "The browser said no. It may agree after you use ZenTalk more, or bookmark or install it.",
+    usage: (used: string, quota: string) => `${used} of ${quota} used`,
+    unknown: "The browser does not tell.",
+    failed: {
+      quota: "The browser’s storage is full. Nothing new can be saved until there is space.",
+      unavailable: "The browser does not let ZenTalk save. Close other tabs of it, then reload.",
+      corrupt: "What was saved could not be read. Reload; if that does not help, erase this identity in the settings.",
+    },
+  },
+
+  settings: {
+    open: "Settings",
+    title: "Settings",
+    profile: "Profile",
+    name: "Your name",
+    save: "Save",
+    saved: "Saved",
+    appearance: "Appearance",
+    theme: { system: "As the system", light: "Light", dark: "Dark" },
+    connection: "Connection",
+    connectionOpen: "Show details",
+    erase: "Erase",
+    eraseHint: "Deletes every key and message in this browser. Nobody can bring them back.",
+    eraseOpen: "Erase this identity…",
+    about: "About",
+    version: (version: string) => `Version ${version}`,
+    licence: "Free software under the GNU Affero General Public Licence, version 3 or later.",
+    licences: "Licences of what it contains",
+    limitsTitle: "What is not private",
+  },
+
+  limits: [
+    "The first relay, your guard, sees your network address and that you use ZenTalk. It sees neither whom you write to nor what.",
+    "Whoever watches both ends of the network at once can guess from timing who talks to whom.",
+    "Whoever has your link can write to you and can tell that the mailbox exists.",
+    "This page comes from a server. A dishonest one could send you a changed app: use a server that you trust, or run your own.",
+    "Whoever can unlock this device or this browser profile can read what is in it.",
+    "There is no backup yet: if the browser’s data is deleted, this identity is gone.",
+  ],
+
+  erase: {
+    title: "Erase this identity?",
+    text: "Your keys, contacts and messages in this browser are deleted for good. Nobody can reach you through your link any more, and nobody is told.",
+    word: "erase",
+    confirm: (word: string) => `Type “${word}” to confirm`,
+    submit: "Erase everything",
+    cancel: "Keep it",
+    erasing: "Erasing…",
+  },
+
+  announce: {
+    message: (name: string, text: string) => `${name}: ${text}`,
+    elsewhere: (name: string) => `New message from ${name}`,
+    failed: (reason: string) => reason,
+    connection: (label: string) => `Connection: ${label}`,
+    added: (name: string) => `${name} was added`,
+    copied: "Copied",
+  },
+
+  dialog: { close: "Close" },
+
+  errors: {
+    badCode: "This is not a ZenTalk link or code.",
+    ownCode: "This is your own link.",
+    unknownContact: "This contact is not known here.",
+    unknownMessage: "This message is not known here.",
+    tooLarge: "The message is too long.",
+    emptyText: "There is nothing to send.",
+    noIdentity: "There is no identity in this browser.",
+    identityExists: "There is already an identity in this browser.",
+    storage: "The browser could not save this.",
+    unsupportedBrowser: "This browser cannot run ZenTalk.",
+    closed: "ZenTalk was closed in this tab. Reload to go on.",
+    internal: "Something went wrong inside ZenTalk.",
+  } satisfies Record<ErrorCode, string>,
+};
