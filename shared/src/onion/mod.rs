@@ -12,23 +12,33 @@
 
 pub mod build;
 mod command;
+pub mod descriptor;
+pub mod directory;
 pub mod epoch;
 mod keys;
 pub mod layout;
 mod lioness;
 pub mod peel;
 pub mod replay;
+pub mod signer;
 pub mod surb;
+pub mod url;
 
 use crate::crypto::kem::X25519Kem;
 
 pub use build::{BuildError, build_request};
 pub use command::{BadCommand, MAX_DELAY};
+pub use descriptor::{
+    DescriptorError, Features, OnionKey, RelayDescriptor, RelayInfo, UnverifiedDescriptor,
+};
+pub use directory::{Directory, Inserted};
 pub use epoch::Epoch;
 pub use layout::{Class, Layout, MAX_HOPS};
 pub use peel::PeelError;
 pub use replay::{ReplayError, ReplayLimits};
+pub use signer::{LinkSide, LinkTranscript, Publication, RelaySigner};
 pub use surb::{ReplyError, SurbError, build_surb};
+pub use url::{RelayUrl, Subnet, UrlError};
 
 /// A hop of the default suite.
 pub type Hop = build::Hop<X25519Kem>;

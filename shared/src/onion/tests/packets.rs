@@ -3,18 +3,18 @@
 use proptest::prelude::*;
 use rand_core::Rng;
 
-use super::build::prefix;
-use super::layout::Layout;
-use super::peel::peel;
-use super::replay::{ReplayFilter, ReplayTag};
-use super::*;
+use super::support::NOW;
 use crate::crypto::dh::X25519Secret;
-use crate::crypto::kem::{Kem, XWingKem, XWingSecret};
+use crate::crypto::kem::{Kem, X25519Kem, XWingKem, XWingSecret};
 use crate::id::{ConnectionTag, NodeId, SurbId};
+use crate::onion::build::prefix;
+use crate::onion::layout::Layout;
+use crate::onion::peel::peel;
+use crate::onion::replay::{ReplayFilter, ReplayTag};
+use crate::onion::*;
 use crate::test_support::rng;
-use crate::time::{Duration, Timestamp};
+use crate::time::Duration;
 
-const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 const LAYOUT: Layout = Layout::of::<X25519Kem>();
 
 /// A relay with one key and a small filter.

@@ -1,0 +1,5 @@
+//! Tests of the onion as a whole; those of one file's inner workings stand in that file.
+
+mod descriptors;
+mod packets;
+pub(crate) mod support;
