@@ -26,6 +26,8 @@ pub mod crypto;
 
 pub mod identity;
 
+pub mod x3dh;
+
 pub mod ratchet;
 
 pub mod onion;

@@ -1,0 +1,102 @@
+//! What both sides compute: the shared secret and the associated data.
+
+use core::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::crypto::Secret32;
+use crate::crypto::dh::X25519Secret;
+use crate::crypto::kdf::extract_expand;
+use crate::crypto::ml_kem::{MlKemPublic, PUBLIC_LEN};
+use crate::identity::DeviceCertificate;
+
+/// PQXDH's `info`.
+const INFO: &[u8] = b"ZenTalk PQXDH v1";
+/// Length of the associated data in bytes.
+const AD_LEN: usize = 4 * 32 + PUBLIC_LEN;
+
+/// This device's part in an agreement: its identity key and the certificate that others know it by.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalIdentity<'a> {
+    /// The secret of the certificate's identity key.
+    pub identity: &'a X25519Secret,
+    /// This device's own certificate.
+    pub certificate: &'a DeviceCertificate,
+}
+
+impl LocalIdentity<'_> {
+    /// Whether the certificate is of this key.
+    pub(super) fn fits(&self) -> bool {
+        self.identity.public() == self.certificate.identity_key()
+    }
+}
+
+/// AD: Address(A) ‖ Address(B) ‖ certificate hash(A) ‖ certificate hash(B) ‖ KEM key, 1312 bytes.
+/// Public, but says who talks to whom.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AssociatedData(Vec<u8>);
+
+impl AssociatedData {
+    /// Length in bytes.
+    pub const LEN: usize = AD_LEN;
+
+    pub(super) fn new(
+        initiator: &DeviceCertificate,
+        responder: &DeviceCertificate,
+        kem_key: &MlKemPublic,
+    ) -> Self {
+        Self(
+            [
+                initiator.address().as_bytes().as_slice(),
+                responder.address().as_bytes(),
+                initiator.hash().as_bytes(),
+                responder.hash().as_bytes(),
+                kem_key.as_bytes(),
+            ]
+            .concat(),
+        )
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AssociatedData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AssociatedData(…)")
+    }
+}
+
+/// The inputs of PQXDH's key derivation, in its order.
+pub(super) struct Inputs {
+    /// DH(identity A, signed prekey B).
+    pub(super) dh1: Secret32,
+    /// DH(ephemeral A, identity B).
+    pub(super) dh2: Secret32,
+    /// DH(ephemeral A, signed prekey B).
+    pub(super) dh3: Secret32,
+    /// DH(ephemeral A, one-time prekey B).
+    pub(super) dh4: Option<Secret32>,
+    /// The KEM's shared secret.
+    pub(super) kem: Secret32,
+}
+
+impl Inputs {
+    /// SK = HKDF(0³², 0xFF³² ‖ DH1 ‖ DH2 ‖ DH3 ‖ (DH4) ‖ SS, info).
+    pub(super) fn derive(&self) -> Secret32 {
+        let mut ikm = Zeroizing::new(Vec::with_capacity(6 * 32));
+        ikm.extend_from_slice(&[0xff; 32]);
+        let secrets = [
+            Some(&self.dh1),
+            Some(&self.dh2),
+            Some(&self.dh3),
+            self.dh4.as_ref(),
+        ];
+        for secret in secrets.into_iter().flatten().chain([&self.kem]) {
+            ikm.extend_from_slice(secret.as_bytes());
+        }
+        extract_expand(&[0; 32], &ikm, INFO)
+    }
+}

@@ -1,0 +1,80 @@
+//! The first-message part: who initiates, and which prekeys were used.
+
+use minicbor::{Decode, Encode};
+
+use crate::crypto::dh::X25519Public;
+use crate::crypto::ml_kem::MlKemCiphertext;
+use crate::identity::{AccountKeys, CertificateError, DeviceCertificate, UnverifiedCertificate};
+
+/// What the responder needs to compute the same secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitialHeader {
+    /// The initiator's ephemeral key.
+    pub ephemeral: X25519Public,
+    /// Which signed prekey was used.
+    pub signed_prekey: u32,
+    /// Which KEM prekey was used, one-time or last-resort.
+    pub kem_prekey: u32,
+    /// The KEM ciphertext to it.
+    pub kem_ciphertext: MlKemCiphertext,
+    /// Which one-time prekey was used, if any.
+    pub one_time_prekey: Option<u32>,
+}
+
+/// The part of a session message that rides along until the peer has answered: `{0: account keys,
+/// 1: certificate, 2: ephemeral key, 3: signed prekey id, 4: KEM prekey id, 5: KEM ciphertext,
+/// ? 6: one-time prekey id}`. Not verified.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Initial {
+    #[n(0)]
+    account: AccountKeys,
+    #[n(1)]
+    certificate: UnverifiedCertificate,
+    #[n(2)]
+    ephemeral: X25519Public,
+    #[n(3)]
+    signed_prekey: u32,
+    #[n(4)]
+    kem_prekey: u32,
+    #[n(5)]
+    kem_ciphertext: MlKemCiphertext,
+    #[n(6)]
+    one_time_prekey: Option<u32>,
+}
+
+impl Initial {
+    /// Joins the initiator's identity to the header of the agreement.
+    pub fn new(
+        account: AccountKeys,
+        certificate: &DeviceCertificate,
+        header: InitialHeader,
+    ) -> Self {
+        Self {
+            account,
+            certificate: certificate.to_unverified(),
+            ephemeral: header.ephemeral,
+            signed_prekey: header.signed_prekey,
+            kem_prekey: header.kem_prekey,
+            kem_ciphertext: header.kem_ciphertext,
+            one_time_prekey: header.one_time_prekey,
+        }
+    }
+
+    /// Checks that the account signed the device's certificate. Whether the account is one that the
+    /// recipient knows is for the caller to say; that the device is really the sender is only known
+    /// once the first message authenticates under the agreed secret.
+    pub fn verify(
+        self,
+    ) -> Result<(AccountKeys, DeviceCertificate, InitialHeader), CertificateError> {
+        let certificate = self.certificate.verify(&self.account)?;
+        let header = InitialHeader {
+            ephemeral: self.ephemeral,
+            signed_prekey: self.signed_prekey,
+            kem_prekey: self.kem_prekey,
+            kem_ciphertext: self.kem_ciphertext,
+            one_time_prekey: self.one_time_prekey,
+        };
+        Ok((self.account, certificate, header))
+    }
+}

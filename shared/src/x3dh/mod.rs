@@ -1,0 +1,33 @@
+//! Key agreement: X3DH in its post-quantum form, PQXDH (Signal, "The PQXDH Key Agreement Protocol",
+//! revision 3), with X25519, ML-KEM-768 and HKDF-SHA256.
+//!
+//! ```text
+//!  B: PreKeySecrets ── publish ──▶ PreKeyBase (signed X25519, signed last-resort ML-KEM)
+//!                                  PreKeyOneTime… (X25519, signed ML-KEM), each handed out once
+//!  A: UnverifiedBundle ─ verify(certificate of B) ─▶ PreKeyBundle ─ initiate ─▶ Initiated
+//!                                                        │ secret, ad, InitialHeader
+//!  B: Initial ─ verify ─▶ (certificate of A, InitialHeader) ─ accept ─▶ Accepted
+//!       └─ once the first message authenticated: PreKeySecrets::remove(used)
+//! ```
+//!
+//! SK = HKDF(0³², 0xFF³² ‖ DH1 ‖ DH2 ‖ DH3 ‖ (DH4) ‖ SS, "ZenTalk PQXDH v1"), and
+//! AD = Address(A) ‖ Address(B) ‖ certificate hash(A) ‖ certificate hash(B) ‖ KEM key, A initiating. A
+//! bundle without a KEM key is refused, and so are keys of low order: there is no weaker variant.
+
+mod accept;
+mod agreement;
+mod bundle;
+mod initial;
+mod initiate;
+mod prekeys;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+pub use accept::{AcceptError, Accepted, accept};
+pub use agreement::{AssociatedData, LocalIdentity};
+pub use bundle::{BundleError, PreKeyBase, PreKeyBundle, PreKeyOneTime, UnverifiedBundle};
+pub use initial::{Initial, InitialHeader};
+pub use initiate::{InitiateError, Initiated, initiate};
+pub use prekeys::{KemPreKey, OneTimePreKey, PreKeySignatureError, SignedPreKey};
+pub use secrets::{PreKeySecrets, UsedPreKeys};
