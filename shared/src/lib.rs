@@ -30,6 +30,10 @@ pub mod x3dh;
 
 pub mod ratchet;
 
+pub mod session;
+
+pub mod content;
+
 pub mod onion;
 
 pub mod rpc;

@@ -1,0 +1,3 @@
+mod envelope;
+mod fragment;
+mod reassembly;
