@@ -100,6 +100,7 @@ impl KeyedHasher {
 
 /// Starts any keyed BLAKE2b with a 32-byte key.
 fn keyed<M: KeyInit>(key: &Secret32) -> M {
+    // Infallible: BLAKE2b takes keys of up to 64 bytes.
     M::new_from_slice(key.as_bytes()).expect("BLAKE2b takes keys of up to 64 bytes")
 }
 

@@ -20,12 +20,14 @@ pub fn extract_expand<const N: usize>(salt: &[u8], ikm: &[u8], info: &[u8]) -> S
 /// HKDF expand only, from a key that is already uniform.
 pub fn expand<const N: usize>(prk: &Secret32, info: &[u8]) -> Secret<N> {
     const { assert!(N <= MAX_OUTPUT, "HKDF-SHA256 gives at most 8160 bytes") };
+    // Infallible: 32 bytes are a whole PRK.
     let hkdf = Hkdf::<Sha256>::from_prk(prk.as_bytes()).expect("32 bytes are a whole PRK");
     expand_with(&hkdf, info)
 }
 
 fn expand_with<const N: usize>(hkdf: &Hkdf<Sha256>, info: &[u8]) -> Secret<N> {
     let mut output = Secret::from_bytes([0; N]);
+    // Infallible: callers check N when compiled.
     hkdf.expand(info, output.as_mut_bytes())
         .expect("the length is checked when compiled");
     output
@@ -42,6 +44,7 @@ pub fn verify_hmac_sha256(key: &Secret32, parts: &[&[u8]], mac: &[u8; 32]) -> Re
 }
 
 fn mac_over(key: &Secret32, parts: &[&[u8]]) -> Hmac<Sha256> {
+    // Infallible: HMAC takes keys of any length.
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key.as_bytes())
         .expect("HMAC takes keys of any length");
     parts.iter().for_each(|part| mac.update(part));
