@@ -1,0 +1,110 @@
+//! How each suite is set up and run.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::Outcome;
+use super::count::Count;
+use crate::build::{self, Flavour};
+use crate::setup::{bindgen, browser, disk, node, wasm_std};
+use crate::util::process::Cmd;
+use crate::util::workspace;
+
+/// Everything that cargo runs natively. Fuzz corpora are replayed by ordinary tests among these.
+pub(super) fn rust(filter: Option<&str>) -> Result<Outcome> {
+    disk::check()?;
+    let command = Cmd::cargo().args(["test", "--workspace", "--no-fail-fast", "--locked"]);
+    counted(command.args(filter))
+}
+
+/// The wasm client's tests, in headless Chromium.
+pub(super) fn wasm(filter: Option<&str>) -> Result<Outcome> {
+    disk::check()?;
+    let compiler = wasm_std::ensure()?;
+    let browser = browser::ensure()?;
+    let runner = bindgen::ensure()?;
+    let capabilities = webdriver_capabilities(&browser.chromium.to_string_lossy());
+    let folder = workspace::path("target/xtask");
+    fs::create_dir_all(&folder)?;
+    // The runner looks for this file in the package's folder, where cargo starts it.
+    let file = workspace::path("client-wasm/webdriver.json");
+    if fs::read_to_string(&file).ok().as_deref() != Some(capabilities.as_str()) {
+        fs::write(&file, capabilities)
+            .with_context(|| format!("cannot write {}", workspace::shown(&file)))?;
+    }
+    let command = compiler
+        .cargo()
+        .args([
+            "test",
+            "--package",
+            build::WASM_PACKAGE,
+            "--no-fail-fast",
+            "--locked",
+        ])
+        .args(["--tests", "--lib", "--target", wasm_std::TARGET])
+        .args(["--profile", Flavour::Development.profile()])
+        .args(["--target-dir", build::WASM_TARGET_DIR])
+        .args(filter)
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
+            format!("{} test", runner.display()),
+        )
+        .env("CHROMEDRIVER", &browser.driver)
+        .env("WASM_BINDGEN_USE_BROWSER", "1")
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "120");
+    counted(command)
+}
+
+/// Types and unit tests of the web app.
+pub(super) fn web() -> Result<Outcome> {
+    build::wasm_client(Flavour::Development)?;
+    let www = workspace::path("www");
+    node::packages(&www)?;
+    let types = Cmd::new("npm").args(["run", "check"]).dir(&www);
+    let mut outcome = counted(types)?;
+    outcome.add(counted(Cmd::new("npm").arg("test").dir(&www))?);
+    Ok(outcome)
+}
+
+/// Browsers against real relay processes.
+pub(super) fn end_to_end() -> Result<Outcome> {
+    let browser = browser::ensure()?;
+    build::wasm_client(Flavour::Development)?;
+    build::web_app()?;
+    let www = workspace::path("www");
+    let command = Cmd::new("npm")
+        .args(["run", "e2e"])
+        .dir(&www)
+        .env("CHROMIUM", &browser.chromium);
+    counted(command)
+}
+
+/// Runs a runner with its output passed on, and adds up what it reports.
+fn counted(command: Cmd) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let status = command.run_reading(|line| outcome.count.add(Count::of_line(line)))?;
+    outcome.is_broken = !status.success();
+    Ok(outcome)
+}
+
+/// Capabilities as WebDriver wants them: quiet, headless, nothing that reaches the network.
+fn webdriver_capabilities(chromium: &str) -> String {
+    let switches = [
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-dev-shm-usage",
+    ]
+    .map(|switch| format!("\"{switch}\""))
+    .join(", ");
+    format!(
+        "{{\n  \"goog:chromeOptions\": {{\n    \"binary\": \"{chromium}\",\n    \
+         \"args\": [{switches}]\n  }}\n}}\n"
+    )
+}
