@@ -54,28 +54,41 @@ pub(crate) struct Vector(Vec<(&'static str, &'static str)>);
 pub(crate) fn vectors(text: &'static str) -> Vec<Vector> {
     let field = |line: &'static str| line.split_once(": ").expect("a field is `name: value`");
     let lines = |section: &'static str| section.lines().filter(|line| !line.starts_with('#'));
-    let sections = text.trim().split("\n\n").map(|section| lines(section).map(field).collect());
-    sections.filter(|fields: &Vec<_>| !fields.is_empty()).map(Vector).collect()
+    let sections = text
+        .trim()
+        .split("\n\n")
+        .map(|section| lines(section).map(field).collect());
+    sections
+        .filter(|fields: &Vec<_>| !fields.is_empty())
+        .map(Vector)
+        .collect()
 }
 
 impl Vector {
     /// The text of a field.
     pub(crate) fn text(&self, name: &str) -> &'static str {
         let found = self.0.iter().find(|(field, _)| *field == name);
-        found.unwrap_or_else(|| panic!("no field {name} in {:?}", self.0)).1
+        found
+            .unwrap_or_else(|| panic!("no field {name} in {:?}", self.0))
+            .1
     }
 
     /// The bytes of a field: hex, where `XX^N` is a byte N times and spaces mean nothing.
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
-        let parts = self.text(name).split(' ').map(|part| match part.split_once('^') {
-            Some((byte, count)) => unhex(byte).repeat(count.parse().expect("a count")),
-            None => unhex(part),
-        });
+        let parts = self
+            .text(name)
+            .split(' ')
+            .map(|part| match part.split_once('^') {
+                Some((byte, count)) => unhex(byte).repeat(count.parse().expect("a count")),
+                None => unhex(part),
+            });
         parts.flatten().collect()
     }
 
     /// The bytes of a field of exactly `N` bytes.
     pub(crate) fn array<const N: usize>(&self, name: &str) -> [u8; N] {
-        self.bytes(name).try_into().unwrap_or_else(|_| panic!("{name} has not {N} bytes"))
+        self.bytes(name)
+            .try_into()
+            .unwrap_or_else(|_| panic!("{name} has not {N} bytes"))
     }
 }

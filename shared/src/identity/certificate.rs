@@ -143,6 +143,7 @@ impl DeviceCertificate {
             identity_key: *device.identity().public(),
             created,
         });
+        // Infallible: all fields have fixed lengths, far below the bound.
         let body = BoundedBytes::new(body).expect("a certificate body has about 120 bytes");
         AccountToSign::new(DOMAIN, body)
     }

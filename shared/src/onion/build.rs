@@ -137,6 +137,7 @@ pub(super) fn seal_header<K: Kem>(
         mac,
         routing,
     } = layout
+        // Infallible: callers give exactly a header's length.
         .header_of_mut(header)
         .expect("callers give a header's length");
     *mac = seal_last(layout, &hops, last, routing, rng);

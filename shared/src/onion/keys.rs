@@ -38,6 +38,7 @@ impl HopKeys {
     /// XORs the header keystream, from byte `offset` on.
     pub(super) fn xor_routing(&self, offset: usize, data: &mut [u8]) {
         let offset = u64::try_from(offset).unwrap_or(u64::MAX);
+        // Infallible: a header is shorter than the keystream.
         stream::xor_at(&self.routing, offset, data).expect("a header is shorter than 256 GiB");
     }
 

@@ -81,6 +81,7 @@ impl fmt::Debug for BodyKey {
 fn xor_stream(key: &Secret32, left: &[u8; 32], rest: &mut [u8]) {
     let mut key = key.clone();
     xor(key.as_mut_bytes(), left);
+    // Infallible: a body is shorter than the keystream.
     stream::xor(&key, rest).expect("a body is shorter than 256 GiB");
 }
 

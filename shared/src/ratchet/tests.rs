@@ -1,3 +1,5 @@
+//! Tests of the double ratchet.
+
 use super::double_ratchet::Turn;
 use super::*;
 use crate::crypto::Secret32;
