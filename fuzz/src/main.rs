@@ -9,7 +9,7 @@ use zentalk_fuzz::Target;
 
 static TARGET: LazyLock<&'static Target> = LazyLock::new(|| {
     let name = std::env::var("ZENTALK_FUZZ_TARGET").unwrap_or_default();
-    zentalk_fuzz::target(&name).unwrap_or_else(|| {
+    zentalk_fuzz::find(&name).unwrap_or_else(|| {
         eprintln!("ZENTALK_FUZZ_TARGET names no target: `{name}`");
         std::process::exit(2);
     })

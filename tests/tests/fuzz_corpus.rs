@@ -30,7 +30,7 @@ fn every_target_has_a_corpus_and_every_corpus_a_target() {
     }
     for folder in corpus("") {
         let name = folder.file_name().unwrap().to_str().unwrap();
-        assert!(zentalk_fuzz::target(name).is_some(), "{name} is no target");
+        assert!(zentalk_fuzz::find(name).is_some(), "{name} is no target");
     }
 }
 
