@@ -15,6 +15,7 @@ mod command;
 pub mod descriptor;
 pub mod directory;
 pub mod epoch;
+pub mod keyring;
 mod keys;
 pub mod layout;
 mod lioness;
@@ -33,6 +34,7 @@ pub use descriptor::{
 };
 pub use directory::{Directory, Inserted};
 pub use epoch::Epoch;
+pub use keyring::{ReplayEntry, RestoreError};
 pub use layout::{Class, Layout, MAX_HOPS};
 pub use peel::PeelError;
 pub use replay::{ReplayError, ReplayLimits};
@@ -46,6 +48,8 @@ pub type Hop = build::Hop<X25519Kem>;
 pub type Surb = surb::Surb<X25519Kem>;
 /// Keys of a reply block of the default suite.
 pub type SurbKeys = surb::SurbKeys<X25519Kem>;
+/// Onion keys of the default suite.
+pub type OnionKeys = keyring::OnionKeys<X25519Kem>;
 /// A peeled packet of the default suite.
 pub type Peeled = peel::Peeled<X25519Kem>;
 

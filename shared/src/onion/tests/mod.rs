@@ -1,5 +1,6 @@
 //! Tests of the onion as a whole; those of one file's inner workings stand in that file.
 
 mod descriptors;
+mod keyrings;
 mod packets;
 pub(crate) mod support;
