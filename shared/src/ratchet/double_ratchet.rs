@@ -276,6 +276,13 @@ impl Ratchet {
         Ok((opened.plaintext, after))
     }
 
+    /// Whether `other` receives in the same chain: if not, the peer made a step between the two, and
+    /// all but its first step answer one of ours.
+    pub fn same_receiving_chain(&self, other: &Self) -> bool {
+        let dh = |ratchet: &Self| ratchet.receiving.as_ref().map(|chain| chain.dh);
+        dh(self) == dh(other)
+    }
+
     /// How many skipped keys are kept.
     pub fn skipped_keys(&self) -> usize {
         self.skipped.len()

@@ -18,8 +18,9 @@ pub const MAX_SKIP: u32 = 1000;
 /// about 90 KiB of record, whatever the peer does.
 pub const MAX_SKIPPED: usize = 2000;
 
-/// How long a skipped key is kept. Relays hold an envelope for 30 days: its key is of no use later.
-pub const SKIPPED_LIFETIME: Duration = Duration::from_days(30);
+/// How long a skipped key is kept. Its message is retried for 7 days and then held for 30: after that
+/// the key is of no use to us, only to a thief.
+pub const SKIPPED_LIFETIME: Duration = Duration::from_days(37);
 
 /// Skipped keys by chain, oldest chain first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use minicbor::{Decode, Encode};
 
 use crate::crypto::dh::X25519Public;
 use crate::crypto::ml_kem::MlKemCiphertext;
+use crate::id::Address;
 use crate::identity::{AccountKeys, CertificateError, DeviceCertificate, UnverifiedCertificate};
 
 /// What the responder needs to compute the same secret.
@@ -59,6 +60,12 @@ impl Initial {
             kem_ciphertext: header.kem_ciphertext,
             one_time_prekey: header.one_time_prekey,
         }
+    }
+
+    /// The account that the sender claims to be: where to look for what is known about it, before
+    /// [`verify`](Self::verify) says whether the claim holds.
+    pub fn claimed_address(&self) -> Address {
+        self.account.address()
     }
 
     /// Checks that the account signed the device's certificate. Whether the account is one that the

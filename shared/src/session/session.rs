@@ -1,0 +1,194 @@
+//! One session: a ratchet, what binds it to its two ends, and how it began.
+
+use core::fmt;
+
+use rand_core::CryptoRng;
+
+use super::message::SessionMessage;
+use super::peer::LocalDevice;
+use super::receive::ReceiveError;
+use crate::crypto::hash::blake2b_128_concat;
+use crate::id::SessionId;
+use crate::identity::DeviceCertificate;
+use crate::ratchet::{DecryptError, EncryptError, Ratchet};
+use crate::time::Timestamp;
+use crate::wire::codec::{BoundedBytes, Bytes};
+use crate::x3dh::{
+    AssociatedData, Initial, InitialHeader, InitiateError, PreKeyBundle, PreKeySecrets,
+    UsedPreKeys, accept, initiate,
+};
+
+const ID_DOMAIN: &[u8] = b"ZenTalk session v1";
+
+/// A session with one device.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    /// Binds both addresses, both certificates and the KEM key.
+    pub(super) ad: Vec<u8>,
+    pub(super) ratchet: Ratchet,
+    pub(super) origin: Origin,
+}
+
+/// Who began, and whether the other one is known to have the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// We did, and every message carries how, since the peer has not answered.
+    Unanswered(Box<Pending>),
+    /// We did, and the peer has answered.
+    Answered,
+    /// The peer did.
+    Peer,
+}
+
+/// What a session of ours carries until it is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) initial: InitialHeader,
+    /// A first message of the peer has crossed ours, and ours was kept.
+    pub(super) crossed: bool,
+}
+
+/// A session that a first message began.
+pub(super) struct AcceptedSession {
+    pub(super) session: Session,
+    pub(super) plaintext: Vec<u8>,
+    pub(super) used: UsedPreKeys,
+}
+
+impl Session {
+    /// Begins a session with the device of `bundle`.
+    pub(super) fn start(
+        me: LocalDevice<'_>,
+        bundle: PreKeyBundle,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, InitiateError> {
+        let agreed = initiate(me.identity(), bundle, rng)?;
+        let ratchet =
+            Ratchet::initiate(agreed.secret, agreed.peer_ratchet_key, agreed.peer_kem_key);
+        Ok(Self {
+            id: session_id(&agreed.ad, &agreed.header),
+            ad: agreed.ad.as_bytes().to_vec(),
+            ratchet,
+            origin: Origin::Unanswered(Box::new(Pending {
+                initial: agreed.header,
+                crossed: false,
+            })),
+        })
+    }
+
+    /// The session that a first message of the device of `peer` begins, if it authenticates.
+    pub(super) fn accept(
+        me: LocalDevice<'_>,
+        prekeys: &PreKeySecrets,
+        peer: &DeviceCertificate,
+        initial: &InitialHeader,
+        message: &SessionMessage,
+        now: Timestamp,
+    ) -> Result<AcceptedSession, ReceiveError> {
+        let agreed = accept(me.identity(), prekeys, initial, peer)?;
+        let id = session_id(&agreed.ad, initial);
+        if id != message.session {
+            return Err(ReceiveError::OtherSessionId);
+        }
+        let ad = agreed.ad.as_bytes();
+        let (header, ciphertext) = (message.header(), &message.ciphertext);
+        let (dh, ek) = (&agreed.ratchet_key, &agreed.kem_key);
+        let (plaintext, ratchet) =
+            Ratchet::accept(agreed.secret.clone(), dh, ek, ad, &header, ciphertext, now)?;
+        let session = Self {
+            id,
+            ad: ad.to_vec(),
+            ratchet,
+            origin: Origin::Peer,
+        };
+        Ok(AcceptedSession {
+            session,
+            plaintext,
+            used: agreed.used,
+        })
+    }
+
+    /// Encrypts one message. Unchanged on failure.
+    pub(super) fn encrypt(
+        &mut self,
+        me: LocalDevice<'_>,
+        plaintext: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<SessionMessage, EncryptError> {
+        let (header, ciphertext) = self.ratchet.encrypt(&self.ad, plaintext, rng)?;
+        let initial = match &self.origin {
+            Origin::Unanswered(pending) => Some(Initial::new(
+                me.account.clone(),
+                me.certificate,
+                pending.initial.clone(),
+            )),
+            Origin::Answered | Origin::Peer => None,
+        };
+        // Within its bound: the ratchet bounds the plaintext by what a session message has room for.
+        let ciphertext =
+            BoundedBytes::new(ciphertext).map_err(|over| EncryptError::TooLong(over.actual))?;
+        Ok(SessionMessage {
+            session: self.id,
+            sender: me.certificate.device_id(),
+            initial,
+            header: Bytes(*header.encode()),
+            ciphertext,
+        })
+    }
+
+    /// Decrypts one message: its plaintext and the session that follows.
+    pub(super) fn decrypt(
+        &self,
+        message: &SessionMessage,
+        now: Timestamp,
+    ) -> Result<(Vec<u8>, Self), DecryptError> {
+        let (plaintext, ratchet) =
+            self.ratchet
+                .decrypt(&self.ad, &message.header(), &message.ciphertext, now)?;
+        let origin = match &self.origin {
+            Origin::Peer => Origin::Peer,
+            Origin::Unanswered(_) | Origin::Answered => Origin::Answered,
+        };
+        Ok((
+            plaintext,
+            Self {
+                id: self.id,
+                ad: self.ad.clone(),
+                ratchet,
+                origin,
+            },
+        ))
+    }
+
+    /// Whether we began it.
+    pub(super) fn is_mine(&self) -> bool {
+        !matches!(self.origin, Origin::Peer)
+    }
+
+    /// Whether the peer is known to have it, or to have had it.
+    pub(super) fn is_confirmed(&self) -> bool {
+        !matches!(self.origin, Origin::Unanswered(_))
+    }
+}
+
+/// SessionId = BLAKE2b-128("ZenTalk session v1" ‖ AD ‖ ek ‖ kem ciphertext).
+fn session_id(ad: &AssociatedData, initial: &InitialHeader) -> SessionId {
+    let (ek, ct) = (
+        initial.ephemeral.as_bytes(),
+        initial.kem_ciphertext.as_bytes(),
+    );
+    let bytes = [ad.as_bytes(), ek, ct.as_slice()].concat();
+    SessionId::from_bytes(blake2b_128_concat(ID_DOMAIN, &bytes))
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("mine", &self.is_mine())
+            .field("confirmed", &self.is_confirmed())
+            .field("ratchet", &self.ratchet)
+            .finish_non_exhaustive()
+    }
+}
