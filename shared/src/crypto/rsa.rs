@@ -23,6 +23,8 @@ pub const BITS: usize = 4096;
 pub const SIGNATURE_LEN: usize = BITS / 8;
 /// Length of the SPKI DER of a public key in bytes: one value, as modulus and exponent are fixed.
 pub const SPKI_LEN: usize = 550;
+/// Longest SPKI DER that is looked at, in bytes: keys up to twice the size get a precise refusal.
+const MAX_SPKI_LEN: usize = 1_100;
 /// Longest PKCS#8 DER of a private key that is looked at, in bytes (real ones have about 2,375).
 pub const MAX_PKCS8_LEN: usize = 2_500;
 /// PSS salt length in bytes.
@@ -80,6 +82,9 @@ pub struct RsaPublic {
 impl RsaPublic {
     /// Decodes SPKI DER: exactly 4096 bits, e = 65537, canonical.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, RsaKeyError> {
+        if der.len() > MAX_SPKI_LEN {
+            return Err(RsaKeyError::Encoding);
+        }
         let key =
             ::rsa::RsaPublicKey::from_public_key_der(der).map_err(|_| RsaKeyError::Encoding)?;
         let public = Self::checked(key)?;
@@ -272,6 +277,8 @@ mod tests {
             RsaPublic::from_spki_der(&with_tail),
             Err(RsaKeyError::Encoding)
         );
+        let huge = [0x30; MAX_SPKI_LEN + 1];
+        assert_eq!(RsaPublic::from_spki_der(&huge), Err(RsaKeyError::Encoding));
         let cut = &public.spki_der()[..SPKI_LEN - 1];
         assert_eq!(RsaPublic::from_spki_der(cut), Err(RsaKeyError::Encoding));
     }

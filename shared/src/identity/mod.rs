@@ -43,3 +43,61 @@ pub use sealing_key::{
 
 #[cfg(test)]
 pub(crate) mod test_support;
+
+#[cfg(test)]
+mod tests {
+    use super::test_support::{account, certificate, device, device_list};
+    use super::*;
+    use crate::wire::codec::{from_cbor, to_cbor};
+    use proptest::prelude::*;
+
+    proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+            #[test]
+            fn arbitrary_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..6000)) {
+                prop_assert!(UnverifiedCertificate::decode(&bytes).is_err());
+                prop_assert!(UnverifiedDeviceList::decode(&bytes).is_err());
+                prop_assert!(from_cbor::<AccountKeys>(&bytes, 4096).is_err());
+                prop_assert!(from_cbor::<UnverifiedSealingKey>(&bytes, 4096).is_err());
+                prop_assert!(from_cbor::<UnverifiedFreshness>(&bytes, 4096).is_err());
+                prop_assert!(from_cbor::<DeviceSecret>(&bytes, 4096).is_err());
+            }
+
+            #[test]
+            fn no_changed_bit_of_a_certificate_verifies(at in 0usize..32_000, bit in 0u8..8) {
+                let genuine = certificate(0, 1);
+                let mut bytes = genuine.encode();
+                let at = at % bytes.len();
+                bytes[at] ^= 1 << bit;
+                let verified = UnverifiedCertificate::decode(&bytes)
+                    .ok()
+                    .and_then(|changed| changed.verify(&account(0).keys()).ok());
+                prop_assert!(verified.is_none());
+            }
+
+            #[test]
+            fn no_changed_bit_of_a_device_list_verifies(at in 0usize..32_000, bit in 0u8..8) {
+                let genuine = device_list(0, 1);
+                let mut bytes = genuine.encode();
+                let at = at % bytes.len();
+                bytes[at] ^= 1 << bit;
+                let verified = UnverifiedDeviceList::decode(&bytes)
+                    .ok()
+                    .and_then(|changed| changed.verify(&account(0).keys()).ok());
+                prop_assert!(verified.is_none());
+            }
+
+            #[test]
+            fn no_changed_bit_of_a_sealing_key_verifies(at in 0usize..32_000, bit in 0u8..8) {
+                let device = device(1);
+                let mut bytes = to_cbor(&device.sealing().current().publish(device.signing()));
+                let at = at % bytes.len();
+                bytes[at] ^= 1 << bit;
+                let verified = from_cbor::<UnverifiedSealingKey>(&bytes, 4096)
+                    .ok()
+                    .and_then(|changed| changed.verify(&certificate(0, 1)).ok());
+                prop_assert!(verified.is_none());
+            }
+        }
+}

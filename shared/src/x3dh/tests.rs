@@ -12,6 +12,7 @@ use crate::identity::{BodyHash, DeviceCertificate, DeviceSecret};
 use crate::test_support::{hex, rng, unhex};
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{CodecError, from_cbor, to_cbor};
+use proptest::prelude::*;
 
 const ZERO: X25519Public = X25519Public::from_bytes([0; 32]);
 
@@ -482,4 +483,28 @@ fn the_record_round_trips_and_version_1_is_still_read() {
     let fixture = include_str!("fixtures/prekey-secrets-v1.hex").trim();
     let old: PreKeySecrets = from_cbor(&unhex(fixture), 1 << 16).unwrap();
     assert_eq!(hex(&to_cbor(&old)), fixture);
+}
+
+proptest! {
+#![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn arbitrary_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
+        prop_assert!(PreKeyBase::decode(&bytes).is_err());
+        prop_assert!(PreKeyOneTime::decode(&bytes).is_err());
+        prop_assert!(from_cbor::<Initial>(&bytes, 8192).is_err());
+        prop_assert!(from_cbor::<PreKeySecrets>(&bytes, 8192).is_err());
+    }
+
+    #[test]
+    fn no_changed_bit_of_a_base_goes_unnoticed(at in 0usize..12_000, bit in 0u8..8) {
+        let bob = Side::new(1);
+        let mut bytes = bob.base().encode();
+        let at = at % bytes.len();
+        bytes[at] ^= 1 << bit;
+        let verified = PreKeyBase::decode(&bytes).ok().and_then(|base| {
+            UnverifiedBundle { base, one_time: None }.verify(&bob.certificate, MADE).ok()
+        });
+        prop_assert!(verified.is_none());
+    }
 }
