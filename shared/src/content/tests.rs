@@ -1,3 +1,5 @@
+//! Tests of content.
+
 use super::*;
 use crate::crypto::Secret32;
 use crate::identity::DirectorySecret;

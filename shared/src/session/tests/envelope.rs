@@ -1,3 +1,5 @@
+//! Envelopes: one length, one recipient.
+
 use super::super::envelope::{Envelope, OpenError, open, seal, seal_message};
 use super::super::fragment::{Fragment, split};
 use crate::crypto::hpke;

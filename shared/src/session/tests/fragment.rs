@@ -1,3 +1,5 @@
+//! Fragments: the layout and its refusals.
+
 use super::super::fragment::{Fragment, FragmentError, MAX_FRAGMENTS, MessageLength, split};
 use crate::test_support::{rng, vectors};
 use crate::wire::budget::{FRAGMENT_DATA_LEN, FRAGMENT_LEN, MAX_SESSION_MESSAGE_LEN};

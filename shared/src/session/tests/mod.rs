@@ -1,3 +1,9 @@
+//! Tests of sessions.
+
+mod convergence;
 mod envelope;
+mod faults;
 mod fragment;
 mod reassembly;
+mod record;
+mod support;

@@ -1,3 +1,5 @@
+//! Reassembly: order, bounds and rows.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
