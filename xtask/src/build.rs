@@ -63,6 +63,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Builds the client as published and prints its sizes.
+pub(crate) fn measure() -> Result<()> {
+    wasm_client(Flavour::Release)?;
+    print_sizes()
+}
+
 /// Compiles the client and writes its JavaScript, types and wasm to `client-wasm/pkg`.
 pub(crate) fn wasm_client(flavour: Flavour) -> Result<()> {
     disk::check()?;
@@ -102,11 +108,30 @@ pub(crate) fn wasm_client(flavour: Flavour) -> Result<()> {
     Ok(())
 }
 
+/// What the web app is made of; tests beside them change nothing.
+const APP_INPUTS: [&str; 10] = [
+    "client-wasm/js",
+    "client-wasm/pkg",
+    "www/build",
+    "www/index.html",
+    "www/package-lock.json",
+    "www/public",
+    "www/src",
+    "www/svelte.config.js",
+    "www/tsconfig.json",
+    "www/vite.config.ts",
+];
+
 /// Builds the web app into `www/dist`, unless nothing that goes into it changed.
 pub(crate) fn web_app() -> Result<()> {
     let www = workspace::path("www");
     node::packages(&www)?;
-    let stamp = Stamp::of_files("www", &[www.clone(), package_folder()])?;
+    let inputs: Vec<PathBuf> = APP_INPUTS
+        .iter()
+        .map(workspace::path)
+        .filter(|path| path.exists())
+        .collect();
+    let stamp = Stamp::of_files("www", &inputs)?;
     if stamp.is_current() && www.join("dist/index.html").exists() {
         return Ok(());
     }

@@ -8,11 +8,16 @@
 //! Each command is one module. `setup` knows how to get every tool that the others need; `util` knows
 //! how to run programs and how to talk to the person at the terminal.
 
+mod bench;
 mod build;
 mod check;
+mod doctor;
+mod fuzz;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
+mod up;
 mod util;
 
 use std::process::ExitCode;
@@ -31,6 +36,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run relays, an API server and the web app on this machine; Ctrl-C ends all of it.
+    Up(up::Args),
     /// Quick loop before a commit: formatting, clippy with warnings denied, tidy, unit tests.
     Check(check::Args),
     /// Check the house rules of DESIGN §9 that no compiler knows.
@@ -39,6 +46,14 @@ enum Command {
     Test(test::Args),
     /// Build the wasm client and the web app.
     Build(build::Args),
+    /// Say what this machine lacks, and what to do about it.
+    Doctor,
+    /// Measure: benchmarks of the crates, and the size of the wasm client.
+    Bench(bench::Args),
+    /// Search for inputs that break a decoder.
+    Fuzz(fuzz::Args),
+    /// All long runs: soak tests in release mode, then every fuzz target.
+    Soak(soak::Args),
     /// Run a program that ends when this process ends.
     #[command(hide = true)]
     Bound(process::BoundArgs),
@@ -46,10 +61,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Tidy => tidy::run(),
         Command::Test(args) => test::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::Doctor => doctor::run(),
+        Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Bound(args) => process::run_bound(&args),
     };
     match outcome {

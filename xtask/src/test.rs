@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::util::ui;
-use count::Count;
+pub(crate) use count::Count;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -13,7 +13,7 @@ use crate::util::workspace;
 pub(crate) fn ensure() -> Result<PathBuf> {
     let folder = workspace::path("xtask/bindgen");
     let program = workspace::path("target/tools/release/zentalk-bindgen");
-    let stamp = Stamp::of_files("bindgen", &[folder.clone()])?;
+    let stamp = Stamp::of_files("bindgen", std::slice::from_ref(&folder))?;
     if stamp.is_current() && program.exists() {
         return Ok(program);
     }

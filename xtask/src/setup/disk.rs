@@ -12,7 +12,7 @@ const NEEDED_WARM: u64 = 1 << 30;
 
 /// Bytes that this user may still write where the repository lies.
 pub(crate) fn free() -> Result<u64> {
-    let stat = rustix::fs::statvfs(&workspace::root()).context("cannot ask for free disk space")?;
+    let stat = rustix::fs::statvfs(workspace::root()).context("cannot ask for free disk space")?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 

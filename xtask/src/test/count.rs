@@ -6,14 +6,14 @@ use crate::util::ui;
 
 /// Tests that a runner reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) passed: u64,
-    pub(super) failed: u64,
-    pub(super) skipped: u64,
+pub(crate) struct Count {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
 }
 
 impl Count {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
@@ -21,7 +21,7 @@ impl Count {
 
     /// What one line of output reports, zero if it is no summary. Known are the summaries of
     /// libtest (also wasm-bindgen's runner), node's own test runner and vitest.
-    pub(super) fn of_line(line: &str) -> Self {
+    pub(crate) fn of_line(line: &str) -> Self {
         let line = ui::plain(line);
         let line = line.trim();
         if let Some(summary) = line.strip_prefix("test result: ") {

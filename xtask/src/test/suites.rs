@@ -8,6 +8,7 @@ use super::Outcome;
 use super::count::Count;
 use crate::build::{self, Flavour};
 use crate::setup::{bindgen, browser, disk, node, wasm_std};
+use crate::up;
 use crate::util::process::Cmd;
 use crate::util::workspace;
 
@@ -70,13 +71,17 @@ pub(super) fn web() -> Result<Outcome> {
 /// Browsers against real relay processes.
 pub(super) fn end_to_end() -> Result<Outcome> {
     let browser = browser::ensure()?;
+    up::daemons()?;
     build::wasm_client(Flavour::Development)?;
     build::web_app()?;
     let www = workspace::path("www");
     let command = Cmd::new("npm")
         .args(["run", "e2e"])
         .dir(&www)
-        .env("CHROMIUM", &browser.chromium);
+        .env("CHROMIUM", &browser.chromium)
+        .env("ZENTALK_RELAY_BIN", up::daemon("zentalk-relay"))
+        .env("ZENTALK_API_BIN", up::daemon("zentalk-api"))
+        .env("ZENTALK_WWW_DIST", www.join("dist"));
     counted(command)
 }
 

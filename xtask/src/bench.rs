@@ -1,0 +1,79 @@
+//! Measurements: the benchmarks of the crates, and the size of the wasm client.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Result, bail};
+
+use crate::build;
+use crate::setup::disk;
+use crate::util::process::Cmd;
+use crate::util::ui;
+use crate::util::workspace;
+
+/// The measurement that is not a cargo benchmark.
+const WASM_SIZE: &str = "wasm-size";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only this benchmark; all when none is named.
+    name: Option<String>,
+    /// List the benchmarks and end.
+    #[arg(long)]
+    list: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let benches = benches()?;
+    let names = || benches.keys().cloned().chain([WASM_SIZE.to_owned()]);
+    if args.list {
+        names().for_each(|name| anstream::println!("{name}"));
+        return Ok(());
+    }
+    disk::check()?;
+    let chosen: Vec<String> = match &args.name {
+        Some(name) if names().any(|known| known == *name) => vec![name.clone()],
+        Some(name) => {
+            let known: Vec<String> = names().collect();
+            bail!(
+                "there is no benchmark `{name}`; there are: {}",
+                known.join(", ")
+            )
+        }
+        None => names().collect(),
+    };
+    for name in chosen {
+        ui::heading(&name);
+        match benches.get(&name) {
+            Some(package) => Cmd::cargo()
+                .args(["bench", "--package", package, "--bench", &name])
+                .run_shown()?,
+            None => build::measure()?,
+        }
+    }
+    Ok(())
+}
+
+/// Benchmarks by name, with the package that has them: `PACKAGE/benches/NAME.rs`.
+fn benches() -> Result<BTreeMap<String, String>> {
+    const PACKAGES: [(&str, &str); 5] = [
+        ("shared", "zentalk-shared"),
+        ("relay-server", "zentalk-relay"),
+        ("api-server", "zentalk-api"),
+        ("client-wasm", "zentalk-client-wasm"),
+        ("tests", "zentalk-tests"),
+    ];
+    let mut benches = BTreeMap::new();
+    for (folder, package) in PACKAGES {
+        let Ok(entries) = fs::read_dir(workspace::path(folder).join("benches")) else {
+            continue;
+        };
+        for entry in entries {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if let Some(name) = name.strip_suffix(".rs") {
+                benches.insert(name.to_owned(), package.to_owned());
+            }
+        }
+    }
+    Ok(benches)
+}
