@@ -5,11 +5,14 @@
 //! that break this; those kept under `fuzz/corpus/TARGET/` replay in the ordinary tests. Each module
 //! covers the layer of `shared` whose name it has.
 
+mod content;
 mod identity;
 mod onion;
 mod ratchet;
 mod rpc;
+mod session;
 mod wire;
+mod x3dh;
 
 /// A named target.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +30,14 @@ pub const TARGETS: &[Target] = &[
     target("certificate", identity::certificate),
     target("device_list", identity::device_list),
     target("contact_code", identity::contact_code),
+    target("prekeys", x3dh::prekeys),
     target("ratchet_record", ratchet::record),
+    target("session_message", session::message),
+    target("session_record", session::record),
+    target("content", content::content),
     target("surb", onion::surb),
+    target("descriptor", onion::descriptor),
+    target("relay_url", onion::relay_url),
     target("rpc", rpc::messages),
 ];
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zentalk_fuzz::TARGETS;
 
 /// Inputs longer than this are not cut at every length.
-const CUT_EVERYWHERE: usize = 512;
+const CUT_EVERYWHERE: usize = 200;
 
 fn corpus(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
