@@ -3,4 +3,5 @@
 mod descriptors;
 mod keyrings;
 mod packets;
+mod paths;
 pub(crate) mod support;

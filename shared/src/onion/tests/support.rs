@@ -1,7 +1,10 @@
 //! Relays for tests: signed ones from the pool of test-only keys, and cheap ones for large networks.
 
+use std::sync::LazyLock;
+
 use crate::crypto::Secret32;
 use crate::crypto::kem::{Kem, X25519Kem};
+use crate::crypto::rsa::RsaPublic;
 use crate::crypto::sign::SigningKey;
 use crate::id::NodeId;
 use crate::onion::descriptor::{Features, OnionKey, RelayDescriptor, RelayInfo};
@@ -55,18 +58,20 @@ pub(crate) fn signer(index: u16) -> RelaySigner {
     RelaySigner::certify(&account_rsa(index.into()), key, &mut rng(index.into())).unwrap()
 }
 
-/// A descriptor without RSA: only tests inside the crate can make one.
-pub(crate) fn relay_with(index: u16, info: &RelayInfo, now: Timestamp) -> RelayDescriptor {
-    let key = SigningKey::from_seed(&Secret32::from_bytes([7; 32]));
+/// The NodeId of relay `index`.
+pub(crate) fn node(index: u16) -> NodeId {
     let mut node = [0; 20];
     node[..2].copy_from_slice(&index.to_be_bytes());
-    RelaySigner::uncertified(
-        NodeId::from_bytes(node),
-        account_rsa(0).public().clone(),
-        key,
-    )
-    .sign_descriptor(info, &onion_keys(index, now), publication(now))
-    .unwrap()
+    NodeId::from_bytes(node)
+}
+
+/// A descriptor without RSA: only tests inside the crate can make one.
+pub(crate) fn relay_with(index: u16, info: &RelayInfo, now: Timestamp) -> RelayDescriptor {
+    static RSA: LazyLock<RsaPublic> = LazyLock::new(|| account_rsa(0).public().clone());
+    let key = SigningKey::from_seed(&Secret32::from_bytes([7; 32]));
+    RelaySigner::uncertified(node(index), RSA.clone(), key)
+        .sign_descriptor(info, &onion_keys(index, now), publication(now))
+        .unwrap()
 }
 
 /// Relay `index` with its standard [`info`].

@@ -1,0 +1,539 @@
+//! Which relays a packet takes (DESIGN §3.3, PROTOCOL.md §5 "Paths").
+//!
+//! ```text
+//!  request to a relay       guard → fresh → relay              answer: fresh → guard
+//!  to my own mailbox        guard → vanguard → fresh → member   answer: fresh → vanguard → guard
+//! ```
+//! The guard is the relay that the client's one socket goes to; *fresh* ones are drawn for every path, at
+//! random by capacity. The strict rules: all relays of a path are distinct, and so are their operators and
+//! subnets; none but the target is a member of the swarm concerned.
+//!
+//! With fewer than [`ENOUGH_RELAYS`] relays the rules give way one after the other, in this order (with
+//! more, but fewer that are independent of each other, the first two only), and each path tells how far ([`Relaxation`]; docs/THREAT_MODEL.md, "Small networks"):
+//!
+//! 1. two relays of a path may have one operator;
+//! 2. two relays of a path may be in one subnet;
+//! 3. a relay between guard and target may be a member of the swarm;
+//! 4. paths to my own mailbox go without a vanguard;
+//! 5. the guard may be a member of the swarm;
+//! 6. there is no relay between guard and target (two relays in all);
+//! 7. the target is the guard itself (one relay, or the caller insists).
+//!
+//! A relay is never twice on one path. In a large network nothing gives way: the path fails, and the caller
+//! takes another target or another guard.
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_core::CryptoRng;
+use thiserror::Error;
+
+use super::Hop;
+use super::descriptor::{Features, RelayDescriptor};
+use super::directory::Directory;
+use super::guards::VanguardSet;
+use super::health::RelayHealth;
+use super::url::Subnet;
+use crate::id::NodeId;
+use crate::time::{Duration, Timestamp};
+
+/// From this many relays on, if no two of them have one operator or subnet, the rules are strict.
+pub const ENOUGH_RELAYS: usize = 12;
+
+/// A relay says itself how many connections it takes; what it says counts within these bounds only.
+const CAPACITIES: (u64, u64) = (1_000, 10_000);
+
+/// What is chosen once for a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathRules {
+    /// Development: relays on this machine may be guards without TLS, and count as distinct by port.
+    pub allow_loopback: bool,
+    /// Every relay but the last holds a packet for a random time up to this. Zero: not at all.
+    pub max_delay: Duration,
+}
+
+/// How far the rules gave way for a path. Each step includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Relaxation {
+    /// Not at all.
+    #[default]
+    Strict,
+    /// Two relays may have one operator.
+    SameOperator,
+    /// Two relays may be in one subnet.
+    SameSubnet,
+    /// A relay between guard and target may be in the swarm.
+    SwarmOnPath,
+    /// No vanguard.
+    NoVanguard,
+    /// The guard may be in the swarm.
+    GuardInSwarm,
+    /// Guard and target only.
+    TwoHops,
+    /// The guard is the target.
+    OneHop,
+}
+
+impl Relaxation {
+    /// In the order in which the rules give way.
+    pub const ALL: [Self; 8] = [
+        Self::Strict,
+        Self::SameOperator,
+        Self::SameSubnet,
+        Self::SwarmOnPath,
+        Self::NoVanguard,
+        Self::GuardInSwarm,
+        Self::TwoHops,
+        Self::OneHop,
+    ];
+
+    /// What is lost, as a sentence for people. `None` if nothing is.
+    pub const fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::Strict => None,
+            Self::SameOperator | Self::SameSubnet => Some(
+                "Relays of one operator or network carry the same message: together they could trace it.",
+            ),
+            Self::SwarmOnPath | Self::NoVanguard => Some(
+                "There are few relays: those that hold mail also pass messages on, and could trace some.",
+            ),
+            Self::GuardInSwarm => Some(
+                "There are few relays: the one that sees your IP address may also hold the mail concerned.",
+            ),
+            Self::TwoHops => {
+                Some("There are two relays only: together they see who talks to whom.")
+            }
+            Self::OneHop => Some(
+                "There is one relay only: it sees your IP address and which mailboxes you use.",
+            ),
+        }
+    }
+}
+
+/// What the network as it is now can do for its users' privacy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkPrivacy {
+    /// Relays that can be used.
+    pub relays: usize,
+    /// How many of them are independent of each other; counted up to [`ENOUGH_RELAYS`].
+    pub independent: usize,
+    /// Relays on the way to another relay, that one included.
+    pub hops: usize,
+    /// The furthest that the rules may have to give way.
+    pub worst: Relaxation,
+}
+
+impl NetworkPrivacy {
+    /// What is lost, as a sentence for people. `None` if nothing is.
+    pub const fn warning(&self) -> Option<&'static str> {
+        match self.relays {
+            0 => Some("No relay is known."),
+            _ => self.worst.warning(),
+        }
+    }
+}
+
+/// A way there and a way back.
+#[derive(Clone, Debug)]
+pub struct PathPair {
+    /// From the guard to the target.
+    pub out: Vec<Hop>,
+    /// From the target's first relay back to the guard; for a reply block.
+    pub back: Vec<Hop>,
+    /// How far the rules gave way, for the worse of the two.
+    pub relaxed: Relaxation,
+}
+
+/// No path can be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PathError {
+    /// Caller or environment: this relay is not known, or its descriptor has no key for this epoch. An old
+    /// directory has none for any relay.
+    #[error("{0:?} is not usable now")]
+    Unknown(NodeId),
+    /// Caller: the target is the guard. Take another target.
+    #[error("the target is the guard")]
+    TargetIsGuard,
+    /// Caller: the guard is a member of the swarm. Take another guard.
+    #[error("the guard is a member of the swarm concerned")]
+    GuardInSwarm,
+    /// Caller: guard and target have one operator or subnet. Take another guard or target.
+    #[error("guard and target are not independent")]
+    Related,
+    /// Environment: no relay is left for the middle.
+    #[error("no relay fits between guard and target")]
+    TooFewRelays,
+}
+
+/// A relay that can be used now.
+pub(super) struct Candidate<'a> {
+    pub(super) relay: &'a RelayDescriptor,
+    pub(super) node: NodeId,
+    subnets: Vec<Subnet>,
+    hop: Hop,
+    weight: f64,
+    suspect: bool,
+}
+
+impl Candidate<'_> {
+    fn same_operator(&self, other: &Self) -> bool {
+        let operator = &self.relay.info().operator;
+        !operator.is_empty() && *operator == other.relay.info().operator
+    }
+
+    fn same_subnet(&self, other: &Self) -> bool {
+        self.subnets
+            .iter()
+            .any(|subnet| other.subnets.contains(subnet))
+    }
+
+    /// Whether the two may not be on one path.
+    pub(super) fn clashes(&self, other: &Self, relaxed: Relaxation) -> bool {
+        self.node == other.node
+            || (relaxed < Relaxation::SameOperator && self.same_operator(other))
+            || (relaxed < Relaxation::SameSubnet && self.same_subnet(other))
+    }
+}
+
+/// Finds paths through a directory as it is at one moment. Cheap to make, cheaper to use twice.
+pub struct PathFinder<'a> {
+    candidates: Vec<Candidate<'a>>,
+    rules: PathRules,
+    independent: usize,
+    now: Timestamp,
+}
+
+impl<'a> PathFinder<'a> {
+    /// Takes the relays of `directory` that can be used at `now`.
+    pub fn new(
+        directory: &'a Directory,
+        rules: PathRules,
+        health: &RelayHealth,
+        now: Timestamp,
+    ) -> Self {
+        let usable = directory.iter().filter(|relay| relay.is_valid(now));
+        let candidates: Vec<_> = usable
+            .filter_map(|relay| {
+                let (least, most) = CAPACITIES;
+                let capacity = relay.info().max_connections.clamp(least, most);
+                let urls = relay.info().urls.iter();
+                Some(Candidate {
+                    relay,
+                    node: relay.node(),
+                    subnets: urls.map(|url| url.subnet(rules.allow_loopback)).collect(),
+                    hop: relay.hop(now, Duration::ZERO)?,
+                    weight: capacity as f64 * health.factor(&relay.node(), now),
+                    suspect: false,
+                })
+            })
+            .collect();
+        let independent = count_independent(&candidates);
+        Self {
+            candidates,
+            rules,
+            independent,
+            now,
+        }
+    }
+
+    /// Draws these relays only where no other fits, before any rule gives way: for another try after a
+    /// path has failed.
+    pub fn avoiding(mut self, suspects: &[NodeId]) -> Self {
+        for candidate in &mut self.candidates {
+            candidate.suspect = suspects.contains(&candidate.node);
+        }
+        self
+    }
+
+    /// What the network can do for privacy.
+    pub fn privacy(&self) -> NetworkPrivacy {
+        let relays = self.candidates.len();
+        let worst = match relays {
+            0 | 1 => Relaxation::OneHop,
+            2 => Relaxation::TwoHops,
+            _ => self.limit().min(Relaxation::GuardInSwarm),
+        };
+        NetworkPrivacy {
+            relays,
+            independent: self.independent,
+            hops: relays.min(3),
+            worst,
+        }
+    }
+
+    /// A path to `target` and one back, for a request that concerns the mailbox held by `swarm` (empty if
+    /// it concerns none).
+    pub fn request_path(
+        &self,
+        guard: NodeId,
+        target: NodeId,
+        swarm: &[NodeId],
+        rng: &mut impl CryptoRng,
+    ) -> Result<PathPair, PathError> {
+        self.pair(&self.ends(guard, target)?, None, swarm, rng)
+    }
+
+    /// A path to `member` and one back, for a request about one's own mailbox, which `swarm` holds. Both
+    /// go by way of a vanguard.
+    pub fn own_mailbox_path(
+        &self,
+        guard: NodeId,
+        vanguards: &VanguardSet,
+        member: NodeId,
+        swarm: &[NodeId],
+        rng: &mut impl CryptoRng,
+    ) -> Result<PathPair, PathError> {
+        self.pair(&self.ends(guard, member)?, Some(vanguards), swarm, rng)
+    }
+
+    /// Only the way back of [`own_mailbox_path`](Self::own_mailbox_path): for the stock of reply blocks
+    /// that a member gets.
+    pub fn own_reply_path(
+        &self,
+        guard: NodeId,
+        vanguards: &VanguardSet,
+        member: NodeId,
+        swarm: &[NodeId],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<Hop>, Relaxation), PathError> {
+        let ends = self.ends(guard, member)?;
+        let (middle, relaxed) = self.middle(&ends, Some(vanguards), swarm, rng)?;
+        Ok((self.back(&ends, &middle, rng), relaxed))
+    }
+
+    fn pair(
+        &self,
+        ends: &Ends<'_>,
+        vanguards: Option<&VanguardSet>,
+        swarm: &[NodeId],
+        rng: &mut impl CryptoRng,
+    ) -> Result<PathPair, PathError> {
+        let (there, relaxed_there) = self.middle(ends, vanguards, swarm, rng)?;
+        let (back, relaxed_back) = self.middle(ends, vanguards, swarm, rng)?;
+        let mut out = vec![ends.guard];
+        out.extend(there);
+        out.extend((ends.guard.node != ends.target.node).then_some(ends.target));
+        Ok(PathPair {
+            out: self.hops(&out, rng),
+            back: self.back(ends, &back, rng),
+            relaxed: relaxed_there.max(relaxed_back),
+        })
+    }
+
+    /// `middle` is in the order of the way there.
+    fn back(
+        &self,
+        ends: &Ends<'_>,
+        middle: &[&Candidate<'_>],
+        rng: &mut impl CryptoRng,
+    ) -> Vec<Hop> {
+        let path: Vec<_> = middle.iter().copied().rev().chain([ends.guard]).collect();
+        self.hops(&path, rng)
+    }
+
+    fn hops(&self, path: &[&Candidate<'_>], rng: &mut impl CryptoRng) -> Vec<Hop> {
+        let delay = self.rules.max_delay.as_ms();
+        let hops = path.iter().map(|relay| relay.hop.clone());
+        hops.map(|hop| Hop {
+            delay: Duration::from_ms(rng.random_range(0..=delay)),
+            ..hop
+        })
+        .collect()
+    }
+
+    fn ends(&self, guard: NodeId, target: NodeId) -> Result<Ends<'_>, PathError> {
+        let find = |node| self.candidate(node).ok_or(PathError::Unknown(node));
+        Ok(Ends {
+            guard: find(guard)?,
+            target: find(target)?,
+        })
+    }
+
+    /// The relays between guard and target, by the strictest rules that allow any.
+    fn middle(
+        &self,
+        ends: &Ends<'_>,
+        vanguards: Option<&VanguardSet>,
+        swarm: &[NodeId],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<&Candidate<'a>>, Relaxation), PathError> {
+        let limit = self.limit();
+        for relaxed in Relaxation::ALL
+            .into_iter()
+            .filter(|relaxed| *relaxed <= limit)
+        {
+            if let Some(middle) = self.attempt(ends, vanguards, swarm, relaxed, rng) {
+                return Ok((middle, relaxed));
+            }
+        }
+        Err(ends.verdict(swarm))
+    }
+
+    fn attempt(
+        &self,
+        ends: &Ends<'_>,
+        vanguards: Option<&VanguardSet>,
+        swarm: &[NodeId],
+        relaxed: Relaxation,
+        rng: &mut impl CryptoRng,
+    ) -> Option<Vec<&Candidate<'a>>> {
+        let Ends { guard, target } = *ends;
+        if relaxed == Relaxation::OneHop {
+            return (guard.node == target.node).then(Vec::new);
+        }
+        let guard_fits = relaxed >= Relaxation::GuardInSwarm || !swarm.contains(&guard.node);
+        if guard.clashes(target, relaxed) || !guard_fits {
+            return None;
+        }
+        if relaxed == Relaxation::TwoHops {
+            return Some(Vec::new());
+        }
+        let mut taken = vec![guard, target];
+        let Some(vanguards) = vanguards.filter(|_| relaxed < Relaxation::NoVanguard) else {
+            return self
+                .draw(&taken, swarm, relaxed, rng)
+                .map(|fresh| vec![fresh]);
+        };
+        let mut second: Vec<_> = vanguards
+            .nodes()
+            .filter_map(|node| self.candidate(node))
+            .collect();
+        second.shuffle(rng);
+        second.sort_by_key(|vanguard| vanguard.suspect);
+        second.retain(|vanguard| fits(vanguard, &taken, swarm, relaxed));
+        second.into_iter().find_map(|vanguard| {
+            taken.truncate(2);
+            taken.push(vanguard);
+            let fresh = self.draw(&taken, swarm, relaxed, rng)?;
+            Some(vec![vanguard, fresh])
+        })
+    }
+
+    /// A relay that fits beside those `taken`, at random by weight; a suspect only if there is no other.
+    fn draw(
+        &self,
+        taken: &[&Candidate<'_>],
+        swarm: &[NodeId],
+        relaxed: Relaxation,
+        rng: &mut impl CryptoRng,
+    ) -> Option<&Candidate<'a>> {
+        let fitting = |suspect| {
+            let all = self
+                .candidates
+                .iter()
+                .filter(move |relay| relay.suspect == suspect);
+            all.filter(|relay| fits(relay, taken, swarm, relaxed))
+        };
+        weighted(fitting(false), rng).or_else(|| weighted(fitting(true), rng))
+    }
+
+    /// Draws a relay that satisfies `wanted`, at random by weight.
+    pub(super) fn draw_where(
+        &self,
+        wanted: impl Fn(&Candidate<'a>) -> bool,
+        rng: &mut impl CryptoRng,
+    ) -> Option<&Candidate<'a>> {
+        weighted(self.candidates.iter().filter(|relay| wanted(relay)), rng)
+    }
+
+    pub(super) fn candidate(&self, node: NodeId) -> Option<&Candidate<'a>> {
+        self.candidates
+            .iter()
+            .find(|candidate| candidate.node == node)
+    }
+
+    /// Whether a client may connect to the relay: it offers that, behind a public certificate or, in
+    /// development, on this machine.
+    pub(super) fn is_guard(&self, relay: &Candidate<'_>) -> bool {
+        let info = relay.relay.info();
+        let reachable = info.urls.iter().any(|url| match url.is_loopback() {
+            true => self.rules.allow_loopback,
+            false => url.is_secure(),
+        });
+        info.features.has(Features::GUARD) && reachable
+    }
+
+    /// How far the rules may give way in this network.
+    const fn limit(&self) -> Relaxation {
+        match (self.independent >= ENOUGH_RELAYS, self.is_small()) {
+            (true, _) => Relaxation::Strict,
+            (false, false) => Relaxation::SameSubnet,
+            (false, true) => Relaxation::OneHop,
+        }
+    }
+
+    /// Whether there are too few relays for strict rules, however independent they are.
+    pub const fn is_small(&self) -> bool {
+        self.candidates.len() < ENOUGH_RELAYS
+    }
+
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+/// Guard and target of a path.
+struct Ends<'a> {
+    guard: &'a Candidate<'a>,
+    target: &'a Candidate<'a>,
+}
+
+impl Ends<'_> {
+    /// Why there is no path: the reason that the caller can do something about comes first.
+    fn verdict(&self, swarm: &[NodeId]) -> PathError {
+        if self.guard.node == self.target.node {
+            PathError::TargetIsGuard
+        } else if swarm.contains(&self.guard.node) {
+            PathError::GuardInSwarm
+        } else if self.guard.clashes(self.target, Relaxation::Strict) {
+            PathError::Related
+        } else {
+            PathError::TooFewRelays
+        }
+    }
+}
+
+fn fits(
+    relay: &Candidate<'_>,
+    taken: &[&Candidate<'_>],
+    swarm: &[NodeId],
+    relaxed: Relaxation,
+) -> bool {
+    let outside = relaxed >= Relaxation::SwarmOnPath || !swarm.contains(&relay.node);
+    outside && taken.iter().all(|other| !relay.clashes(other, relaxed))
+}
+
+/// One of the candidates, with a probability in proportion to its weight.
+fn weighted<'c, 'a>(
+    candidates: impl Iterator<Item = &'c Candidate<'a>> + Clone,
+    rng: &mut impl CryptoRng,
+) -> Option<&'c Candidate<'a>> {
+    let total: f64 = candidates.clone().map(|candidate| candidate.weight).sum();
+    let mut draw = rng.random::<f64>() * total;
+    let mut last = None;
+    for candidate in candidates {
+        last = Some(candidate);
+        draw -= candidate.weight;
+        if draw < 0.0 {
+            break;
+        }
+    }
+    last
+}
+
+/// How many relays there are with no two of one operator or subnet, counted greedily up to
+/// [`ENOUGH_RELAYS`].
+fn count_independent(candidates: &[Candidate<'_>]) -> usize {
+    let mut chosen: Vec<&Candidate<'_>> = Vec::with_capacity(ENOUGH_RELAYS);
+    for candidate in candidates {
+        if chosen.len() >= ENOUGH_RELAYS {
+            break;
+        }
+        if chosen
+            .iter()
+            .all(|other| !candidate.clashes(other, Relaxation::Strict))
+        {
+            chosen.push(candidate);
+        }
+    }
+    chosen.len()
+}
