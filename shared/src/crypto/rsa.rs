@@ -234,7 +234,16 @@ impl RsaSecret {
         message: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<RsaSignature, RsaPrivateError> {
-        let digest = Sha256::digest(framed(domain, message));
+        self.sign_framed(&framed(domain, message), rng)
+    }
+
+    /// Signs bytes that have their domain in front already: the host's part of an account signature.
+    pub fn sign_framed(
+        &self,
+        framed: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<RsaSignature, RsaPrivateError> {
+        let digest = Sha256::digest(framed);
         let scheme = Pss::<Sha256>::new_blinded_with_salt(SALT_LEN);
         self.key
             .sign_with_rng(rng, scheme, &digest)

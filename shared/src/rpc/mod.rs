@@ -9,6 +9,7 @@
 //! A request and its reply fill the capacity of their packet class exactly, so that a failure looks like
 //! a success in length.
 
+mod account_contents;
 mod body;
 mod mailbox_descriptor;
 mod message;
@@ -18,6 +19,7 @@ mod prekey_entry;
 mod record;
 mod tombstone;
 
+pub use account_contents::{AccountContents, ContentsError, PublishedDevice};
 pub use body::{
     AcknowledgeReply, DirectorySyncReply, DirectorySyncRequest, EnvelopeBytes, EnvelopeItem,
     FetchBody, FetchReply, MAX_FETCH, MAX_ONE_TIME_BATCH, MAX_SURBS, OneTimeBytes, PreKeyBaseBytes,
