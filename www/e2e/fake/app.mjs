@@ -51,3 +51,16 @@ export async function startApp() {
 export function steer(page, method, ...args) {
   return page.evaluate(([name, values]) => window.zentalkFake[name](...values), [method, args]);
 }
+
+/** Waits until the locator shows; the message of a failure names it. */
+export const visible = (locator) => locator.first().waitFor({ state: "visible", timeout: 8000 });
+export const gone = (locator) => locator.first().waitFor({ state: "hidden", timeout: 8000 });
+
+/** Opens the conversation with somebody from the list. */
+export async function choose(page, name) {
+  await page.getByRole("navigation").getByRole("button", { name }).click();
+  await visible(page.getByRole("region", { name: "Conversation with" }));
+}
+
+/** Waits until `check`, evaluated in the page, is true. */
+export const until = (page, check, arg) => page.waitForFunction(check, arg, { timeout: 8000 });

@@ -98,7 +98,7 @@ const scenes = {
     "/?fake=seeded",
     async (page) => {
       await choose(page, /Nora/);
-      await page.getByRole("button", { name: /Details/ }).click();
+      await page.getByRole("button", { name: /Show details/ }).first().click();
     },
   ],
   "settings": ["/?fake=seeded", (page) => page.getByRole("button", { name: "Settings" }).click()],

@@ -141,10 +141,14 @@ export const strings = {
     label: (name: string) => `Conversation with ${name}`,
     messages: (name: string) => `Messages with ${name}`,
     back: "Back to conversations",
-    details: (name: string) => `Details of ${name}`,
+    details: "Show details",
     firstTitle: (name: string) => `This is the beginning with ${name}`,
-    first:
-      "Messages are end-to-end encrypted: only the two of you can read them. Relays carry them without learning who writes to whom.",
+    first: (fewRelays: boolean) =>
+      `Messages are end-to-end encrypted: only the two of you can read them. ${
+        fewRelays
+          ? "With the few relays that there are now, who writes to whom is not fully hidden from them."
+          : "No relay that carries them learns who writes to whom."
+      }`,
     loading: "Opening the conversation",
     loadFailed: "This conversation could not be read.",
     again: "Try again",

@@ -48,6 +48,8 @@ export class App {
   conversations = $state.raw<readonly Conversation[]>([]);
   inbox = $state.raw<"loading" | "ready" | "failed">("loading");
   thread = $state.raw<Thread | null>(null);
+  /** The conversation that was open last. */
+  lastShown = $state.raw<string | null>(null);
   connection = $state.raw<Connection | null>(null);
   network = $state.raw<Network | null>(null);
   storageProblem = $state.raw<StorageProblem | null>(null);
@@ -131,6 +133,7 @@ export class App {
     this.thread?.leave();
     this.thread = null;
     if (!address || !this.#client) return;
+    this.lastShown = address;
     const thread = this.#threads.get(address) ?? new Thread(this.#client, address);
     this.#threads.set(address, thread);
     this.thread = thread;
@@ -297,6 +300,7 @@ export class App {
   #forget(): void {
     this.#threads.clear();
     this.thread = null;
+    this.lastShown = null;
     this.me = null;
     this.conversations = [];
     this.storageProblem = null;

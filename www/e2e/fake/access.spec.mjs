@@ -1,0 +1,197 @@
+// For everybody: an automatic scan of every screen, and a run with nothing but a keyboard.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, before, describe, test } from "node:test";
+import { DESKTOP, PHONE } from "../browser.mjs";
+import { choose, startApp, steer, visible } from "./app.mjs";
+
+const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let app;
+before(async () => (app = await startApp()));
+after(() => app.close());
+
+async function violations(page) {
+  // Animated colours are not what is measured.
+  await page.waitForTimeout(400);
+  await page.evaluate(axeSource);
+  const { violations: found } = await page.evaluate(() => window.axe.run());
+  return found.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(" | ")}`);
+}
+
+const screens = {
+  welcome: ["/?fake=empty"],
+  invited: ["/?fake=empty#add/zen1qx8f3k2m9d7t5w0s3jn54khce6mua7lqpzry9x8"],
+  "missing name": ["/?fake=empty", (page) => page.getByRole("button", { name: "Start talking" }).click()],
+  creating: [
+    "/?fake=empty&speed=20",
+    async (page) => {
+      await page.getByLabel("Your name").fill("Ada");
+      await page.keyboard.press("Enter");
+      await visible(page.getByRole("heading", { name: "Making your keys" }));
+    },
+  ],
+  list: ["/?fake=seeded", (page) => visible(page.getByText("Nora Lindqvist"))],
+  conversation: [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      await choose(page, /Nora/);
+      await steer(page, "failNext", "expired");
+      await page.getByRole("textbox", { name: /^Message/ }).fill("Hm.");
+      await page.getByRole("button", { name: "Send", exact: true }).click();
+      await visible(page.getByRole("button", { name: "Retry" }));
+      await steer(page, "offline");
+    },
+  ],
+  request: ["/?fake=seeded", (page) => choose(page, /Mirjam/)],
+  card: ["/?fake=seeded", (page) => page.getByRole("button", { name: "My link and QR code" }).click()],
+  add: ["/?fake=seeded", (page) => page.getByRole("button", { name: "Add a contact" }).click()],
+  connection: [
+    "/?fake=seeded",
+    async (page) => {
+      await visible(page.getByRole("navigation"));
+      await steer(page, "setNetwork", { relays: 2, hops: 2, privacyWarning: "fewRelays" });
+      await page.getByRole("button", { name: /^Connection/ }).click();
+    },
+  ],
+  settings: ["/?fake=seeded", (page) => page.getByRole("button", { name: "Settings" }).click()],
+  erase: [
+    "/?fake=seeded",
+    async (page) => {
+      await page.getByRole("button", { name: "Settings" }).click();
+      await page.getByRole("button", { name: /^Erase this/ }).click();
+    },
+  ],
+  unsupported: ["/?fake=unsupported"],
+};
+
+describe("axe finds nothing", () => {
+  for (const [name, [path, steps]] of Object.entries(screens)) {
+    for (const [viewport, colorScheme] of [
+      [DESKTOP, "light"],
+      [PHONE, "dark"],
+    ]) {
+      test(`${name}, ${viewport.width} px, ${colorScheme}`, async () => {
+        const { page, done } = await app.open(path, { viewport, colorScheme });
+        await steps?.(page);
+        assert.deepEqual(await violations(page), []);
+        await done();
+      });
+    }
+  }
+});
+
+describe("with a keyboard only", () => {
+  const focused = (page) =>
+    page.evaluate(() => {
+      const e = document.activeElement;
+      return e?.getAttribute("aria-label") ?? e?.labels?.[0]?.textContent?.trim() ?? e?.textContent?.trim() ?? "";
+    });
+  /** Tabs until the focus is on something with this name. */
+  async function tabTo(page, name, key = "Tab") {
+    for (let i = 0; i < 40; i += 1) {
+      if (name.test(await focused(page))) return;
+      await page.keyboard.press(key);
+    }
+    assert.fail(`${name} was not reached; the focus is on "${await focused(page)}"`);
+  }
+
+  test("from the first screen to a conversation and back", async () => {
+    const { page, done } = await app.open("/?fake=empty&speed=0.1");
+    await visible(page.getByLabel("Your name"));
+    await page.keyboard.type("Ada");
+    await page.keyboard.press("Enter");
+    await visible(page.getByRole("heading", { name: "Share your link" }));
+    const link = await steer(page, "linkFor", "friend");
+
+    await page.keyboard.press("Tab");
+    assert.match(await focused(page), /Skip to the conversation/);
+    await tabTo(page, /^Add a contact$/);
+    await page.keyboard.press("Enter");
+    await visible(page.getByRole("dialog", { name: "Add a contact" }));
+    assert.equal(await focused(page), "Link or code");
+    await page.keyboard.press("Escape");
+    assert.match(await focused(page), /^Add a contact$/, "the focus returns to the button");
+
+    await page.keyboard.press("Enter");
+    await page.keyboard.insertText(link);
+    await page.keyboard.press("Tab");
+    await page.keyboard.type("Friend");
+    await page.keyboard.press("Enter");
+    await visible(page.getByRole("region", { name: "Conversation with Friend" }));
+    assert.equal(await focused(page), "Message to Friend");
+
+    await page.keyboard.type("First");
+    await page.keyboard.press("Enter");
+    await page.keyboard.type("Second");
+    await page.keyboard.press("Enter");
+    await visible(page.locator("li.item", { hasText: "Second" }).getByRole("button", { name: /held by 3 of 3/ }));
+
+    // One stop for all states, arrows between them, Enter explains.
+    await page.keyboard.press("Shift+Tab");
+    assert.match(await focused(page), /^Sent: held by 3 of 3/);
+    await page.keyboard.press("Enter");
+    await visible(page.locator("li.item", { hasText: "Second" }).locator(".words", { hasText: "held by 3 of 3" }));
+    await page.keyboard.press("ArrowUp");
+    assert.ok(await page.evaluate(() => document.activeElement?.closest("li")?.textContent?.includes("First")));
+    await page.keyboard.press("Shift+Tab");
+    assert.equal(await focused(page), "Messages with Friend", "the messages can be scrolled");
+    await page.keyboard.press("Shift+Tab");
+    assert.match(await focused(page), /Friend.*Show details$/s);
+    await done();
+  });
+
+  test("settings and back", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await visible(page.getByRole("navigation"));
+    await tabTo(page, /^Settings$/);
+    await page.keyboard.press("Enter");
+    await visible(page.getByRole("heading", { name: "Settings" }));
+    await tabTo(page, /^As the system$/);
+    await page.keyboard.press("ArrowRight");
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "light");
+    await done();
+  });
+
+  test("every stop of the Tab key is visible", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await choose(page, /Nora/);
+    await page.locator("body").press("Tab");
+    for (let i = 0; i < 14; i += 1) {
+      const outline = await page.evaluate(() => {
+        const e = document.activeElement;
+        const box = e.closest(".box");
+        const style = getComputedStyle(e);
+        return { name: e.outerHTML.slice(0, 80), visible: style.outlineStyle !== "none" || (box && getComputedStyle(box).boxShadow !== "none") || e.id === "pane" || e === document.body };
+      });
+      assert.ok(outline.visible, outline.name);
+      await page.keyboard.press("Tab");
+    }
+    await done();
+  });
+});
+
+test("new messages are read out, older ones are not", async () => {
+  const { page, done } = await app.open("/?fake=seeded");
+  await choose(page, /Nora/);
+  const said = () => page.locator(".sr-only[role=status]").last().textContent();
+  assert.equal((await said())?.trim(), "");
+  const nora = await steer(page, "addressOf", "Nora Lindqvist");
+  await steer(page, "receive", nora, "Hello there");
+  await page.waitForFunction(() => document.body.textContent.includes("Nora Lindqvist: Hello there"));
+  assert.equal((await said())?.trim(), "Nora Lindqvist: Hello there");
+  await done();
+});
+
+test("with reduced motion nothing keeps moving", async () => {
+  const { page, done } = await app.open("/?fake=empty&speed=20", { reducedMotion: "reduce" });
+  await page.getByLabel("Your name").fill("Ada");
+  await page.keyboard.press("Enter");
+  await visible(page.getByRole("heading", { name: "Making your keys" }));
+  await page.waitForTimeout(100);
+  const running = await page.evaluate(() => document.getAnimations().filter((a) => a.playState === "running").length);
+  assert.equal(running, 0);
+  await done();
+});

@@ -1,0 +1,315 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { PHONE } from "../browser.mjs";
+import { choose, gone, startApp, steer, until, visible } from "./app.mjs";
+
+let app;
+before(async () => (app = await startApp()));
+after(() => app.close());
+
+const field = (page) => page.getByRole("textbox", { name: /^Message to/ });
+const write = async (page, text) => {
+  await field(page).fill(text);
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+};
+const item = (page, text) => page.locator("li.item", { hasText: text });
+const atEnd = () => {
+  const s = document.querySelector(".scroller");
+  return s.scrollHeight - s.scrollTop - s.clientHeight < 4;
+};
+
+describe("sending", () => {
+  test("goes through every state, each with its meaning", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=4");
+    await choose(page, /Nora/);
+    await write(page, "On my way.");
+    const mine = item(page, "On my way.");
+    for (const meaning of [/^Sent: held by 3 of 3 relays until they come online/, /^Delivered to their device at/, /^Read at/])
+      await visible(mine.getByRole("button", { name: meaning }));
+    await mine.getByRole("button", { name: /^Read at/ }).click();
+    await visible(mine.locator(".words", { hasText: "Read at" }));
+    assert.equal(await mine.getByRole("button").getAttribute("aria-expanded"), "true");
+    await visible(page.getByText("Got it, thank you."));
+    await done();
+  });
+
+  test("Enter sends, Shift+Enter makes a line, an input method keeps its Enter", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1");
+    await choose(page, /Tomás/);
+    await field(page).press("a");
+    await page.keyboard.press("Shift+Enter");
+    await page.keyboard.type("b");
+    await field(page).evaluate((f) => f.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", isComposing: true, bubbles: true })));
+    assert.equal(await field(page).inputValue(), "a\nb");
+    await page.keyboard.press("Enter");
+    assert.equal(await field(page).inputValue(), "");
+    await visible(item(page, "a\nb"));
+    await done();
+  });
+
+  test("on a phone Enter makes a line", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1", { viewport: PHONE, hasTouch: true, isMobile: true });
+    await choose(page, /Tomás/);
+    await field(page).tap();
+    await page.keyboard.type("a");
+    await page.keyboard.press("Enter");
+    await page.keyboard.type("b");
+    assert.equal(await field(page).inputValue(), "a\nb");
+    await done();
+  });
+
+  test("a failure says why, and Retry sends it", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.3");
+    await choose(page, /Tomás/);
+    await steer(page, "failNext", "contactNotFound");
+    await write(page, "Hello?");
+    await visible(page.getByText("Nobody could be found under this link", { exact: false }));
+    await page.getByRole("button", { name: "Retry" }).click();
+    await visible(item(page, "Hello?").getByRole("button", { name: /held by 3 of 3/ }));
+    await gone(page.getByRole("button", { name: "Retry" }));
+    assert.equal(await item(page, "Hello?").count(), 1);
+    await done();
+  });
+
+  test("what cannot be saved stays on the screen until it is sent or discarded", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.3");
+    await choose(page, /Tomás/);
+    await steer(page, "rejectNext", "storage", "No space left.");
+    await write(page, "Precious words");
+    await visible(page.getByText("Not sent. No space left."));
+    await choose(page, /Nora/);
+    await choose(page, /Tomás/);
+    await page.getByRole("button", { name: "Retry" }).click();
+    await visible(item(page, "Precious words").getByRole("button", { name: /held by/ }));
+    await steer(page, "rejectNext", "storage", "No space left.");
+    await write(page, "Worthless words");
+    await page.getByRole("button", { name: "Discard" }).click();
+    await gone(item(page, "Worthless words"));
+    await done();
+  });
+
+  test("a text over the limit is counted and cannot be sent", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1");
+    await choose(page, /Tomás/);
+    await field(page).fill("x".repeat(16 * 1024 + 7));
+    await visible(page.getByText("7 bytes too long"));
+    assert.equal(await page.getByRole("button", { name: "Send", exact: true }).isDisabled(), true);
+    await done();
+  });
+
+  test("drafts stay with their conversation", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await choose(page, /Tomás/);
+    await field(page).fill("half a thought");
+    await choose(page, /Nora/);
+    assert.equal(await field(page).inputValue(), "");
+    await choose(page, /Tomás/);
+    assert.equal(await field(page).inputValue(), "half a thought");
+    await done();
+  });
+});
+
+describe("connection", () => {
+  test("offline and connecting are shown, messages wait and go out", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.3");
+    await choose(page, /Tomás/);
+    await steer(page, "offline");
+    await visible(page.getByText("You are offline.", { exact: false }));
+    await visible(page.getByRole("button", { name: "Connection: Offline. Show details" }));
+    await write(page, "From the tunnel");
+    await visible(item(page, "From the tunnel").getByRole("button", { name: "Not out yet: you are offline." }));
+    await steer(page, "connecting", 3, 30_000);
+    await visible(page.getByText(/Not connected, next try in (30|29) s/));
+    await steer(page, "online");
+    await visible(item(page, "From the tunnel").getByRole("button", { name: /held by 3 of 3/ }));
+    await gone(page.getByText("You are offline.", { exact: false }));
+    await done();
+  });
+
+  test("the panel says how many relays, and what is lost when they are few", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await page.getByRole("button", { name: /^Connection: Online/ }).click();
+    const panel = page.getByRole("dialog", { name: "Connection" });
+    await visible(panel.getByText("Messages pass 3 relays", { exact: false }));
+    await steer(page, "setNetwork", { relays: 1, hops: 1, privacyWarning: "oneRelay" });
+    await visible(panel.getByText("There is only one relay"));
+    await visible(panel.getByText("may delete your keys", { exact: false }));
+    await steer(page, "setPersisted", true);
+    await panel.getByRole("button", { name: "Ask to keep them" }).click();
+    await visible(panel.getByText("has promised to keep", { exact: false }));
+    await done();
+  });
+
+  test("storage that fails is said across the top", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await visible(page.getByRole("navigation"));
+    await steer(page, "storageFailed", "quota");
+    await visible(page.getByRole("alert").filter({ hasText: "storage is full" }));
+    await done();
+  });
+});
+
+describe("receiving", () => {
+  test("the newest message is followed and marked read while it is looked at", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await choose(page, /Nora/);
+    const nora = await steer(page, "addressOf", "Nora Lindqvist");
+    for (let i = 0; i < 12; i += 1) await steer(page, "receive", nora, `Line ${i}`);
+    await visible(item(page, "Line 11"));
+    await until(page, atEnd);
+    await gone(page.getByRole("navigation").getByText("unread", { exact: false }).nth(1));
+    assert.match(await page.title(), /^\(2\) Nora Lindqvist/); // Mirjam's two
+    await done();
+  });
+
+  test("who reads further up is not moved, and sees how many are new", async () => {
+    const { page, done } = await app.open("/?fake=long");
+    await choose(page, /Nora/);
+    await until(page, atEnd);
+    await page.locator(".scroller").evaluate((s) => (s.scrollTop -= 900));
+    await visible(page.getByRole("button", { name: "Jump to the newest message" }));
+    const top = await page.locator(".scroller").evaluate((s) => s.scrollTop);
+    const nora = await steer(page, "addressOf", "Nora Lindqvist");
+    await steer(page, "receive", nora, "One");
+    await steer(page, "receive", nora, "Two");
+    await visible(page.getByRole("button", { name: "2 new messages" }));
+    assert.equal(await page.locator(".scroller").evaluate((s) => s.scrollTop), top);
+    assert.match(await page.title(), /^\(4\)/, "not read yet");
+    await page.getByRole("button", { name: "2 new messages" }).click();
+    await until(page, atEnd);
+    await until(page, () => document.title.startsWith("(2)"));
+    await done();
+  });
+
+  test("nothing is marked read while nobody looks", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await choose(page, /Nora/);
+    await page.evaluate(() => {
+      document.hasFocus = () => false;
+      dispatchEvent(new Event("blur"));
+    });
+    const nora = await steer(page, "addressOf", "Nora Lindqvist");
+    await steer(page, "receive", nora, "Anybody?");
+    await visible(item(page, "Anybody?"));
+    await until(page, () => document.title.startsWith("(3)"));
+    await page.evaluate(() => {
+      document.hasFocus = () => true;
+      dispatchEvent(new Event("focus"));
+    });
+    await until(page, () => document.title.startsWith("(2)"));
+    await done();
+  });
+
+  test("paging up keeps the place and ends at the beginning", async () => {
+    const { page, done } = await app.open("/?fake=long&speed=0.1");
+    await choose(page, /Nora/);
+    await until(page, atEnd);
+    const seen = page.getByText("Note 131.", { exact: true });
+    await seen.scrollIntoViewIfNeeded();
+    await until(page, () => document.querySelectorAll("li.item").length > 50);
+    const box = await seen.boundingBox();
+    assert.ok(box && box.y > 0 && box.y < 800, "still in view after older ones came in above");
+    for (let i = 0; i < 30; i += 1) {
+      if (await page.getByText("Note 1.", { exact: false }).first().isVisible().catch(() => false)) break;
+      await page.locator(".scroller").evaluate((s) => (s.scrollTop = 0));
+      await page.waitForTimeout(60);
+    }
+    await visible(page.getByRole("heading", { name: /This is the beginning/ }));
+    assert.equal(await page.locator("li.item").count(), 180);
+    await done();
+  });
+
+  test("a stranger is a request until answered, under the name they claim", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1");
+    await choose(page, /Mirjam/);
+    const banner = page.getByRole("complementary", { name: "Mirjam wrote to you first" });
+    await visible(banner.getByText("what they call themselves", { exact: false }));
+    await banner.getByRole("button", { name: "Give them a name" }).click();
+    await page.getByRole("dialog").getByLabel("What do you call them?").fill("Mirjam (Utrecht)");
+    await page.getByRole("button", { name: "Save" }).click();
+    await gone(banner);
+    await visible(page.getByRole("region", { name: "Conversation with Mirjam (Utrecht)" }));
+    await done();
+  });
+
+  test("hostile text is text", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    const requests = [];
+    page.on("request", (r) => requests.push(r.url()));
+    const address = await steer(page, "request", "Eve <img src=x onerror=alert(1)>\u202e", [
+      [3, "in", "<img src=https://evil.example/x.png onerror=alert(1)><script>alert(2)</script>"],
+      [2, "in", "javascript:alert(3) https://evil.example/\u202efdp.exe"],
+      [1, "in", "\u202eright to left override"],
+    ]);
+    await choose(page, /Eve/);
+    await visible(page.getByText("<script>alert(2)</script>", { exact: false }));
+    assert.equal(await page.locator("main img, main script").count(), 0);
+    const links = await page.locator("main a").evaluateAll((all) => all.map((a) => [a.href, a.rel, a.target]));
+    assert.deepEqual(links, [
+      ["https://evil.example/x.png", "noopener noreferrer", "_blank"],
+      ["https://evil.example/", "noopener noreferrer", "_blank"],
+    ]);
+    assert.deepEqual(requests.filter((u) => u.includes("evil")), []);
+    assert.equal(typeof address, "string");
+    await done();
+  });
+});
+
+describe("around", () => {
+  test("back on a phone leads to the list, reload to the same conversation state", async () => {
+    const { page, done } = await app.open("/?fake=seeded", { viewport: PHONE, hasTouch: true, isMobile: true });
+    await choose(page, /Nora/);
+    assert.equal(new URL(page.url()).hash, "");
+    await page.reload();
+    await visible(page.getByRole("region", { name: "Conversation with Nora Lindqvist" }));
+    await page.goBack();
+    await visible(page.getByRole("navigation"));
+    await gone(page.getByRole("region", { name: /^Conversation with/ }));
+    await done();
+  });
+
+  test("the theme can be chosen and survives a reload", async () => {
+    const { page, done } = await app.open("/?fake=seeded", { colorScheme: "light" });
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await ground();
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("radio", { name: "Dark" }).check({ force: true });
+    const dark = await ground();
+    assert.notEqual(dark, light);
+    await page.reload();
+    assert.equal(await ground(), dark);
+    await page.getByRole("radio", { name: "As the system" }).check({ force: true });
+    assert.equal(await ground(), light);
+    await done();
+  });
+
+  test("the name can be changed", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByLabel("Your name").fill("Ada L.");
+    await page.getByRole("button", { name: "Save" }).click();
+    await visible(page.getByRole("button", { name: "Saved" }));
+    await visible(page.locator("footer").getByText("Ada L."));
+    await done();
+  });
+
+  test("erasing needs the word, and leaves the first screen", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1");
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("button", { name: "Erase this identity…" }).click();
+    const confirm = page.getByRole("button", { name: "Erase everything" });
+    assert.equal(await confirm.isDisabled(), true);
+    await page.keyboard.type("erase");
+    await page.keyboard.press("Enter");
+    await visible(page.getByText("The identity in this browser was erased."));
+    await visible(page.getByLabel("Your name"));
+    await done();
+  });
+
+  test("licences of what is shipped are there", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    const text = await page.evaluate(() => fetch("/licences.txt").then((r) => r.text()));
+    for (const name of ["svelte", "uqr", "schibsted-grotesk"]) assert.ok(text.includes(name), name);
+    await done();
+  });
+});
