@@ -1,0 +1,355 @@
+//! The database: opened, migrated, and one batch of operations as one transaction.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::{keep, mailbox, schema};
+use crate::core::store::{Quotas, Restored, StoreError, StoreOp, StoreReply};
+use crate::files;
+
+const DATABASE: &str = "relay.sqlite";
+const ONION_KEYS: &str = "onion.keys";
+/// A sealed envelope and its row fit one page, so that no envelope needs overflow pages.
+const PAGE_SIZE: u32 = 8192;
+/// Longest file of onion keys that is read.
+const MAX_ONION_KEYS: u64 = 1 << 20;
+const CACHED_STATEMENTS: usize = 64;
+
+/// How the database is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DbOptions {
+    /// How much is kept for others.
+    pub quotas: Quotas,
+    /// The database never grows beyond this.
+    pub max_bytes: Option<u64>,
+}
+
+/// Why there is no store.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// SQLite cannot open, read or migrate it.
+    #[error("cannot open the database {path}: {source}")]
+    Database {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A newer relay has been here.
+    #[error(
+        "the database {path} has schema {found}, but this relay knows only up to {known}: it was written by a newer version"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// A file beside the database.
+    #[error("cannot use {path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// One connection to the database.
+#[derive(Debug)]
+pub struct Db {
+    connection: Connection,
+    options: DbOptions,
+    directory: PathBuf,
+}
+
+impl Db {
+    /// Opens or creates the database in `directory`, which exists and is private.
+    pub fn open(directory: &Path, options: DbOptions) -> Result<Self, OpenError> {
+        let path = directory.join(DATABASE);
+        files::create_private(&path).map_err(|source| OpenError::File {
+            path: path.clone(),
+            source,
+        })?;
+        let mut connection = connect(&path, options).map_err(|source| OpenError::Database {
+            path: path.clone(),
+            source,
+        })?;
+        match schema::migrate(&mut connection) {
+            Ok(Ok(())) => Ok(Self {
+                connection,
+                options,
+                directory: directory.to_owned(),
+            }),
+            Ok(Err(found)) => Err(OpenError::Newer {
+                path,
+                found,
+                known: schema::VERSION,
+            }),
+            Err(source) => Err(OpenError::Database { path, source }),
+        }
+    }
+
+    /// What is there.
+    pub fn restore(&self) -> Result<Restored, OpenError> {
+        let database = |source| OpenError::Database {
+            path: self.directory.join(DATABASE),
+            source,
+        };
+        let mut restored = keep::restore(&self.connection).map_err(database)?;
+        let path = self.directory.join(ONION_KEYS);
+        restored.onion_keys = files::read_private(&path, MAX_ONION_KEYS)
+            .map_err(|source| OpenError::File { path, source })?
+            .map(Zeroizing::new);
+        Ok(restored)
+    }
+
+    /// Applies operations in order in one transaction; the answers are true once this returns.
+    /// If the transaction fails, each operation gets one of its own, so that only those fail that must.
+    pub fn apply(&mut self, ops: &[StoreOp]) -> Vec<Result<StoreReply, StoreError>> {
+        match self.transaction(ops) {
+            Ok(replies) => replies.into_iter().map(Ok).collect(),
+            Err(error) if ops.len() == 1 => vec![Err(error.report())],
+            Err(_) => ops.iter().map(|op| self.apply_alone(op)).collect(),
+        }
+    }
+
+    fn apply_alone(&mut self, op: &StoreOp) -> Result<StoreReply, StoreError> {
+        let mut replies = self
+            .transaction(std::slice::from_ref(op))
+            .map_err(ApplyError::report)?;
+        replies.pop().ok_or(StoreError::Failed)
+    }
+
+    fn transaction(&mut self, ops: &[StoreOp]) -> Result<Vec<StoreReply>, ApplyError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut replies = Vec::with_capacity(ops.len());
+        for op in ops {
+            replies.push(match op {
+                StoreOp::SaveOnionKeys(keys) => {
+                    files::write_private(&self.directory.join(ONION_KEYS), keys)?;
+                    StoreReply::Done
+                }
+                op => apply_one(&transaction, &self.options.quotas, op)?,
+            });
+        }
+        transaction.commit()?;
+        Ok(replies)
+    }
+
+    /// Answers an operation that only reads, outside any transaction.
+    pub fn read(&self, op: &StoreOp) -> Result<StoreReply, StoreError> {
+        apply_one(&self.connection, &self.options.quotas, op)
+            .map_err(|error| ApplyError::Database(error).report())
+    }
+}
+
+/// Whether the operation may run beside the writer.
+pub(super) fn is_read(op: &StoreOp) -> bool {
+    matches!(op, StoreOp::GetRecord { .. } | StoreOp::ReadEnvelope { .. })
+}
+
+fn connect(path: &Path, options: DbOptions) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "secure_delete", "FAST")?;
+    if let Some(bytes) = options.max_bytes {
+        let pages = i64::try_from(bytes / u64::from(PAGE_SIZE)).unwrap_or(i64::MAX);
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
+    Ok(connection)
+}
+
+fn apply_one(db: &Connection, quotas: &Quotas, op: &StoreOp) -> rusqlite::Result<StoreReply> {
+    match op {
+        StoreOp::Put(put) => mailbox::put(db, quotas, put).map(StoreReply::Put),
+        StoreOp::Subscribe(save) => {
+            mailbox::subscribe(db, quotas, save).map(StoreReply::Subscription)
+        }
+        StoreOp::Fetch {
+            mailbox,
+            stamp,
+            after,
+            limit,
+            now,
+        } => mailbox::fetch(db, mailbox, *stamp, (*after, *limit), *now).map(StoreReply::Fetched),
+        StoreOp::Tombstone { mailbox, ids, hour } => {
+            mailbox::tombstone(db, quotas, mailbox, ids, *hour).map(StoreReply::Tombstone)
+        }
+        StoreOp::TakePush { mailbox, pick, now } => {
+            mailbox::take_push(db, mailbox, pick, *now).map(StoreReply::Push)
+        }
+        StoreOp::ReadEnvelope { mailbox, id } => {
+            mailbox::read_envelope(db, mailbox, id).map(StoreReply::Envelope)
+        }
+        StoreOp::SavePreKeys(save) => keep::save_prekeys(db, quotas, save).map(StoreReply::PreKeys),
+        StoreOp::TakePreKey { mailbox, one_time } => {
+            keep::take_prekey(db, mailbox, *one_time).map(StoreReply::Bundle)
+        }
+        StoreOp::PutRecord {
+            key,
+            sequence,
+            expires,
+            record,
+        } => keep::put_record(db, quotas, key, (*sequence, *expires), record)
+            .map(StoreReply::RecordPut),
+        StoreOp::GetRecord { key, now } => keep::get_record(db, key, *now).map(StoreReply::Record),
+        other => housekeep(db, other).map(|()| StoreReply::Done),
+    }
+}
+
+/// The operations that answer nothing.
+fn housekeep(db: &Connection, op: &StoreOp) -> rusqlite::Result<()> {
+    match op {
+        StoreOp::AppendReplay(tags) => keep::append_replay(db, tags),
+        StoreOp::KeepReplay(epochs) => keep::keep_replay(db, epochs),
+        StoreOp::SaveDescriptor { node, descriptor } => keep::save_descriptor(db, node, descriptor),
+        StoreOp::ForgetDescriptor(node) => keep::forget_descriptor(db, node),
+        StoreOp::Sweep(now) => keep::sweep(db, *now),
+        _ => Ok(()),
+    }
+}
+
+/// Why a transaction did not happen.
+#[derive(Debug, Error)]
+enum ApplyError {
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    #[error(transparent)]
+    File(#[from] io::Error),
+}
+
+impl ApplyError {
+    /// Tells the operator what the core need not know.
+    fn report(self) -> StoreError {
+        let full = match &self {
+            Self::Database(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::File(error) => error.kind() == io::ErrorKind::StorageFull,
+        };
+        match full {
+            true => {
+                tracing::warn!("the disk is full: nothing more is accepted until there is room");
+                StoreError::Full
+            }
+            false => {
+                tracing::error!(error = %self, "the store failed");
+                StoreError::Failed
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::conformance::{self, TestStore};
+    use crate::core::store::PutOutcome;
+
+    struct Scratch {
+        db: Db,
+        directory: tempfile::TempDir,
+    }
+
+    impl TestStore for Scratch {
+        fn with(quotas: Quotas) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let options = DbOptions {
+                quotas,
+                max_bytes: None,
+            };
+            Self {
+                db: Db::open(directory.path(), options).unwrap(),
+                directory,
+            }
+        }
+
+        fn run(&mut self, op: StoreOp) -> Result<StoreReply, StoreError> {
+            self.db.apply(&[op]).remove(0)
+        }
+
+        fn reopen(self) -> (Self, Restored) {
+            let Self { db, directory } = self;
+            let options = db.options;
+            drop(db);
+            let db = Db::open(directory.path(), options).unwrap();
+            let restored = db.restore().unwrap();
+            (Self { db, directory }, restored)
+        }
+    }
+
+    conformance::suite!(Scratch);
+
+    #[test]
+    fn a_batch_is_one_transaction_in_order() {
+        let mut store = conformance::with_mailbox::<Scratch>(Quotas::default());
+        let put = |n| StoreOp::Put(conformance::envelope(n));
+        let replies = store.db.apply(&[put(1), put(1), put(2)]);
+        let outcomes = [PutOutcome::Stored, PutOutcome::Held, PutOutcome::Stored];
+        assert_eq!(
+            replies,
+            outcomes.map(|outcome| Ok(StoreReply::Put(outcome)))
+        );
+    }
+
+    #[test]
+    fn a_full_disk_fails_what_it_must_and_keeps_the_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = DbOptions {
+            quotas: Quotas::default(),
+            max_bytes: Some(60 * 8192),
+        };
+        let mut store = Scratch {
+            db: Db::open(directory.path(), options).unwrap(),
+            directory,
+        };
+        let subscribed = conformance::with_mailbox_in(&mut store);
+        assert!(subscribed);
+        let ops: Vec<_> = (0..80)
+            .map(|n| StoreOp::Put(conformance::envelope(n)))
+            .collect();
+        let replies = store.db.apply(&ops);
+        let stored = replies
+            .iter()
+            .filter(|reply| **reply == Ok(StoreReply::Put(PutOutcome::Stored)));
+        let refused = replies
+            .iter()
+            .filter(|reply| **reply == Err(StoreError::Full));
+        let (stored, refused) = (stored.count(), refused.count());
+        assert!(
+            stored > 5 && refused > 20,
+            "{stored} stored, {refused} refused"
+        );
+        assert_eq!(stored + refused, 80);
+        let (_, restored) = store.reopen();
+        assert_eq!(
+            restored.mailboxes[0].stock.waiting as usize, stored,
+            "exactly what was acknowledged"
+        );
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_is_left_alone() {
+        let store = conformance::with_mailbox::<Scratch>(Quotas::default());
+        store
+            .db
+            .connection
+            .pragma_update(None, "user_version", schema::VERSION + 1)
+            .unwrap();
+        let again = Db::open(store.directory.path(), store.db.options);
+        assert!(matches!(again, Err(OpenError::Newer { .. })));
+    }
+}

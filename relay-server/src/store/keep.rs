@@ -1,0 +1,230 @@
+//! Operations on prekeys, account records, relay descriptors and the replay log, and the sweep.
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use zentalk_shared::id::{MailboxId, NodeId, RecordKey};
+use zentalk_shared::onion::{Epoch, ReplayEntry};
+use zentalk_shared::time::Timestamp;
+use zentalk_shared::wire::codec::BoundedBytes;
+
+use super::mailbox::{admit_or_create, be_u64, ms};
+use crate::core::store::{
+    Bundle, ENVELOPE_LIFE, Hour, MAILBOX_IDLE_LIFE, Owned, Quotas, RecordOutcome, Restored,
+    RestoredMailbox, SavePreKeys, Stock, TOMBSTONE_LIFE,
+};
+
+pub(super) fn save_prekeys(
+    db: &Connection,
+    quotas: &Quotas,
+    save: &SavePreKeys,
+) -> Result<Owned<u16>> {
+    let admitted = match admit_or_create(db, quotas, &save.mailbox, save.stamp, save.now)? {
+        Owned::Done(admitted) => admitted,
+        Owned::Stale => return Ok(Owned::Stale),
+        Owned::Unknown => return Ok(Owned::Unknown),
+        Owned::Full => return Ok(Owned::Full),
+    };
+    let row = admitted.row;
+    if admitted.fresh {
+        if save.replace {
+            db.prepare_cached("DELETE FROM one_time_prekeys WHERE mailbox = ?1")?
+                .execute([row])?;
+        }
+        db.prepare_cached("UPDATE mailboxes SET base = ?2 WHERE row = ?1")?
+            .execute(params![row, &save.base[..]])?;
+        let room = quotas
+            .one_time
+            .saturating_sub(one_time_held(db, row)?.into());
+        let mut insert =
+            db.prepare_cached("INSERT INTO one_time_prekeys (mailbox, prekey) VALUES (?1, ?2)")?;
+        for prekey in save.one_time.iter().take(room as usize) {
+            insert.execute(params![row, &prekey[..]])?;
+        }
+    }
+    one_time_held(db, row).map(Owned::Done)
+}
+
+fn one_time_held(db: &Connection, row: i64) -> Result<u16> {
+    db.prepare_cached("SELECT count(*) FROM one_time_prekeys WHERE mailbox = ?1")?
+        .query_row([row], |row| row.get(0))
+}
+
+pub(super) fn take_prekey(
+    db: &Connection,
+    mailbox: &MailboxId,
+    one_time: bool,
+) -> Result<Option<Bundle>> {
+    let found = db
+        .prepare_cached("SELECT row, base FROM mailboxes WHERE mailbox = ?1 AND base IS NOT NULL")?
+        .query_row([mailbox.as_ref()], |row| {
+            Ok((row.get::<_, i64>(0)?, bounded(row.get(1)?, 1)?))
+        })
+        .optional()?;
+    let Some((row, base)) = found else {
+        return Ok(None);
+    };
+    let one_time = match one_time {
+        false => None,
+        true => db
+            .prepare_cached(
+                "DELETE FROM one_time_prekeys WHERE row =
+                 (SELECT min(row) FROM one_time_prekeys WHERE mailbox = ?1) RETURNING prekey",
+            )?
+            .query_row([row], |row| bounded(row.get(0)?, 0))
+            .optional()?,
+    };
+    Ok(Some(Bundle { base, one_time }))
+}
+
+fn bounded<const MAX: usize>(bytes: Vec<u8>, column: usize) -> Result<BoundedBytes<MAX>> {
+    BoundedBytes::new(bytes).map_err(|error| {
+        let kind = rusqlite::types::Type::Blob;
+        rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+    })
+}
+
+pub(super) fn put_record(
+    db: &Connection,
+    quotas: &Quotas,
+    key: &RecordKey,
+    (sequence, expires): (u64, Timestamp),
+    record: &[u8],
+) -> Result<RecordOutcome> {
+    let held = db
+        .prepare_cached("SELECT sequence, record = ?2 FROM records WHERE key = ?1")?
+        .query_row(params![key.as_ref(), record], |row| {
+            Ok((be_u64(row.get(0)?), row.get::<_, bool>(1)?))
+        })
+        .optional()?;
+    match held {
+        Some((held, same)) if held == sequence && same => return Ok(RecordOutcome::Stored),
+        Some((held, _)) if held >= sequence => return Ok(RecordOutcome::Held(held)),
+        Some(_) => {}
+        None => {
+            let sql = "SELECT count(*) FROM records";
+            let count: u32 = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+            if count >= quotas.records {
+                return Ok(RecordOutcome::Full);
+            }
+        }
+    }
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO records (key, sequence, expires, record) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        key.as_ref(),
+        sequence.to_be_bytes(),
+        ms(expires),
+        record
+    ])?;
+    Ok(RecordOutcome::Stored)
+}
+
+pub(super) fn get_record(
+    db: &Connection,
+    key: &RecordKey,
+    now: Timestamp,
+) -> Result<Option<Vec<u8>>> {
+    db.prepare_cached("SELECT record FROM records WHERE key = ?1 AND expires > ?2")?
+        .query_row(params![key.as_ref(), ms(now)], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn append_replay(db: &Connection, entries: &[ReplayEntry]) -> Result<()> {
+    let mut insert = db.prepare_cached("INSERT INTO replay (epoch, entry) VALUES (?1, ?2)")?;
+    entries.iter().try_for_each(|entry| {
+        insert
+            .execute(params![entry.epoch().number(), entry.to_bytes()])
+            .map(drop)
+    })
+}
+
+pub(super) fn keep_replay(db: &Connection, epochs: &[Epoch]) -> Result<()> {
+    let logged = db
+        .prepare_cached("SELECT DISTINCT epoch FROM replay")?
+        .query_map([], |row| row.get(0).map(Epoch::from_number))?
+        .collect::<Result<Vec<_>>>()?;
+    let mut forget = db.prepare_cached("DELETE FROM replay WHERE epoch = ?1")?;
+    for epoch in logged.iter().filter(|epoch| !epochs.contains(epoch)) {
+        forget.execute([epoch.number()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn save_descriptor(db: &Connection, node: &NodeId, descriptor: &[u8]) -> Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO descriptors (node, descriptor) VALUES (?1, ?2)")?
+        .execute(params![node.as_ref(), descriptor])
+        .map(drop)
+}
+
+pub(super) fn forget_descriptor(db: &Connection, node: &NodeId) -> Result<()> {
+    db.prepare_cached("DELETE FROM descriptors WHERE node = ?1")?
+        .execute([node.as_ref()])
+        .map(drop)
+}
+
+pub(super) fn sweep(db: &Connection, now: Timestamp) -> Result<()> {
+    let idle = Hour::expired(now, MAILBOX_IDLE_LIFE).0;
+    let gone = "(SELECT row FROM mailboxes WHERE touched <= ?1)";
+    for table in ["envelopes", "tombstones", "surbs", "one_time_prekeys"] {
+        db.execute(
+            &format!("DELETE FROM {table} WHERE mailbox IN {gone}"),
+            [idle],
+        )?;
+    }
+    db.execute("DELETE FROM mailboxes WHERE touched <= ?1", [idle])?;
+    db.execute("DELETE FROM surbs WHERE expires <= ?1", [ms(now)])?;
+    db.execute("DELETE FROM records WHERE expires <= ?1", [ms(now)])?;
+    let envelopes = Hour::expired(now, ENVELOPE_LIFE).0;
+    db.execute(
+        "UPDATE mailboxes SET held = held - gone.n, strangers = strangers - gone.unknown FROM
+         (SELECT mailbox, count(*) AS n, sum(NOT permitted) AS unknown FROM envelopes
+          WHERE hour <= ?1 GROUP BY mailbox) AS gone WHERE gone.mailbox = row",
+        [envelopes],
+    )?;
+    db.execute("DELETE FROM envelopes WHERE hour <= ?1", [envelopes])?;
+    let tombstones = Hour::expired(now, TOMBSTONE_LIFE).0;
+    db.execute(
+        "UPDATE mailboxes SET buried = buried - gone.n FROM
+         (SELECT mailbox, count(*) AS n FROM tombstones WHERE hour <= ?1 GROUP BY mailbox) AS gone
+         WHERE gone.mailbox = row",
+        [tombstones],
+    )?;
+    db.execute("DELETE FROM tombstones WHERE hour <= ?1", [tombstones])
+        .map(drop)
+}
+
+/// What a relay finds when it starts; the onion keys lie elsewhere.
+pub(super) fn restore(db: &Connection) -> Result<Restored> {
+    let replay = db
+        .prepare("SELECT entry FROM replay ORDER BY row")?
+        .query_map([], |row| {
+            row.get(0).map(|bytes| ReplayEntry::from_bytes(&bytes))
+        })?
+        .collect::<Result<Vec<_>>>()?;
+    let descriptors = db
+        .prepare("SELECT descriptor FROM descriptors ORDER BY node")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<Vec<_>>>()?;
+    let sql = "SELECT mailbox, descriptor, permit, held,
+               (SELECT count(*) FROM surbs WHERE surbs.mailbox = mailboxes.row) FROM mailboxes";
+    let mailboxes = db
+        .prepare(sql)?
+        .query_map([], |row| {
+            Ok(RestoredMailbox {
+                mailbox: MailboxId::from_bytes(row.get(0)?),
+                descriptor: row.get(1)?,
+                permit: row.get(2)?,
+                stock: Stock {
+                    waiting: row.get(3)?,
+                    surbs: row.get(4)?,
+                },
+            })
+        })?
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Restored {
+        onion_keys: None,
+        replay,
+        descriptors,
+        mailboxes,
+    })
+}

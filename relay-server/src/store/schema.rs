@@ -1,0 +1,87 @@
+//! The schema, as an append-only list of migrations. A migration that was released is never edited.
+
+use rusqlite::Connection;
+
+/// `MIGRATIONS[n]` leads from version n to n + 1.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE mailboxes (
+    row                 INTEGER PRIMARY KEY,
+    mailbox             BLOB NOT NULL UNIQUE,
+    sequence            BLOB NOT NULL,             -- owner's, u64 big-endian
+    digest              BLOB NOT NULL,             -- of the request with that sequence
+    descriptor_sequence BLOB NOT NULL,             -- u64 big-endian
+    descriptor          BLOB,
+    permit              BLOB,
+    touched             INTEGER NOT NULL,          -- hour of the owner's last request
+    next_cursor         INTEGER NOT NULL DEFAULT 0,
+    held                INTEGER NOT NULL DEFAULT 0, -- envelopes
+    strangers           INTEGER NOT NULL DEFAULT 0, -- of these, without a permit
+    buried              INTEGER NOT NULL DEFAULT 0, -- tombstones
+    base                BLOB                       -- sealed prekey base
+) STRICT;
+CREATE TABLE envelopes (
+    row       INTEGER PRIMARY KEY,
+    mailbox   INTEGER NOT NULL,
+    cursor    INTEGER NOT NULL,
+    id        BLOB NOT NULL,
+    hour      INTEGER NOT NULL,
+    permitted INTEGER NOT NULL,
+    envelope  BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX envelopes_by_id ON envelopes (mailbox, id);
+CREATE UNIQUE INDEX envelopes_by_cursor ON envelopes (mailbox, cursor);
+CREATE INDEX envelopes_by_hour ON envelopes (hour);
+CREATE TABLE tombstones (
+    mailbox INTEGER NOT NULL,
+    id      BLOB NOT NULL,
+    hour    INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstones_by_hour ON tombstones (hour);
+CREATE TABLE surbs (
+    row     INTEGER PRIMARY KEY,
+    mailbox INTEGER NOT NULL,
+    expires INTEGER NOT NULL,                      -- unix ms
+    surb    BLOB NOT NULL
+) STRICT;
+CREATE INDEX surbs_by_mailbox ON surbs (mailbox, expires);
+CREATE INDEX surbs_by_expiry ON surbs (expires);
+CREATE TABLE one_time_prekeys (
+    row     INTEGER PRIMARY KEY,
+    mailbox INTEGER NOT NULL,
+    prekey  BLOB NOT NULL
+) STRICT;
+CREATE INDEX one_time_by_mailbox ON one_time_prekeys (mailbox);
+CREATE TABLE records (
+    key      BLOB PRIMARY KEY,
+    sequence BLOB NOT NULL,                        -- u64 big-endian
+    expires  INTEGER NOT NULL,                     -- unix ms
+    record   BLOB NOT NULL
+) STRICT;
+CREATE INDEX records_by_expiry ON records (expires);
+CREATE TABLE replay (
+    row   INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    entry BLOB NOT NULL
+) STRICT;
+CREATE INDEX replay_by_epoch ON replay (epoch);
+CREATE TABLE descriptors (
+    node       BLOB PRIMARY KEY,
+    descriptor BLOB NOT NULL
+) STRICT;
+"];
+
+/// What the newest migration leads to.
+pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
+
+/// Brings the database to [`VERSION`], one transaction per step. Yields the version found if it is newer.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<Result<(), u32>> {
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (version, sql) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(if found > VERSION { Err(found) } else { Ok(()) })
+}

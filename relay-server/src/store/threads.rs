@@ -1,0 +1,139 @@
+//! The threads that own the database: one writes, one reads.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+
+use super::db::{Db, DbOptions, OpenError, is_read};
+use crate::core::io::Ticket;
+use crate::core::store::{Restored, StoreError, StoreOp, StoreReply};
+
+/// Operations in one transaction; beyond this the gain is gone and the first waits for the last.
+const MAX_BATCH: usize = 256;
+
+/// Where answers go. Called on a thread of the store; must not block.
+pub type Answer = Box<dyn Fn(Ticket, Result<StoreReply, StoreError>) + Send>;
+
+/// The running store. [`finish`](Self::finish) carries out what was submitted and closes the database.
+#[derive(Debug)]
+pub struct StoreThreads {
+    writer: (Sender<(Ticket, StoreOp)>, JoinHandle<()>),
+    reader: (Sender<(Ticket, StoreOp)>, JoinHandle<()>),
+}
+
+impl StoreThreads {
+    /// Opens the database and starts the threads. `answer` makes one callback per thread.
+    pub fn start(
+        directory: &Path,
+        options: DbOptions,
+        answer: impl Fn() -> Answer,
+    ) -> Result<(Self, Restored), OpenError> {
+        let writer = Db::open(directory, options)?;
+        let restored = writer.restore()?;
+        let reader = Db::open(directory, options)?;
+        let file = |source: io::Error| OpenError::File {
+            path: directory.to_owned(),
+            source,
+        };
+        let threads = Self {
+            writer: spawn("store-writer", write(writer, answer())).map_err(file)?,
+            reader: spawn("store-reader", read(reader, answer())).map_err(file)?,
+        };
+        Ok((threads, restored))
+    }
+
+    /// Submits an operation; the answer comes later. After a thread has died nothing is answered.
+    pub fn submit(&self, ticket: Ticket, op: StoreOp) {
+        let (sender, _) = if is_read(&op) {
+            &self.reader
+        } else {
+            &self.writer
+        };
+        if sender.send((ticket, op)).is_err() {
+            tracing::error!("a thread of the store is gone");
+        }
+    }
+
+    /// Carries out and answers what was submitted, then closes. Blocks.
+    pub fn finish(self) {
+        for (sender, thread) in [self.writer, self.reader] {
+            drop(sender);
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store has panicked");
+            }
+        }
+    }
+}
+
+type Queue = Receiver<(Ticket, StoreOp)>;
+
+fn spawn(
+    name: &str,
+    body: impl FnOnce(Queue) + Send + 'static,
+) -> io::Result<(Sender<(Ticket, StoreOp)>, JoinHandle<()>)> {
+    let (sender, queue) = channel();
+    let thread = Builder::new()
+        .name(name.to_owned())
+        .spawn(move || body(queue))?;
+    Ok((sender, thread))
+}
+
+/// Group commit: whatever has queued up while the last transaction ran goes into the next one.
+fn write(mut db: Db, answer: Answer) -> impl FnOnce(Queue) {
+    move |queue| {
+        while let Ok(first) = queue.recv() {
+            let batch = std::iter::once(first).chain(queue.try_iter().take(MAX_BATCH - 1));
+            let (tickets, ops): (Vec<_>, Vec<_>) = batch.unzip();
+            let replies = db.apply(&ops);
+            tickets
+                .into_iter()
+                .zip(replies)
+                .for_each(|(ticket, reply)| answer(ticket, reply));
+        }
+    }
+}
+
+fn read(db: Db, answer: Answer) -> impl FnOnce(Queue) {
+    move |queue| {
+        while let Ok((ticket, op)) = queue.recv() {
+            answer(ticket, db.read(&op));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::conformance;
+    use crate::core::store::{PutOutcome, Quotas};
+
+    #[test]
+    fn everything_submitted_is_answered_before_the_store_closes() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = DbOptions {
+            quotas: Quotas::default(),
+            max_bytes: None,
+        };
+        let (answers, answered) = channel();
+        let (store, restored) = StoreThreads::start(directory.path(), options, || {
+            let answers = answers.clone();
+            Box::new(move |ticket, reply| answers.send((ticket, reply)).unwrap())
+        })
+        .unwrap();
+        assert_eq!(restored, Restored::default());
+        for n in 0..100 {
+            store.submit(Ticket(n), StoreOp::Put(conformance::envelope(n as u8)));
+        }
+        let (mailbox, id) = (conformance::MAILBOX, conformance::id(1));
+        store.submit(Ticket(100), StoreOp::ReadEnvelope { mailbox, id });
+        store.finish();
+        drop(answers);
+        let mut answered: Vec<_> = answered.into_iter().collect();
+        answered.sort_by_key(|(ticket, _)| *ticket);
+        assert_eq!(answered.len(), 101);
+        let unknown = Ok(StoreReply::Put(PutOutcome::Unknown));
+        assert!(answered[..100].iter().all(|(_, reply)| *reply == unknown));
+        assert_eq!(answered[100].1, Ok(StoreReply::Envelope(None)));
+    }
+}
