@@ -41,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     target("surb", onion::surb),
     target("descriptor", onion::descriptor),
     target("relay_url", onion::relay_url),
+    target("guards", onion::guards),
     target("rpc", rpc::messages),
 ];
 
