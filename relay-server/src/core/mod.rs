@@ -1,8 +1,45 @@
-//! The relay without IO: bytes, answers of the store and `now` in; frames, operations and closings out.
+//! The relay without IO: frames, answers of the store and `now` go in; frames, operations at the store
+//! and closings come out. The daemon and the simulator drive the same code.
+//!
+//! ```text
+//!            Input::Frame                                          Output::Send
+//!  links ─────────┬──────────▶ forward: peel ─┬─ next relay ─▶ peers ─────▶
+//!  handshake,     │                           ├─ client ─▶ tags ──────────▶
+//!  roles, rates   │                           └─ request ─▶ requests
+//!                 │                                           │ mailbox, subscription, prekeys,
+//!                 │                                           │ records, directory
+//!                 └─ ReplicatePut … ─▶ swarm ◀────────────────┤
+//!                                                             ▼ Output::Store(ticket, op)
+//!  Input::Stored(ticket, answer) ─▶ After ─▶ reply through the reply block, ack to a member
+//! ```
+//! Nothing is acknowledged before the store has said `Ok`. Nothing that grows is without a bound.
 
-pub mod io;
+mod admission;
+mod config;
+mod directory;
+mod forward;
+mod handshake;
+mod io;
+mod links;
+mod mailbox;
 pub mod mem_store;
+mod outbox;
+mod owner;
+mod peers;
+mod prekeys;
+mod records;
+mod relay;
+mod requests;
 pub mod store;
+mod subscription;
+mod swarm;
+mod tags;
+mod timers;
+
+pub use admission::Rate;
+pub use config::{CoreConfig, Limits, RelaySecrets};
+pub use io::{ConnId, Dial, Input, Metric, Origin, Output, Remote, Ticket};
+pub use relay::{Relay, StartError};
 
 #[cfg(test)]
 pub(crate) mod conformance;

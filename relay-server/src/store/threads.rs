@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use super::db::{Db, DbOptions, OpenError, is_read};
-use crate::core::io::Ticket;
+use crate::core::Ticket;
 use crate::core::store::{Restored, StoreError, StoreOp, StoreReply};
 
 /// Operations in one transaction; beyond this the gain is gone and the first waits for the last.

@@ -1,0 +1,146 @@
+//! How much anybody may ask for: connections, frames, requests. Whoever exceeds it harms itself only.
+
+use std::collections::HashMap;
+
+use zentalk_shared::time::Timestamp;
+
+use super::io::Origin;
+
+/// A rate with room for bursts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many per minute, on average.
+    pub per_minute: u32,
+    /// How many at once.
+    pub burst: u32,
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bucket {
+    /// In 60,000ths of a token: what one token per minute gives per millisecond.
+    level: u64,
+    filled: Timestamp,
+}
+
+const TOKEN: u64 = 60_000;
+
+impl Bucket {
+    pub(super) fn full(rate: Rate, now: Timestamp) -> Self {
+        Self {
+            level: u64::from(rate.burst) * TOKEN,
+            filled: now,
+        }
+    }
+
+    /// Takes `cost` tokens if there are so many.
+    pub(super) fn take(&mut self, rate: Rate, cost: u32, now: Timestamp) -> bool {
+        let gained = now
+            .since(self.filled)
+            .as_ms()
+            .saturating_mul(rate.per_minute.into());
+        self.filled = self.filled.max(now);
+        self.level = self
+            .level
+            .saturating_add(gained)
+            .min(u64::from(rate.burst) * TOKEN);
+        match self.level.checked_sub(u64::from(cost) * TOKEN) {
+            Some(rest) => {
+                self.level = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Counts accepted connections, in all and by origin.
+#[derive(Debug, Default)]
+pub(super) struct Doorkeeper {
+    accepted: usize,
+    by_origin: HashMap<Origin, usize>,
+}
+
+impl Doorkeeper {
+    /// Lets a connection in if there is room for it.
+    pub(super) fn enter(&mut self, origin: Option<Origin>, total: usize, each: usize) -> bool {
+        let from_there = origin
+            .and_then(|origin| self.by_origin.get(&origin))
+            .copied()
+            .unwrap_or(0);
+        if self.accepted >= total || from_there >= each {
+            return false;
+        }
+        self.accepted += 1;
+        if let Some(origin) = origin {
+            *self.by_origin.entry(origin).or_default() += 1;
+        }
+        true
+    }
+
+    /// A connection that was let in has gone.
+    pub(super) fn leave(&mut self, origin: Option<Origin>) {
+        self.accepted = self.accepted.saturating_sub(1);
+        let Some(origin) = origin else { return };
+        if let Some(count) = self.by_origin.get_mut(&origin) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_origin.remove(&origin);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zentalk_shared::time::Duration;
+
+    const RATE: Rate = Rate {
+        per_minute: 60,
+        burst: 3,
+    };
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let start = Timestamp::from_secs(100);
+        let mut bucket = Bucket::full(RATE, start);
+        assert!(bucket.take(RATE, 2, start) && bucket.take(RATE, 1, start));
+        assert!(!bucket.take(RATE, 1, start + Duration::from_ms(999)));
+        assert!(bucket.take(RATE, 1, start + Duration::from_ms(1000)));
+        assert!(!bucket.take(RATE, 1, start + Duration::from_ms(1000)));
+        assert!(bucket.take(RATE, 3, start + Duration::from_hours(1)));
+        assert!(
+            !bucket.take(RATE, 1, start + Duration::from_hours(1)),
+            "never more than the burst"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing() {
+        let start = Timestamp::from_secs(100);
+        let mut bucket = Bucket::full(RATE, start);
+        assert!(bucket.take(RATE, 3, start));
+        assert!(!bucket.take(RATE, 1, Timestamp::from_secs(1)));
+        assert!(
+            !bucket.take(RATE, 1, start),
+            "the second was not counted twice"
+        );
+    }
+
+    #[test]
+    fn fault_15_connections_are_capped_in_all_and_by_origin() {
+        let (here, there) = (Some(Origin(1)), Some(Origin(2)));
+        let mut door = Doorkeeper::default();
+        assert!(door.enter(here, 3, 2) && door.enter(here, 3, 2));
+        assert!(!door.enter(here, 3, 2), "two from here");
+        assert!(door.enter(there, 3, 2));
+        assert!(!door.enter(None, 3, 2), "three in all");
+        door.leave(here);
+        assert!(door.enter(here, 3, 2));
+        door.leave(here);
+        door.leave(here);
+        door.leave(there);
+        assert!(door.by_origin.is_empty());
+    }
+}

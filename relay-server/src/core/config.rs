@@ -1,0 +1,87 @@
+//! What the operator decides, and what the relay must keep secret.
+
+use zentalk_shared::onion::{RelayInfo, RelaySigner, RelayUrl, ReplayLimits};
+
+use super::admission::Rate;
+
+/// How a relay behaves.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// What its descriptor says.
+    pub info: RelayInfo,
+    /// Relays to stay connected to. Its own URL may be among them.
+    pub peers: Vec<RelayUrl>,
+    /// Development: connect to `ws://` URLs and to this machine.
+    pub allow_private: bool,
+    /// Bounds.
+    pub limits: Limits,
+    /// Size of the replay filters.
+    pub replay: ReplayLimits,
+}
+
+/// Bounds of everything that others can make the relay hold or do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Accepted connections.
+    pub connections: usize,
+    /// Of these, from one /24 or /48.
+    pub connections_per_origin: usize,
+    /// Frames from one client.
+    pub client_frames: Rate,
+    /// Frames from one relay.
+    pub relay_frames: Rate,
+    /// Connection tags remembered.
+    pub tags: usize,
+    /// Bytes kept for clients that have not counted them yet, over all tags.
+    pub tag_bytes: usize,
+    /// Packets held back by their sender's delay.
+    pub delayed: usize,
+    /// Frames for a relay that is not connected.
+    pub peer_queue: usize,
+    /// Relays that frames wait for.
+    pub peer_queues: usize,
+    /// Operations at the store.
+    pub operations: usize,
+    /// Puts on their way to a majority.
+    pub puts: usize,
+    /// Envelopes and tombstones that another member has not confirmed.
+    pub replication: usize,
+    /// One-time prekeys handed out of one mailbox.
+    pub prekeys: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_origin: 256,
+            client_frames: Rate {
+                per_minute: 6_000,
+                burst: 1_000,
+            },
+            relay_frames: Rate {
+                per_minute: 1_200_000,
+                burst: 100_000,
+            },
+            tags: 100_000,
+            tag_bytes: 256 << 20,
+            delayed: 20_000,
+            peer_queue: 512,
+            peer_queues: 64,
+            operations: 20_000,
+            puts: 4_000,
+            replication: 4_000,
+            prekeys: Rate {
+                per_minute: 2,
+                burst: 20,
+            },
+        }
+    }
+}
+
+/// What makes a relay this relay.
+#[derive(Clone, Debug)]
+pub struct RelaySecrets {
+    /// Signs its descriptors and links.
+    pub signer: RelaySigner,
+}

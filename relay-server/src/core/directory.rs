@@ -1,0 +1,394 @@
+//! Relays that are known, this one's own descriptor, and the onion keys that it publishes.
+//!
+//! ```text
+//!  epoch begins ─▶ rotate ─▶ SaveOnionKeys ─Stored─▶ publish: sign, keep, announce
+//!  handshake, Directory frame ─▶ learn ─▶ SaveDescriptor
+//! ```
+//! Keys are durable before they are published: a key that was lost would take packets with it.
+
+use zentalk_shared::id::NodeId;
+use zentalk_shared::onion::descriptor::MAX_VALIDITY;
+use zentalk_shared::onion::epoch::EPOCH_LENGTH;
+use zentalk_shared::onion::{
+    Directory, Epoch, Inserted, OnionKeys, Publication, RelayDescriptor, UnverifiedDescriptor,
+};
+use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, PacketClass, Reply};
+use zentalk_shared::time::Duration;
+use zentalk_shared::wire::codec::{BoundedList, Bytes, to_cbor};
+use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet, LinkErrorCode};
+use zentalk_shared::wire::{HEADER_LEN, Tag};
+
+use super::config::CoreConfig;
+use super::io::ConnId;
+use super::relay::{Relay, StartError, Step, Timer};
+use super::requests::After;
+use super::store::{Restored, StoreError, StoreOp};
+
+/// A directory is asked of one peer this often.
+const SYNC_EVERY: Duration = Duration::from_mins(10);
+/// After a failure of the store, the keys are saved again.
+const RETRY: Duration = Duration::from_secs(5);
+/// A descriptor is good for this long; it is renewed every onion epoch.
+const VALIDITY: Duration = Duration::from_hours(12);
+/// Onion epochs whose keys may still be accepted.
+const EPOCHS_BACK: u64 = 3;
+/// What a directory frame has room for, less its own CBOR.
+const MAX_FRAME: usize = (1 << 20) - 256;
+/// What one descriptor adds to a list besides its bytes.
+const PER_ITEM: usize = 3;
+
+const _: () = assert!(VALIDITY.as_ms() <= MAX_VALIDITY.as_ms());
+
+/// What this relay knows of all relays.
+pub(super) struct RelayDirectory {
+    relays: Directory,
+    own: Option<NodeId>,
+    keys: OnionKeys,
+    /// The keys are not on disk as they are.
+    unsaved: bool,
+    last_sequence: u64,
+    /// Digest and encoded answer for who has nothing; rebuilt when the directory changes.
+    cached: Option<([u8; 32], Vec<u8>)>,
+    /// Links on which a directory was asked for.
+    asked: Vec<NodeId>,
+}
+
+impl RelayDirectory {
+    pub(super) fn restore(
+        config: &CoreConfig,
+        me: NodeId,
+        restored: &Restored,
+        step: &mut Step<'_>,
+    ) -> Result<Self, StartError> {
+        let keys = match &restored.onion_keys {
+            Some(record) => {
+                OnionKeys::restore(record, restored.replay.iter().copied(), config.replay)?
+            }
+            None => OnionKeys::generate(config.replay, step.now, &mut step.rng)?,
+        };
+        let (mut relays, mut last_sequence) = (Directory::new(), 0);
+        for bytes in &restored.descriptors {
+            let claimed = UnverifiedDescriptor::decode(bytes);
+            // What has expired meanwhile is of no use.
+            let Some(descriptor) = claimed.ok().and_then(|d| d.verify(step.now).ok()) else {
+                continue;
+            };
+            match descriptor.node() == me {
+                true => last_sequence = descriptor.sequence(),
+                false => drop(relays.insert(descriptor)),
+            }
+        }
+        Ok(Self {
+            relays,
+            own: None,
+            keys,
+            unsaved: restored.onion_keys.is_none(),
+            last_sequence,
+            cached: None,
+            asked: Vec::new(),
+        })
+    }
+
+    /// This relay's descriptor, once it is published.
+    pub(super) fn own(&self) -> Option<&RelayDescriptor> {
+        self.own.as_ref().and_then(|node| self.relays.get(node))
+    }
+
+    pub(super) const fn relays(&self) -> &Directory {
+        &self.relays
+    }
+
+    pub(super) const fn keys(&mut self) -> &mut OnionKeys {
+        &mut self.keys
+    }
+
+    pub(super) fn known(&self) -> usize {
+        self.relays.len()
+    }
+
+    fn insert(&mut self, descriptor: RelayDescriptor) -> Inserted {
+        let inserted = self.relays.insert(descriptor);
+        if inserted.changed() {
+            self.cached = None;
+        }
+        inserted
+    }
+
+    /// Digest, and the body for who has nothing.
+    fn answer(&mut self) -> ([u8; 32], &[u8]) {
+        let relays = &self.relays;
+        let (digest, body) = self.cached.get_or_insert_with(|| {
+            let digest = relays.digest();
+            let mut room = MAX_FRAME;
+            let fits = |descriptor: &&RelayDescriptor| {
+                let needs = descriptor.bytes().len() + PER_ITEM;
+                room.checked_sub(needs).map(|rest| room = rest).is_some()
+            };
+            let listed: Vec<_> = relays
+                .iter()
+                .take(512)
+                .filter(fits)
+                .map(|d| d.bytes().clone())
+                .collect();
+            let descriptors = BoundedList::new(listed).unwrap_or_default();
+            (
+                digest,
+                to_cbor(&DirectoryBody {
+                    digest: Bytes(digest),
+                    descriptors,
+                }),
+            )
+        });
+        (*digest, body)
+    }
+}
+
+impl Relay {
+    /// Makes the keys that are due. If there are none to make, publishes what there is.
+    pub(super) fn rotate(&mut self, step: &mut Step<'_>) -> Result<(), StartError> {
+        let made = self.directory.keys.rotate(step.now, &mut step.rng)?;
+        self.directory.unsaved |= made;
+        self.timers
+            .set(OnionKeys::next_rotation(step.now), Timer::Rotate);
+        match self.directory.unsaved {
+            true => self.save_keys(),
+            false => self.publish(step)?,
+        }
+        let around = (0..=EPOCHS_BACK).map(|back| Epoch::at(step.now - EPOCH_LENGTH * back));
+        let held = around.chain([Epoch::at(step.now).next()]);
+        let held = held
+            .filter(|epoch| self.directory.keys.holds(*epoch))
+            .collect();
+        self.store(StoreOp::KeepReplay(held), After::Nothing);
+        Ok(())
+    }
+
+    /// A rotation while running: what fails is tried again, with the old keys in use meanwhile.
+    pub(super) fn rotate_or_retry(&mut self, step: &mut Step<'_>) {
+        if self.rotate(step).is_err() {
+            self.timers.set(step.now + RETRY, Timer::Rotate);
+        }
+    }
+
+    fn save_keys(&mut self) {
+        let record = self.directory.keys.persist();
+        self.store(StoreOp::SaveOnionKeys(record), After::KeysSaved);
+    }
+
+    /// The store has answered: the keys may be published, or must be saved again.
+    pub(super) fn keys_saved(&mut self, saved: Result<(), StoreError>, step: &mut Step<'_>) {
+        self.directory.unsaved &= saved.is_err();
+        let published = saved.is_ok() && self.publish(step).is_ok();
+        if !published && !self.stopping {
+            self.timers.set(step.now + RETRY, Timer::Rotate);
+        }
+    }
+
+    /// Signs a descriptor with the keys of now and tells every linked relay.
+    fn publish(&mut self, step: &mut Step<'_>) -> Result<(), StartError> {
+        let sequence = step.now.as_ms().max(self.directory.last_sequence + 1);
+        let publication = Publication {
+            sequence,
+            from: step.now,
+            until: step.now + VALIDITY,
+        };
+        let keys = self.directory.keys.public(step.now);
+        let signer = &self.secrets.signer;
+        let descriptor = signer.sign_descriptor(&self.config.info, &keys, publication)?;
+        self.directory.last_sequence = sequence;
+        self.directory.own = Some(self.me);
+        let bytes = descriptor.bytes().clone();
+        self.keep(descriptor);
+        let digest = Bytes(self.directory.answer().0);
+        let descriptors = BoundedList::new(vec![bytes]).unwrap_or_default();
+        let announcement = to_cbor(&DirectoryBody {
+            digest,
+            descriptors,
+        });
+        let linked: Vec<_> = self
+            .peers
+            .nodes()
+            .filter_map(|node| self.peers.conn(node))
+            .collect();
+        for conn in linked {
+            self.send(conn, Tag::Directory, &announcement, step);
+        }
+        Ok(())
+    }
+
+    /// Takes a verified descriptor, on disk too if it is news.
+    fn keep(&mut self, descriptor: RelayDescriptor) {
+        let (node, bytes) = (descriptor.node(), descriptor.bytes().to_vec());
+        if self.directory.insert(descriptor).changed() {
+            self.store(
+                StoreOp::SaveDescriptor {
+                    node,
+                    descriptor: bytes,
+                },
+                After::Nothing,
+            );
+        }
+    }
+
+    /// Another relay has shown its descriptor.
+    pub(super) fn learn(&mut self, descriptor: RelayDescriptor) {
+        if descriptor.node() != self.me {
+            self.keep(descriptor);
+        }
+    }
+
+    /// Forgets descriptors that are over.
+    pub(super) fn expire_directory(&mut self, step: &Step<'_>) {
+        let me = self.me;
+        let over = |d: &&RelayDescriptor| d.until() <= step.now && d.node() != me;
+        let gone: Vec<_> = self
+            .directory
+            .relays
+            .iter()
+            .filter(over)
+            .map(|d| d.node())
+            .collect();
+        if self.directory.relays.expire(step.now) > 0 {
+            self.directory.cached = None;
+        }
+        for node in gone {
+            self.store(StoreOp::ForgetDescriptor(node), After::Nothing);
+        }
+    }
+
+    /// Logs the tags of the packets since the last time.
+    pub(super) fn flush_replay(&mut self) {
+        let entries = self.directory.keys.drain_replay_log();
+        if !entries.is_empty() {
+            self.store(StoreOp::AppendReplay(entries), After::Nothing);
+        }
+    }
+
+    /// Somebody reads the directory in clear.
+    pub(super) fn on_directory_get(
+        &mut self,
+        conn: ConnId,
+        get: DirectoryGet,
+        step: &mut Step<'_>,
+    ) {
+        let (digest, body) = self.directory.answer();
+        let body = match get.known.is_some_and(|known| known.0 == digest) {
+            true => {
+                let nothing = BoundedList::default();
+                to_cbor(&DirectoryBody {
+                    digest: Bytes(digest),
+                    descriptors: nothing,
+                })
+            }
+            false => body.to_vec(),
+        };
+        self.send(conn, Tag::Directory, &body, step);
+    }
+
+    pub(super) fn schedule_directory_sync(&mut self, step: &mut Step<'_>) {
+        let spread = step.jitter(SYNC_EVERY);
+        self.timers
+            .set(step.now + spread + SYNC_EVERY, Timer::SyncDirectory);
+    }
+
+    /// Asks one linked relay, chosen at random.
+    pub(super) fn sync_directory(&mut self, step: &mut Step<'_>) {
+        let mut linked: Vec<_> = self.peers.nodes().copied().collect();
+        linked.sort_unstable();
+        let pick = step
+            .rng
+            .next_u64()
+            .checked_rem(linked.len() as u64)
+            .unwrap_or(0);
+        let chosen = usize::try_from(pick).ok().and_then(|pick| linked.get(pick));
+        if let Some(conn) = chosen.and_then(|node| self.peers.conn(node)) {
+            self.ask_directory(conn, step);
+        }
+        self.schedule_directory_sync(step);
+    }
+
+    pub(super) fn ask_directory(&mut self, conn: ConnId, step: &mut Step<'_>) {
+        let Some(node) = self
+            .peers
+            .nodes()
+            .find(|node| self.peers.conn(node) == Some(conn))
+            .copied()
+        else {
+            return;
+        };
+        if !self.directory.asked.contains(&node) {
+            self.directory.asked.push(node);
+        }
+        let known = Some(Bytes(self.directory.answer().0));
+        self.send(
+            conn,
+            Tag::DirectoryGet,
+            &to_cbor(&DirectoryGet { known }),
+            step,
+        );
+    }
+
+    /// A directory that was asked for, or a relay's announcement of its own descriptor. To verify one
+    /// takes time, so nobody may send more than that unasked.
+    pub(super) fn on_directory(
+        &mut self,
+        from: NodeId,
+        body: DirectoryBody,
+        step: &mut Step<'_>,
+    ) -> Result<(), LinkErrorCode> {
+        let asked = self.directory.asked.iter().position(|node| *node == from);
+        if body.descriptors.len() > 1 && asked.is_none() {
+            return Err(LinkErrorCode::Malformed);
+        }
+        if let Some(at) = asked.filter(|_| body.descriptors.len() != 1) {
+            self.directory.asked.swap_remove(at);
+        }
+        for bytes in body.descriptors.iter() {
+            let claimed =
+                UnverifiedDescriptor::decode(bytes).map_err(|_| LinkErrorCode::Malformed)?;
+            let node = claimed.claimed_node();
+            if node == self.me || (asked.is_none() && node != from) {
+                continue;
+            }
+            let known = self.directory.relays.get(&node);
+            if known.is_some_and(|known| known.bytes() == bytes) {
+                continue;
+            }
+            let verified = match known {
+                Some(known) => claimed.verify_renewal(known, step.now),
+                None => claimed.verify(step.now),
+            };
+            // The sender may have it from somebody else, or our clocks may differ: skip it.
+            if let Ok(descriptor) = verified {
+                self.learn(descriptor);
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of the directory from an offset on, as much as fits.
+    pub(super) fn directory_part(
+        &mut self,
+        ask: DirectorySyncRequest,
+        class: PacketClass,
+    ) -> Reply {
+        let digest = self.directory.answer().0;
+        let relays = &self.directory.relays;
+        let mut room = class.capacity() - HEADER_LEN - 64;
+        let fits = |descriptor: &&RelayDescriptor| {
+            let needs = descriptor.bytes().len() + PER_ITEM;
+            room.checked_sub(needs).map(|rest| room = rest).is_some()
+        };
+        let skip = match ask.known.0 == digest {
+            true => relays.len(),
+            false => usize::try_from(ask.offset).unwrap_or(usize::MAX),
+        };
+        let part = relays.iter().skip(skip).take(16).take_while(fits);
+        let descriptors = part.map(|descriptor| descriptor.bytes().clone()).collect();
+        Reply::DirectorySync(DirectorySyncReply {
+            digest: Bytes(digest),
+            total: u32::try_from(relays.len()).unwrap_or(u32::MAX),
+            descriptors: BoundedList::new(descriptors).unwrap_or_default(),
+        })
+    }
+}

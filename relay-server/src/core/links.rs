@@ -1,0 +1,522 @@
+//! Connections: who is at the other end, what they may send, and when they have been silent too long.
+//!
+//! Whatever a peer sends can at worst close its own connection.
+
+use std::collections::HashMap;
+
+use zentalk_shared::id::{ConnectionTag, MessageId, NodeId};
+use zentalk_shared::time::{Duration, Timestamp};
+use zentalk_shared::wire::codec::{BoundedText, from_cbor, to_cbor};
+use zentalk_shared::wire::link::{
+    Ack, Handshake, HandshakeAck, LinkError, LinkErrorCode, LinkProof,
+};
+use zentalk_shared::wire::{Frame, FrameError, Tag, decode_frame, encode_frame};
+
+use super::admission::{Bucket, Doorkeeper, Rate};
+use super::handshake::{self, Challenged, Dialing, Greeting, Me};
+use super::io::{ConnId, Dial, Metric, Origin, Output, Remote};
+use super::relay::{Relay, Step, Timer};
+
+/// From the opening of a connection to the end of its handshake.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// After this much silence a peer is pinged.
+const SILENCE: Duration = Duration::from_secs(90);
+/// After this much more it is dropped.
+const PING_PATIENCE: Duration = Duration::from_secs(30);
+/// A link that another one has replaced is read for this long.
+const DRAIN: Duration = Duration::from_secs(5);
+/// A directory costs as much as this many frames.
+const DIRECTORY_COST: u32 = 20;
+
+/// All connections.
+#[derive(Default)]
+pub(super) struct Links {
+    links: HashMap<ConnId, Link>,
+    door: Doorkeeper,
+}
+
+struct Link {
+    /// Where it comes from, if it was accepted.
+    accepted: Option<Option<Origin>>,
+    heard: Timestamp,
+    pinged: bool,
+    /// When a replaced link closes.
+    drains: Option<Timestamp>,
+    bucket: Bucket,
+    state: State,
+}
+
+enum State {
+    /// Accepted; the handshake is awaited.
+    Greeting,
+    /// Accepted; a relay was answered and its proof is awaited.
+    Challenged(Box<Challenged>),
+    /// Dialed; the answer is awaited.
+    Dialing(Dial, Dialing),
+    /// Open.
+    Client(ConnectionTag),
+    /// Open.
+    Visitor,
+    /// Open.
+    Relay(NodeId),
+    /// Between two states, or at the end.
+    Closed,
+}
+
+impl Links {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Link {
+    fn new(accepted: Option<Option<Origin>>, state: State, rate: Rate, now: Timestamp) -> Self {
+        Self {
+            accepted,
+            heard: now,
+            pinged: false,
+            drains: None,
+            bucket: Bucket::full(rate, now),
+            state,
+        }
+    }
+
+    const fn is_open(&self) -> bool {
+        matches!(
+            self.state,
+            State::Client(_) | State::Visitor | State::Relay(_)
+        )
+    }
+}
+
+impl Relay {
+    pub(super) fn on_opened(&mut self, conn: ConnId, remote: Remote, step: &mut Step<'_>) {
+        match remote {
+            Remote::Accepted(origin) => self.on_accepted(conn, origin, step),
+            Remote::Dialed(dial) => self.on_dialed(conn, dial, step),
+        }
+    }
+
+    fn on_accepted(&mut self, conn: ConnId, origin: Option<Origin>, step: &mut Step<'_>) {
+        let limits = self.config.limits;
+        let ready = self.is_ready();
+        let each = limits.connections_per_origin;
+        if !ready || !self.links.door.enter(origin, limits.connections, each) {
+            let code = if self.stopping {
+                LinkErrorCode::ShuttingDown
+            } else {
+                LinkErrorCode::Full
+            };
+            return self.refuse(conn, code, step);
+        }
+        let link = Link::new(
+            Some(origin),
+            State::Greeting,
+            limits.client_frames,
+            step.now,
+        );
+        self.add_link(conn, link, step);
+    }
+
+    fn on_dialed(&mut self, conn: ConnId, dial: Dial, step: &mut Step<'_>) {
+        let expects = self.peers.expected(dial);
+        let Some(descriptor) = self.directory.own().filter(|_| !self.stopping) else {
+            self.output(Output::Close(conn, None));
+            return self.on_dial_failed(dial, step);
+        };
+        let me = Me {
+            signer: &self.secrets.signer,
+            descriptor,
+            directory: self.directory.relays(),
+        };
+        let (dialing, hello) = Dialing::start(&me, expects, &mut step.rng);
+        let state = State::Dialing(dial, dialing);
+        let link = Link::new(None, state, self.config.limits.relay_frames, step.now);
+        self.add_link(conn, link, step);
+        self.send(conn, Tag::Handshake, &to_cbor(&hello), step);
+    }
+
+    fn add_link(&mut self, conn: ConnId, link: Link, step: &Step<'_>) {
+        self.links.links.insert(conn, link);
+        self.timers
+            .set(step.now + HANDSHAKE_DEADLINE, Timer::Link(conn));
+    }
+
+    /// Looks at a link whose time has come.
+    pub(super) fn check_link(&mut self, conn: ConnId, step: &mut Step<'_>) {
+        let Some(link) = self.links.links.get_mut(&conn) else {
+            return;
+        };
+        let silent = step.now.since(link.heard);
+        if link.drains.is_some_and(|end| end <= step.now) {
+            return self.close(conn, None, step);
+        }
+        if !link.is_open() || silent >= SILENCE + PING_PATIENCE {
+            return self.close(conn, Some(LinkErrorCode::Timeout), step);
+        }
+        if silent < SILENCE {
+            let at = link.heard + SILENCE;
+            return self.timers.set(at, Timer::Link(conn));
+        }
+        if !link.pinged {
+            link.pinged = true;
+            self.send(conn, Tag::Ping, b"", step);
+        }
+        self.timers.set(step.now + PING_PATIENCE, Timer::Link(conn));
+    }
+
+    pub(super) fn on_frame(&mut self, conn: ConnId, bytes: &[u8], step: &mut Step<'_>) {
+        let Some(link) = self.links.links.get_mut(&conn) else {
+            return;
+        };
+        let rate = match link.state {
+            State::Relay(_) | State::Dialing(..) => self.config.limits.relay_frames,
+            _ => self.config.limits.client_frames,
+        };
+        if !link.bucket.take(rate, 1, step.now) {
+            return self.close(conn, Some(LinkErrorCode::Rate), step);
+        }
+        if link.is_open() {
+            link.heard = step.now;
+            link.pinged = false;
+        }
+        let frame = match decode_frame(bytes) {
+            Ok(frame) => frame,
+            // A type of a later version: nothing for us, and no harm to the frames after it.
+            Err(FrameError::Tag(_)) if link.is_open() => return,
+            Err(error) => return self.close(conn, Some(code_of(error)), step),
+        };
+        if let Err(code) = self.dispatch(conn, &frame, step) {
+            self.close(conn, Some(code), step);
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        conn: ConnId,
+        frame: &Frame<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<(), LinkErrorCode> {
+        let Some(link) = self.links.links.get_mut(&conn) else {
+            return Ok(());
+        };
+        match link.state {
+            State::Client(tag) => self.on_client_frame(conn, tag, frame, step),
+            State::Visitor => self.on_common_frame(conn, frame, step),
+            State::Relay(node) => self.on_relay_frame(conn, node, frame, step),
+            _ if frame.tag == Tag::Error => Ok(()),
+            _ => {
+                let state = core::mem::replace(&mut link.state, State::Closed);
+                self.on_handshake_frame(conn, state, frame, step)
+            }
+        }
+    }
+
+    fn on_handshake_frame(
+        &mut self,
+        conn: ConnId,
+        state: State,
+        frame: &Frame<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<(), LinkErrorCode> {
+        match (state, frame.tag) {
+            (State::Greeting, Tag::Handshake) => self.on_handshake(conn, body(frame)?, step),
+            (State::Challenged(challenged), Tag::LinkProof) => {
+                let descriptor = challenged.prove(&body::<LinkProof>(frame)?)?;
+                self.open_link(conn, State::Relay(descriptor.node()), step);
+                self.relay_linked(conn, descriptor, false, step);
+                Ok(())
+            }
+            (State::Dialing(dial, dialing), Tag::HandshakeAck) => {
+                let ack: HandshakeAck = body(frame)?;
+                if ack.node == self.me {
+                    self.dialed_myself(dial);
+                    return Err(LinkErrorCode::Unauthenticated);
+                }
+                let Some(descriptor) = self.directory.own() else {
+                    return Err(LinkErrorCode::ShuttingDown);
+                };
+                let me = Me {
+                    signer: &self.secrets.signer,
+                    descriptor,
+                    directory: self.directory.relays(),
+                };
+                let result = dialing.on_ack(&ack, &me, step.now);
+                let (descriptor, proof) = result.inspect_err(|_| self.peers.failed.push(dial))?;
+                self.send(conn, Tag::LinkProof, &to_cbor(&proof), step);
+                self.dial_succeeded(dial, descriptor.node());
+                self.open_link(conn, State::Relay(descriptor.node()), step);
+                self.relay_linked(conn, descriptor, true, step);
+                Ok(())
+            }
+            (State::Dialing(dial, _), _) => {
+                self.peers.failed.push(dial);
+                Err(LinkErrorCode::Malformed)
+            }
+            _ => Err(LinkErrorCode::Malformed),
+        }
+    }
+
+    fn on_handshake(
+        &mut self,
+        conn: ConnId,
+        hello: Handshake,
+        step: &mut Step<'_>,
+    ) -> Result<(), LinkErrorCode> {
+        let descriptor = self.directory.own().ok_or(LinkErrorCode::Full)?;
+        let me = Me {
+            signer: &self.secrets.signer,
+            descriptor,
+            directory: self.directory.relays(),
+        };
+        match handshake::greet(hello, &me, step.now, &mut step.rng)? {
+            Greeting::Visitor(ack) => {
+                self.open_link(conn, State::Visitor, step);
+                self.send(conn, Tag::HandshakeAck, &to_cbor(&ack), step);
+            }
+            Greeting::Client { tag, received, ack } => {
+                self.on_client(conn, tag, received, ack, step)?;
+            }
+            Greeting::Relay(challenged, ack) => {
+                if let Some(link) = self.links.links.get_mut(&conn) {
+                    link.state = State::Challenged(challenged);
+                }
+                self.send(conn, Tag::HandshakeAck, &to_cbor(&ack), step);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_client(
+        &mut self,
+        conn: ConnId,
+        tag: ConnectionTag,
+        received: u64,
+        mut ack: HandshakeAck,
+        step: &mut Step<'_>,
+    ) -> Result<(), LinkErrorCode> {
+        if !self.is_guard() {
+            return Err(LinkErrorCode::Full);
+        }
+        let attached = self
+            .tags
+            .attach(tag, conn, received, step.now)
+            .ok_or(LinkErrorCode::Full)?;
+        if let Some(old) = attached.replaced {
+            self.close(old, None, step);
+        }
+        self.open_link(conn, State::Client(tag), step);
+        ack.resumed = attached.resumed;
+        self.send(conn, Tag::HandshakeAck, &to_cbor(&ack), step);
+        for frame in attached.missed {
+            self.output(Output::Send(conn, frame));
+        }
+        Ok(())
+    }
+
+    fn open_link(&mut self, conn: ConnId, state: State, step: &Step<'_>) {
+        let Some(link) = self.links.links.get_mut(&conn) else {
+            return;
+        };
+        if matches!(state, State::Relay(_)) {
+            link.bucket = Bucket::full(self.config.limits.relay_frames, step.now);
+        }
+        link.state = state;
+        link.heard = step.now;
+        self.timers.set(step.now + SILENCE, Timer::Link(conn));
+    }
+
+    fn on_client_frame(
+        &mut self,
+        conn: ConnId,
+        tag: ConnectionTag,
+        frame: &Frame<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<(), LinkErrorCode> {
+        match frame.tag {
+            Tag::RelayForward => self.on_packet(frame.payload.to_vec(), step),
+            Tag::Ack => self.tags.forget_counted(&tag, body::<Ack>(frame)?.received),
+            _ => return self.on_common_frame(conn, frame, step),
+        }
+        Ok(())
+    }
+
+    fn on_relay_frame(
+        &mut self,
+        conn: ConnId,
+        node: NodeId,
+        frame: &Frame<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<(), LinkErrorCode> {
+        match frame.tag {
+            Tag::RelayForward => self.on_packet(frame.payload.to_vec(), step),
+            Tag::ReplicatePut => self.on_replicate_put(conn, node, frame.id, body(frame)?, step),
+            Tag::ReplicatePutAck => self.on_replicate_put_ack(node, frame.id, body(frame)?, step),
+            Tag::ReplicateTombstone => {
+                self.on_replicate_tombstone(conn, frame.id, &body(frame)?, step)?;
+            }
+            Tag::ReplicateTombstoneAck => self.on_replicate_tombstone_ack(node, frame.id, step),
+            Tag::Directory => self.on_directory(node, body(frame)?, step)?,
+            _ => return self.on_common_frame(conn, frame, step),
+        }
+        Ok(())
+    }
+
+    /// What everybody may send.
+    fn on_common_frame(
+        &mut self,
+        conn: ConnId,
+        frame: &Frame<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<(), LinkErrorCode> {
+        match frame.tag {
+            Tag::Ping => {
+                let pong = encode_frame(Tag::Pong, frame.id, frame.payload);
+                self.output(Output::Send(conn, pong));
+            }
+            Tag::Pong | Tag::Error => {}
+            Tag::DirectoryGet => {
+                self.charge(conn, DIRECTORY_COST, step)?;
+                self.on_directory_get(conn, body(frame)?, step);
+            }
+            Tag::RelayForward
+            | Tag::ReplicatePut
+            | Tag::ReplicatePutAck
+            | Tag::ReplicateTombstone
+            | Tag::ReplicateTombstoneAck
+            | Tag::Directory => return Err(LinkErrorCode::Unauthenticated),
+            _ => return Err(LinkErrorCode::Malformed),
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, conn: ConnId, cost: u32, step: &Step<'_>) -> Result<(), LinkErrorCode> {
+        let limits = self.config.limits;
+        let Some(link) = self.links.links.get_mut(&conn) else {
+            return Ok(());
+        };
+        let rate = match link.state {
+            State::Relay(_) => limits.relay_frames,
+            _ => limits.client_frames,
+        };
+        match link.bucket.take(rate, cost, step.now) {
+            true => Ok(()),
+            false => Err(LinkErrorCode::Rate),
+        }
+    }
+
+    /// A replaced link: nothing more is sent on it, and it closes when what was sent has been read.
+    pub(super) fn drain(&mut self, conn: ConnId, step: &Step<'_>) {
+        if let Some(link) = self.links.links.get_mut(&conn) {
+            link.drains = Some(step.now + DRAIN);
+            self.timers.set(step.now + DRAIN, Timer::Link(conn));
+        }
+    }
+
+    /// Tells the peer why, if there is a reason, and closes.
+    pub(super) fn close(&mut self, conn: ConnId, code: Option<LinkErrorCode>, step: &mut Step<'_>) {
+        match code {
+            Some(code) => self.refuse(conn, code, step),
+            None => self.output(Output::Close(conn, None)),
+        }
+        self.on_closed(conn, step);
+    }
+
+    fn refuse(&mut self, conn: ConnId, code: LinkErrorCode, step: &mut Step<'_>) {
+        self.count(Metric::LinkRefused(label(code)));
+        let frame = encode_frame(Tag::Error, step.id(), &error_body(code));
+        self.output(Output::Send(conn, frame));
+        self.output(Output::Close(conn, Some(code)));
+    }
+
+    pub(super) fn on_closed(&mut self, conn: ConnId, step: &mut Step<'_>) {
+        let Some(link) = self.links.links.remove(&conn) else {
+            return;
+        };
+        if let Some(origin) = link.accepted {
+            self.links.door.leave(origin);
+        }
+        match link.state {
+            State::Client(tag) => self.tags.detach(&tag, conn, step.now),
+            State::Relay(node) => self.relay_unlinked(node, conn, step),
+            State::Dialing(dial, _) => self.on_dial_failed(dial, step),
+            _ => {}
+        }
+        for dial in core::mem::take(&mut self.peers.failed) {
+            self.on_dial_failed(dial, step);
+        }
+    }
+
+    pub(super) fn close_all_links(&mut self) {
+        let code = LinkErrorCode::ShuttingDown;
+        let frame = encode_frame(
+            Tag::Error,
+            MessageId::from_bytes([0; 16]),
+            &error_body(code),
+        );
+        let links = core::mem::take(&mut self.links);
+        for conn in links.links.into_keys() {
+            self.output(Output::Send(conn, frame.clone()));
+            self.output(Output::Close(conn, Some(code)));
+        }
+    }
+
+    /// Open connections by role, for gauges: clients, relays, others.
+    pub fn connections(&self) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for link in self.links.links.values() {
+            let [clients, relays, others] = &mut counts;
+            match link.state {
+                State::Client(_) => *clients += 1,
+                State::Relay(_) => *relays += 1,
+                _ => *others += 1,
+            }
+        }
+        counts
+    }
+}
+
+fn error_body(code: LinkErrorCode) -> Vec<u8> {
+    let message = BoundedText::new(sentence(code)).unwrap_or_default();
+    to_cbor(&LinkError { code, message })
+}
+
+fn body<'b, T: minicbor::Decode<'b, ()>>(frame: &Frame<'b>) -> Result<T, LinkErrorCode> {
+    from_cbor(frame.payload, frame.tag.max_payload()).map_err(|_| LinkErrorCode::Malformed)
+}
+
+const fn code_of(error: FrameError) -> LinkErrorCode {
+    match error {
+        FrameError::TooLarge { .. } => LinkErrorCode::TooLarge,
+        FrameError::Version(_) => LinkErrorCode::Version,
+        _ => LinkErrorCode::Malformed,
+    }
+}
+
+/// What the peer reads.
+const fn sentence(code: LinkErrorCode) -> &'static str {
+    match code {
+        LinkErrorCode::Malformed => "A frame broke the protocol.",
+        LinkErrorCode::Version => "No protocol version in common.",
+        LinkErrorCode::TooLarge => "A frame was larger than its type may be.",
+        LinkErrorCode::Rate => "Too many frames.",
+        LinkErrorCode::Full => "No room for this connection; try another relay.",
+        LinkErrorCode::Unauthenticated => "A proof did not verify, or a frame needs one.",
+        LinkErrorCode::Timeout => "Silent for too long.",
+        LinkErrorCode::ShuttingDown => "The relay is stopping.",
+    }
+}
+
+/// What the counter is called.
+pub(super) const fn label(code: LinkErrorCode) -> &'static str {
+    match code {
+        LinkErrorCode::Malformed => "malformed",
+        LinkErrorCode::Version => "version",
+        LinkErrorCode::TooLarge => "too_large",
+        LinkErrorCode::Rate => "rate",
+        LinkErrorCode::Full => "full",
+        LinkErrorCode::Unauthenticated => "unauthenticated",
+        LinkErrorCode::Timeout => "timeout",
+        LinkErrorCode::ShuttingDown => "shutting_down",
+    }
+}

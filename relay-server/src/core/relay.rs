@@ -1,0 +1,298 @@
+//! The relay itself: what it holds, and how an input finds the noun that it is about.
+
+use std::collections::{HashMap, VecDeque};
+
+use rand_core::CryptoRng;
+use thiserror::Error;
+use zentalk_shared::crypto::kem::GenerateError;
+use zentalk_shared::id::{MailboxId, MessageId, NodeId};
+use zentalk_shared::onion::{DescriptorError, Features, RestoreError};
+use zentalk_shared::time::{Duration, Timestamp};
+use zentalk_shared::wire::{Tag, encode_frame};
+
+use super::config::{CoreConfig, RelaySecrets};
+use super::directory::RelayDirectory;
+use super::forward::Forwarder;
+use super::io::{ConnId, Input, Metric, Output, Ticket};
+use super::links::Links;
+use super::mailbox::Mailboxes;
+use super::peers::Peers;
+use super::requests::After;
+use super::store::{Restored, StoreError, StoreOp, StoreReply};
+use super::swarm::{PutKey, Swarm};
+use super::tags::Tags;
+use super::timers::Timers;
+
+/// How often expired mail, records, tags and descriptors are swept away.
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
+/// How often the replay log is handed to the store, while there is something to log.
+const REPLAY_FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How often buffers of connection tags are looked through.
+const TAG_SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// A relay. Inputs go in by [`handle`](Self::handle), outputs come out by [`poll`](Self::poll).
+pub struct Relay {
+    pub(super) config: CoreConfig,
+    pub(super) secrets: RelaySecrets,
+    pub(super) me: NodeId,
+    pub(super) links: Links,
+    pub(super) tags: Tags,
+    pub(super) peers: Peers,
+    pub(super) forwarder: Forwarder,
+    pub(super) directory: RelayDirectory,
+    pub(super) mailboxes: Mailboxes,
+    pub(super) swarm: Swarm,
+    pub(super) timers: Timers<Timer>,
+    pub(super) stopping: bool,
+    pending: HashMap<Ticket, After>,
+    next_ticket: u64,
+    outputs: VecDeque<Output>,
+}
+
+/// What is to be done at a moment.
+#[derive(Debug)]
+pub(super) enum Timer {
+    /// Look at a link: handshake, silence, end of a draining link.
+    Link(ConnId),
+    /// Connect to this URL.
+    Dial(String),
+    /// Give up on what waits for this relay.
+    PeerQueue(NodeId),
+    /// Pass a packet on.
+    Forward(NodeId, Vec<u8>),
+    /// Push, push again or send a heartbeat.
+    Mailbox(MailboxId),
+    /// No majority so far.
+    Put(PutKey),
+    /// Look for members that have not confirmed.
+    Outbox(NodeId),
+    /// Make onion keys and publish them.
+    Rotate,
+    /// Ask a peer for its directory.
+    SyncDirectory,
+    /// Log the replay tags of the last second.
+    FlushReplay,
+    /// Forget tags and their frames.
+    SweepTags,
+    /// Forget what has expired on disk and in the directory.
+    Sweep,
+}
+
+/// One call of `handle`: when it is, and where randomness comes from.
+pub(super) struct Step<'a> {
+    pub(super) now: Timestamp,
+    pub(super) rng: &'a mut dyn CryptoRng,
+}
+
+impl Step<'_> {
+    /// A random span shorter than `bound`.
+    pub(super) fn jitter(&mut self, bound: Duration) -> Duration {
+        Duration::from_ms(self.rng.next_u64().checked_rem(bound.as_ms()).unwrap_or(0))
+    }
+
+    /// A fresh message id.
+    pub(super) fn id(&mut self) -> MessageId {
+        MessageId::random(&mut self.rng)
+    }
+}
+
+/// Why a relay cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The onion keys on disk are unusable. Without them packets of the last hours are lost; with
+    /// others in their place their reply blocks are, too.
+    #[error(transparent)]
+    OnionKeys(#[from] RestoreError),
+    /// No onion key could be made.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// The configuration makes a descriptor that no reader would accept.
+    #[error("the relay's descriptor would not be acceptable: {0}")]
+    Descriptor(#[from] DescriptorError),
+}
+
+impl Relay {
+    /// A relay with what was found on its disk. It is ready once [`is_ready`](Self::is_ready) says so.
+    pub fn new(
+        config: CoreConfig,
+        secrets: RelaySecrets,
+        restored: Restored,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, StartError> {
+        let me = secrets.signer.node();
+        let step = &mut Step { now, rng };
+        let directory = RelayDirectory::restore(&config, me, &restored, step)?;
+        let mut relay = Self {
+            links: Links::new(),
+            tags: Tags::new(config.limits.tags, config.limits.tag_bytes),
+            peers: Peers::new(),
+            forwarder: Forwarder::new(),
+            directory,
+            mailboxes: Mailboxes::restore(restored.mailboxes, config.limits.prekeys, now),
+            swarm: Swarm::new(),
+            timers: Timers::new(),
+            stopping: false,
+            pending: HashMap::new(),
+            next_ticket: 0,
+            outputs: VecDeque::new(),
+            config,
+            secrets,
+            me,
+        };
+        relay.rotate(step)?;
+        relay.start_dialing(step);
+        relay.resume_pushes(step);
+        relay.timers.set(now + TAG_SWEEP_EVERY, Timer::SweepTags);
+        relay
+            .timers
+            .set(now + REPLAY_FLUSH_EVERY, Timer::FlushReplay);
+        relay.timers.set(now, Timer::Sweep);
+        relay.schedule_directory_sync(step);
+        Ok(relay)
+    }
+
+    /// Which relay this is.
+    pub const fn node(&self) -> NodeId {
+        self.me
+    }
+
+    /// Whether the onion keys are durable and published: before that nobody is let in.
+    pub fn is_ready(&self) -> bool {
+        self.directory.own().is_some() && !self.stopping
+    }
+
+    /// Links to other relays, for a gauge.
+    pub fn linked_relays(&self) -> usize {
+        self.peers.linked()
+    }
+
+    /// Relays known, this one included, for a gauge.
+    pub fn known_relays(&self) -> usize {
+        self.directory.known()
+    }
+
+    /// Mailboxes held, for a gauge.
+    pub fn mailboxes_held(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Something has happened. What is to be done about it comes from [`poll`](Self::poll).
+    pub fn handle(&mut self, input: Input, now: Timestamp, rng: &mut impl CryptoRng) {
+        let step = &mut Step { now, rng };
+        match input {
+            Input::Opened(conn, remote) => self.on_opened(conn, remote, step),
+            Input::DialFailed(dial) => self.on_dial_failed(dial, step),
+            Input::Frame(conn, bytes) => self.on_frame(conn, &bytes, step),
+            Input::Closed(conn) => self.on_closed(conn, step),
+            Input::Timer => self.on_timers(step),
+            Input::Stored(ticket, result) => self.on_stored(ticket, result, step),
+            Input::Shutdown => self.shut_down(),
+        }
+        self.peel_own_packets(step);
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timer`] is due.
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    fn on_timers(&mut self, step: &mut Step<'_>) {
+        while let Some(timer) = self.timers.pop(step.now) {
+            match timer {
+                Timer::Link(conn) => self.check_link(conn, step),
+                Timer::Dial(url) => self.dial(&url, step),
+                Timer::PeerQueue(node) => self.drop_queue(&node),
+                Timer::Forward(next, packet) => self.forward_delayed(next, packet, step),
+                Timer::Mailbox(mailbox) => self.push_due(mailbox, step),
+                Timer::Put(key) => self.put_timed_out(key, step),
+                Timer::Outbox(node) => self.check_outbox(node, step),
+                Timer::Rotate => self.rotate_or_retry(step),
+                Timer::SyncDirectory => self.sync_directory(step),
+                Timer::FlushReplay => {
+                    self.flush_replay();
+                    self.timers
+                        .set(step.now + REPLAY_FLUSH_EVERY, Timer::FlushReplay);
+                }
+                Timer::SweepTags => {
+                    self.tags.expire(step.now);
+                    self.timers
+                        .set(step.now + TAG_SWEEP_EVERY, Timer::SweepTags);
+                }
+                Timer::Sweep => self.sweep(step),
+            }
+        }
+    }
+
+    fn sweep(&mut self, step: &mut Step<'_>) {
+        self.store(StoreOp::Sweep(step.now), After::Nothing);
+        self.expire_directory(step);
+        self.timers.set(step.now + SWEEP_EVERY, Timer::Sweep);
+    }
+
+    fn on_stored(
+        &mut self,
+        ticket: Ticket,
+        result: Result<StoreReply, StoreError>,
+        step: &mut Step<'_>,
+    ) {
+        let Some(after) = self.pending.remove(&ticket) else {
+            return;
+        };
+        if result.is_err() {
+            self.count(Metric::StoreFailed);
+        }
+        self.resume(after, result, step);
+    }
+
+    /// Every link is told and closed; nobody is let in any more.
+    fn shut_down(&mut self) {
+        self.stopping = true;
+        self.flush_replay();
+        self.close_all_links();
+    }
+
+    pub(super) fn is_guard(&self) -> bool {
+        self.config.info.features.has(Features::GUARD)
+    }
+
+    pub(super) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(super) fn count(&mut self, metric: Metric) {
+        self.outputs.push_back(Output::Count(metric, 1));
+    }
+
+    /// Submits an operation; `after` is what goes on when it is answered.
+    pub(super) fn store(&mut self, op: StoreOp, after: After) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.pending.insert(ticket, after);
+        self.output(Output::Store(ticket, op));
+    }
+
+    /// Whether so many operations are under way that nobody may start another one.
+    pub(super) fn is_store_busy(&self) -> bool {
+        self.pending.len() >= self.config.limits.operations
+    }
+
+    /// Sends a frame with a fresh id.
+    pub(super) fn send(&mut self, conn: ConnId, tag: Tag, payload: &[u8], step: &mut Step<'_>) {
+        let frame = encode_frame(tag, step.id(), payload);
+        self.output(Output::Send(conn, frame));
+    }
+}
+
+impl core::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Relay")
+            .field("node", &self.me)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,249 @@
+//! Remote calls: from what came out of an onion to the service, and from its answer into the reply block.
+//!
+//! No reply leaves before the store has confirmed what it says: a service submits an operation with an
+//! [`After`], and the reply is made from the store's answer.
+
+use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
+use zentalk_shared::onion::{Class, Features, Surb};
+use zentalk_shared::rpc::{
+    MailboxDescriptor, PacketClass, Permit, Refusal, Refused, Reply, Request, Tombstone,
+};
+use zentalk_shared::wire::Tag;
+
+use super::io::{ConnId, Metric};
+use super::relay::{Relay, Step};
+use super::store::{PushPick, StoreError, StoreReply};
+use super::swarm::PutKey;
+
+/// Where an answer goes.
+pub(super) struct ReplyTo {
+    surb: Surb,
+    pub(super) class: PacketClass,
+    id: MessageId,
+}
+
+/// What goes on when the store has answered.
+pub(super) enum After {
+    /// Nothing waits for it.
+    Nothing,
+    /// Onion keys are durable: publish them.
+    KeysSaved,
+    /// An envelope that was put here.
+    Put(PutKey),
+    /// An envelope that another member has sent.
+    ReplicatePut {
+        conn: ConnId,
+        frame: MessageId,
+        from: NodeId,
+        key: PutKey,
+    },
+    /// A subscription.
+    Subscribe {
+        reply: ReplyTo,
+        descriptor: Box<MailboxDescriptor>,
+        permit: Option<Permit>,
+    },
+    /// Envelopes for their owner.
+    Fetch(ReplyTo),
+    /// An acknowledgement, to be passed on.
+    Acknowledge {
+        reply: ReplyTo,
+        mailbox: MailboxId,
+        tombstone: Box<Tombstone>,
+    },
+    /// An acknowledgement that another member has sent.
+    ReplicateTombstone {
+        conn: ConnId,
+        frame: MessageId,
+        mailbox: MailboxId,
+        ids: Vec<EnvelopeId>,
+    },
+    /// A push.
+    Push { mailbox: MailboxId, pick: PushPick },
+    /// An envelope for a member that has not confirmed it.
+    Replicate { node: NodeId, key: PutKey },
+    /// Prekeys of an owner.
+    PreKeyPublish { reply: ReplyTo, mailbox: MailboxId },
+    /// A bundle for an asker.
+    PreKeyTake(ReplyTo),
+    /// An account record.
+    RecordPut { reply: ReplyTo, sequence: u64 },
+    /// A question for one.
+    RecordGet(ReplyTo),
+}
+
+impl Relay {
+    /// A request has come out of an onion.
+    pub(super) fn on_request(&mut self, surb: Surb, payload: &[u8], step: &mut Step<'_>) {
+        self.count(Metric::Processed);
+        let class = match payload.len() == PacketClass::Message.capacity() {
+            true => PacketClass::Message,
+            false => PacketClass::Bulk,
+        };
+        let Ok((id, request)) = Request::decode(payload) else {
+            // Not even a frame whose id could be repeated.
+            return self.count(Metric::Refused("malformed"));
+        };
+        let reply = ReplyTo { surb, class, id };
+        if let Err(refusal) = self.admit(&request) {
+            return self.refuse_request(reply, refusal, step);
+        }
+        match request {
+            Request::Put(put) => self.on_put(reply, put, step),
+            Request::Subscribe(request) => self.on_subscribe(reply, &request, step),
+            Request::Fetch(request) => self.on_fetch(reply, &request, step),
+            Request::Acknowledge(tombstone) => self.on_acknowledge(reply, tombstone, step),
+            Request::PreKeyPublish(request) => self.on_prekey_publish(reply, &request, step),
+            Request::PreKeyTake(take) => self.on_prekey_take(reply, take, step),
+            Request::RecordPut(put) => self.on_record_put(reply, &put, step),
+            Request::RecordGet(get) => self.on_record_get(reply, get, step),
+            Request::DirectorySync(ask) => {
+                let part = self.directory_part(ask, class);
+                self.respond(reply, &part, step);
+            }
+        }
+    }
+
+    /// Whether this relay offers the service, and has room for another request.
+    fn admit(&self, request: &Request) -> Result<(), Refusal> {
+        let needs = match request {
+            Request::RecordPut(_) | Request::RecordGet(_) => Features::DIRECTORY,
+            Request::DirectorySync(_) => Features::NONE,
+            _ => Features::MAILBOX,
+        };
+        match self.config.info.features.has(needs) {
+            false => Err(Refusal::NotAllowed),
+            true if self.is_store_busy() => Err(Refusal::Busy),
+            true => Ok(()),
+        }
+    }
+
+    /// Goes on with what waited for the store.
+    pub(super) fn resume(
+        &mut self,
+        after: After,
+        answer: Result<StoreReply, StoreError>,
+        step: &mut Step<'_>,
+    ) {
+        /// The store's answer to the operation that was submitted, and no other.
+        macro_rules! answer {
+            ($variant:ident) => {
+                match answer {
+                    Ok(StoreReply::$variant(value)) => Ok(value),
+                    Ok(_) => Err(StoreError::Failed),
+                    Err(error) => Err(error),
+                }
+            };
+        }
+        match after {
+            After::Nothing => {}
+            After::KeysSaved => self.keys_saved(answer.map(drop), step),
+            After::Put(key) => self.put_stored(key, answer!(Put), step),
+            After::ReplicatePut {
+                conn,
+                frame,
+                from,
+                key,
+            } => {
+                self.replica_stored((conn, frame), from, key, answer!(Put), step);
+            }
+            After::Subscribe {
+                reply,
+                descriptor,
+                permit,
+            } => {
+                self.subscribed(reply, *descriptor, permit, answer!(Subscription), step);
+            }
+            After::Fetch(reply) => self.fetched(reply, answer!(Fetched), step),
+            After::Acknowledge {
+                reply,
+                mailbox,
+                tombstone,
+            } => {
+                self.acknowledged(reply, mailbox, &tombstone, answer!(Tombstone), step);
+            }
+            After::ReplicateTombstone {
+                conn,
+                frame,
+                mailbox,
+                ids,
+            } => {
+                self.tombstone_replicated((conn, frame), mailbox, &ids, answer!(Tombstone));
+            }
+            After::Push { mailbox, pick } => self.push_taken(mailbox, &pick, answer!(Push), step),
+            After::Replicate { node, key } => {
+                self.replica_read(node, key, answer!(Envelope), step);
+            }
+            After::PreKeyPublish { reply, mailbox } => {
+                self.prekeys_published(reply, mailbox, answer!(PreKeys), step);
+            }
+            After::PreKeyTake(reply) => self.prekey_taken(reply, answer!(Bundle), step),
+            After::RecordPut { reply, sequence } => {
+                self.record_put(reply, sequence, answer!(RecordPut), step);
+            }
+            After::RecordGet(reply) => self.record_got(reply, answer!(Record), step),
+        }
+    }
+
+    /// Answers a request through its reply block, in the packet class of the request.
+    pub(super) fn respond(&mut self, to: ReplyTo, reply: &Reply, step: &mut Step<'_>) {
+        match reply.encode(to.id, to.class) {
+            Ok(payload) => {
+                self.count(Metric::Answered(reply.tag().name()));
+                self.send_reply(to.surb, &payload, to.class, step);
+            }
+            // The asker chose a class that the answer does not fit.
+            Err(_) if reply.tag() != Tag::Refused => {
+                self.refuse_request(to, Refusal::Malformed, step);
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub(super) fn refuse_request(&mut self, to: ReplyTo, reason: Refusal, step: &mut Step<'_>) {
+        self.count(Metric::Refused(label(reason)));
+        self.respond(to, &Reply::Refused(Refused { reason }), step);
+    }
+
+    /// Sends a payload through a reply block.
+    pub(super) fn send_reply(
+        &mut self,
+        surb: Surb,
+        payload: &[u8],
+        class: PacketClass,
+        step: &mut Step<'_>,
+    ) {
+        if surb.expires() <= step.now {
+            return self.count(Metric::PacketDropped("expired_reply_block"));
+        }
+        let class = match class {
+            PacketClass::Message => Class::Message,
+            PacketClass::Bulk => Class::Bulk,
+        };
+        let first = surb.first_hop();
+        match surb.reply(payload, class) {
+            Ok(packet) => self.send_packet(first, packet, step),
+            Err(_) => self.count(Metric::PacketDropped("reply_block")),
+        }
+    }
+}
+
+/// Why a store's failure makes a request fail.
+pub(super) const fn refusal_of(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Full => Refusal::Full,
+        StoreError::Failed => Refusal::Busy,
+    }
+}
+
+const fn label(reason: Refusal) -> &'static str {
+    match reason {
+        Refusal::Malformed => "malformed",
+        Refusal::Unknown => "unknown",
+        Refusal::NotAllowed => "not_allowed",
+        Refusal::Full => "full",
+        Refusal::TooFewMembers => "too_few_members",
+        Refusal::StaleSequence => "stale_sequence",
+        Refusal::Busy => "busy",
+    }
+}

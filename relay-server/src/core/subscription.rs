@@ -1,0 +1,447 @@
+//! Pushing mail to its owner through the stock of reply blocks. DESIGN §3.5.
+//!
+//! ```text
+//!  stored ─ at once, or i × 20 s ─▶ push ─ 60 s ─▶ again ─ 120 s ─▶ again ─ 240 s ─▶ again ─▶ waits for a fetch
+//!                                     └──────────── tombstone: forgotten ────────────┘
+//!  10 min without a push ─▶ heartbeat
+//! ```
+
+use zentalk_shared::id::{EnvelopeId, MailboxId};
+use zentalk_shared::onion::Surb;
+use zentalk_shared::rpc::{
+    EnvelopeItem, MAX_FETCH, MailboxDescriptor, OwnerOp, OwnerRequest, PacketClass, Permit, Push,
+    Refusal, Reply, SubscribeBody, SubscribeReply,
+};
+use zentalk_shared::time::{Duration, Timestamp};
+use zentalk_shared::wire::codec::BoundedList;
+use zeroize::Zeroizing;
+
+use super::io::Metric;
+use super::owner::{Verified, owned, verify};
+use super::relay::{Relay, Step, Timer};
+use super::requests::{After, ReplyTo};
+use super::store::{
+    Owned, PushPick, SaveSubscription, Stock, StockedSurb, StoreError, StoreOp, TakenPush,
+};
+
+/// Member i of those that did not take the put waits i times this long before it pushes.
+pub(super) const STAGGER: Duration = Duration::from_secs(20);
+/// Without an acknowledgement, mail is pushed again after this long; doubles every time.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Pushes of one envelope; then it waits for a fetch.
+const MAX_PUSHES: u32 = 4;
+/// How long a subscription may be silent.
+const HEARTBEAT: Duration = Duration::from_mins(10);
+/// After a start, mail that waits is pushed within this time, so that not all mailboxes go at once.
+const START_SPREAD: Duration = Duration::from_secs(10);
+/// Envelopes of one mailbox that are pushed one by one; the others wait for a fetch.
+const MAX_PENDING: usize = 256;
+
+/// When what of one mailbox is pushed.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    pending: Vec<Pending>,
+    /// After a start: the oldest envelope goes first, and says how many wait.
+    oldest: Option<Timestamp>,
+    heartbeat: Option<Timestamp>,
+    /// Reply blocks, as far as is known.
+    surbs: u16,
+    waiting: u32,
+    /// A push is being taken from the store.
+    busy: bool,
+    /// The earliest timer that is set.
+    armed: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pending {
+    id: EnvelopeId,
+    due: Timestamp,
+    pushes: u32,
+}
+
+impl Schedule {
+    pub(super) fn restored(stock: Stock) -> Self {
+        Self {
+            surbs: stock.surbs,
+            waiting: stock.waiting,
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, id: EnvelopeId, due: Timestamp) {
+        let known = self.pending.iter().any(|pending| pending.id == id);
+        if !known && self.pending.len() < MAX_PENDING {
+            self.pending.push(Pending { id, due, pushes: 0 });
+        }
+    }
+
+    pub(super) fn forget(&mut self, ids: &[EnvelopeId]) {
+        self.pending.retain(|pending| !ids.contains(&pending.id));
+    }
+
+    /// When there is something to do.
+    fn next(&self) -> Option<Timestamp> {
+        let first = self.pending.iter().map(|pending| pending.due).min();
+        let due = [first, self.oldest, self.heartbeat]
+            .into_iter()
+            .flatten()
+            .min();
+        due.filter(|_| !self.busy)
+    }
+
+    /// What to push now.
+    fn due(&mut self, now: Timestamp) -> Option<PushPick> {
+        if self.busy {
+            return None;
+        }
+        let mut due: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|pending| pending.due <= now)
+            .collect();
+        due.sort_by_key(|pending| pending.due);
+        let ids: Vec<_> = due
+            .into_iter()
+            .take(MAX_FETCH)
+            .map(|pending| pending.id)
+            .collect();
+        let pick = match (ids.is_empty(), self.oldest, self.heartbeat) {
+            (false, ..) => PushPick::These(ids),
+            (true, Some(at), _) if at <= now => PushPick::Oldest(1),
+            (true, _, Some(at)) if at <= now => PushPick::Heartbeat,
+            _ => return None,
+        };
+        self.busy = true;
+        Some(pick)
+    }
+
+    /// The store has given what there is to push, or has failed.
+    fn taken(&mut self, pick: &PushPick, taken: Option<&TakenPush>, now: Timestamp) {
+        self.busy = false;
+        let sent =
+            |id: &EnvelopeId| taken.is_some_and(|t| t.envelopes.iter().any(|(sent, _)| sent == id));
+        let no_surb = taken.is_none_or(|t| t.surb.is_none() && t.stock.waiting > 0);
+        if let PushPick::These(ids) = pick {
+            // What is not there any more is forgotten; without a reply block nobody can tell.
+            self.pending
+                .retain(|p| !ids.contains(&p.id) || no_surb || sent(&p.id));
+            for pending in self.pending.iter_mut().filter(|p| ids.contains(&p.id)) {
+                pending.due = now + AGAIN_AFTER * (1 << pending.pushes);
+                pending.pushes += 1;
+            }
+            self.pending.retain(|pending| pending.pushes < MAX_PUSHES);
+        }
+        if matches!(pick, PushPick::Oldest(_)) {
+            self.oldest = None;
+        }
+        if let Some(taken) = taken {
+            self.surbs = taken.stock.surbs;
+        }
+        self.heartbeat = (self.surbs > 0).then_some(now + HEARTBEAT);
+    }
+
+    fn subscribed(&mut self, stock: Stock, now: Timestamp) {
+        self.surbs = stock.surbs;
+        self.heartbeat = (stock.surbs > 0).then_some(now + HEARTBEAT);
+    }
+}
+
+impl Relay {
+    /// The owner opens or refreshes its mailbox here.
+    pub(super) fn on_subscribe(
+        &mut self,
+        reply: ReplyTo,
+        request: &OwnerRequest,
+        step: &mut Step<'_>,
+    ) {
+        let parsed = verify(request, &self.me, OwnerOp::Subscribe)
+            .and_then(|verified| self.read_subscription(verified, step));
+        match parsed {
+            Err(refusal) => self.refuse_request(reply, refusal, step),
+            Ok((save, descriptor, permit)) => {
+                let after = After::Subscribe {
+                    reply,
+                    descriptor: Box::new(descriptor),
+                    permit,
+                };
+                self.store(StoreOp::Subscribe(Box::new(save)), after);
+            }
+        }
+    }
+
+    fn read_subscription(
+        &self,
+        verified: Verified<SubscribeBody>,
+        step: &Step<'_>,
+    ) -> Result<(SaveSubscription, MailboxDescriptor, Option<Permit>), Refusal> {
+        let Verified {
+            mailbox,
+            stamp,
+            body,
+        } = verified;
+        let descriptor =
+            MailboxDescriptor::verify(&body.descriptor).map_err(|_| Refusal::Malformed)?;
+        if descriptor.mailbox() != mailbox || !descriptor.members().contains(&self.me) {
+            return Err(Refusal::NotAllowed);
+        }
+        let mut surbs = Vec::with_capacity(body.surbs.len());
+        for bytes in body.surbs.into_inner() {
+            let surb = Surb::decode(&bytes).map_err(|_| Refusal::Malformed)?;
+            if surb.expires() > step.now {
+                let bytes = Zeroizing::new(bytes.into_inner());
+                surbs.push(StockedSurb {
+                    expires: surb.expires(),
+                    bytes,
+                });
+            }
+        }
+        let save = SaveSubscription {
+            mailbox,
+            stamp,
+            replace: body.replace,
+            descriptor_sequence: descriptor.sequence(),
+            descriptor: body.descriptor.to_vec(),
+            permit: body.permit.as_ref().map(|permit| *permit.as_bytes()),
+            surbs,
+            now: step.now,
+        };
+        Ok((save, descriptor, body.permit))
+    }
+
+    pub(super) fn subscribed(
+        &mut self,
+        reply: ReplyTo,
+        descriptor: MailboxDescriptor,
+        permit: Option<Permit>,
+        answer: Result<Owned<Stock>, StoreError>,
+        step: &mut Step<'_>,
+    ) {
+        let stock = match owned(answer) {
+            Ok(stock) => stock,
+            Err(refusal) => return self.refuse_request(reply, refusal, step),
+        };
+        let id = descriptor.mailbox();
+        let mailbox = self
+            .mailboxes
+            .open(id, self.config.limits.prekeys, step.now);
+        mailbox.descriptor = Some(descriptor);
+        mailbox.permit = permit;
+        mailbox.schedule.subscribed(stock, step.now);
+        self.arm(id);
+        let body = SubscribeReply {
+            stock: stock.surbs,
+            waiting: stock.waiting,
+        };
+        self.respond(reply, &Reply::Subscribe(body), step);
+    }
+
+    /// After a start: mail that waits is pushed, and heartbeats go on.
+    pub(super) fn resume_pushes(&mut self, step: &mut Step<'_>) {
+        for id in self.mailboxes.ids() {
+            let (soon, later) = (step.jitter(START_SPREAD), step.jitter(HEARTBEAT));
+            let Some(mailbox) = self.mailboxes.get_mut(&id) else {
+                continue;
+            };
+            let schedule = &mut mailbox.schedule;
+            if schedule.surbs > 0 {
+                schedule.oldest = (schedule.waiting > 0).then_some(step.now + START_SPREAD + soon);
+                schedule.heartbeat = Some(step.now + START_SPREAD + later);
+                self.arm(id);
+            }
+        }
+    }
+
+    /// Plans the first push of an envelope.
+    pub(super) fn schedule_push(&mut self, mailbox: MailboxId, id: EnvelopeId, due: Timestamp) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&mailbox) {
+            mailbox.schedule.add(id, due);
+        }
+        self.arm(mailbox);
+    }
+
+    /// Sets a timer for the mailbox if none is set that is early enough.
+    fn arm(&mut self, id: MailboxId) {
+        let Some(mailbox) = self.mailboxes.get_mut(&id) else {
+            return;
+        };
+        let schedule = &mut mailbox.schedule;
+        if let Some(next) = schedule.next()
+            && schedule.armed.is_none_or(|armed| next < armed)
+        {
+            schedule.armed = Some(next);
+            self.timers.set(next, Timer::Mailbox(id));
+        }
+    }
+
+    /// A mailbox's timer.
+    pub(super) fn push_due(&mut self, id: MailboxId, step: &Step<'_>) {
+        let Some(mailbox) = self.mailboxes.get_mut(&id) else {
+            return;
+        };
+        if mailbox
+            .schedule
+            .armed
+            .is_some_and(|armed| armed <= step.now)
+        {
+            mailbox.schedule.armed = None;
+        }
+        match mailbox.schedule.due(step.now) {
+            Some(pick) => {
+                let op = StoreOp::TakePush {
+                    mailbox: id,
+                    pick: pick.clone(),
+                    now: step.now,
+                };
+                self.store(op, After::Push { mailbox: id, pick });
+            }
+            None => self.arm(id),
+        }
+    }
+
+    pub(super) fn push_taken(
+        &mut self,
+        id: MailboxId,
+        pick: &PushPick,
+        answer: Result<TakenPush, StoreError>,
+        step: &mut Step<'_>,
+    ) {
+        let Some(mailbox) = self.mailboxes.get_mut(&id) else {
+            return;
+        };
+        mailbox.schedule.taken(pick, answer.as_ref().ok(), step.now);
+        self.arm(id);
+        let Ok(TakenPush {
+            surb: Some(surb),
+            envelopes,
+            stock,
+        }) = answer
+        else {
+            return;
+        };
+        let class = match envelopes.len() {
+            0 | 1 => PacketClass::Message,
+            _ => PacketClass::Bulk,
+        };
+        let items = envelopes
+            .into_iter()
+            .map(|(id, e)| EnvelopeItem { id, envelope: *e });
+        let push = Reply::Push(Push {
+            envelopes: BoundedList::new(items.collect()).unwrap_or_default(),
+            stock: stock.surbs,
+            waiting: stock.waiting,
+        });
+        if let (Ok(surb), Ok(payload)) = (Surb::decode(&surb), push.encode(step.id(), class)) {
+            self.count(Metric::Pushed);
+            self.send_reply(surb, &payload, class, step);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zentalk_shared::wire::budget::ENVELOPE_LEN;
+    use zentalk_shared::wire::codec::Bytes;
+
+    const NOW: Timestamp = Timestamp::from_secs(1000);
+
+    fn id(n: u8) -> EnvelopeId {
+        EnvelopeId::from_bytes([n; 16])
+    }
+
+    fn taken(ids: &[u8], surbs: u16) -> TakenPush {
+        let envelope = || Box::new(Bytes([0; ENVELOPE_LEN]));
+        TakenPush {
+            surb: Some(Zeroizing::new(vec![])),
+            envelopes: ids.iter().map(|n| (id(*n), envelope())).collect(),
+            stock: Stock { surbs, waiting: 0 },
+        }
+    }
+
+    #[test]
+    fn mail_is_pushed_four_times_and_then_waits() {
+        let mut schedule = Schedule {
+            surbs: 9,
+            ..Schedule::default()
+        };
+        schedule.add(id(1), NOW);
+        let mut now = NOW;
+        for pause in [60, 120, 240] {
+            let pick = schedule.due(now).unwrap();
+            assert_eq!(pick, PushPick::These(vec![id(1)]));
+            assert_eq!(schedule.due(now), None, "one at a time");
+            schedule.taken(&pick, Some(&taken(&[1], 9)), now);
+            now += Duration::from_secs(pause);
+            assert_eq!(schedule.due(now - Duration::from_ms(1)), None);
+        }
+        let pick = schedule.due(now).unwrap();
+        schedule.taken(&pick, Some(&taken(&[1], 9)), now);
+        assert!(schedule.pending.is_empty());
+        assert_eq!(schedule.next(), Some(now + HEARTBEAT));
+        assert_eq!(schedule.due(now + HEARTBEAT), Some(PushPick::Heartbeat));
+    }
+
+    #[test]
+    fn an_acknowledgement_ends_it() {
+        let mut schedule = Schedule::default();
+        schedule.add(id(1), NOW);
+        schedule.add(id(2), NOW);
+        schedule.forget(&[id(1)]);
+        assert_eq!(schedule.due(NOW), Some(PushPick::These(vec![id(2)])));
+        schedule.forget(&[id(2)]);
+        schedule.taken(&PushPick::These(vec![id(2)]), Some(&taken(&[2], 0)), NOW);
+        assert_eq!(schedule.next(), None, "no reply block, no heartbeat");
+    }
+
+    #[test]
+    fn three_go_together_and_what_is_gone_is_forgotten() {
+        let mut schedule = Schedule::default();
+        (1..=5).for_each(|n| schedule.add(id(n), NOW + Duration::from_ms(n.into())));
+        let pick = schedule.due(NOW + Duration::from_secs(1)).unwrap();
+        assert_eq!(pick, PushPick::These(vec![id(1), id(2), id(3)]));
+        schedule.taken(&pick, Some(&taken(&[1, 3], 9)), NOW);
+        let left: Vec<_> = schedule.pending.iter().map(|pending| pending.id).collect();
+        assert_eq!(left, [id(1), id(3), id(4), id(5)]);
+    }
+
+    #[test]
+    fn an_empty_stock_keeps_what_is_pending() {
+        let mut schedule = Schedule::default();
+        schedule.add(id(1), NOW);
+        let pick = schedule.due(NOW).unwrap();
+        let stock = Stock {
+            surbs: 0,
+            waiting: 1,
+        };
+        schedule.taken(
+            &pick,
+            Some(&TakenPush {
+                surb: None,
+                envelopes: vec![],
+                stock,
+            }),
+            NOW,
+        );
+        assert_eq!(schedule.next(), Some(NOW + AGAIN_AFTER));
+        let pick = schedule.due(NOW + AGAIN_AFTER).unwrap();
+        schedule.taken(&pick, None, NOW + AGAIN_AFTER);
+        assert_eq!(
+            schedule.pending.len(),
+            1,
+            "a store that failed is tried again"
+        );
+    }
+
+    #[test]
+    fn pending_pushes_are_bounded() {
+        let mut schedule = Schedule::default();
+        for n in 0..=MAX_PENDING as u16 {
+            let mut bytes = [0; 16];
+            bytes[..2].copy_from_slice(&n.to_be_bytes());
+            schedule.add(EnvelopeId::from_bytes(bytes), NOW);
+            schedule.add(EnvelopeId::from_bytes(bytes), NOW);
+        }
+        assert_eq!(schedule.pending.len(), MAX_PENDING);
+    }
+}

@@ -1,0 +1,530 @@
+//! The members of a mailbox's swarm: an envelope counts as sent when a majority has it on disk.
+//!
+//! ```text
+//!  Put ─▶ own disk ─Stored─▶ ReplicatePut to the other active members ─▶ acks ─ majority ─▶ PutReply
+//!                                      │ member away, or silent                └ 8 s ─▶ Refused: too few
+//!                                      └▶ outbox: again and again, in the background
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
+use zentalk_shared::rpc::{
+    MailboxDescriptor, PutReply, Refusal, ReplicatePut, ReplicatePutAck, Reply, Tombstone,
+};
+use zentalk_shared::time::Duration;
+use zentalk_shared::wire::codec::to_cbor;
+use zentalk_shared::wire::{Tag, encode_frame};
+
+use super::io::{ConnId, Metric, Output};
+use super::outbox::{Item, Next, Outbox, RESEND_AFTER};
+use super::relay::{Relay, Step, Timer};
+use super::requests::{After, ReplyTo, refusal_of};
+use super::store::{Hour, PutEnvelope, PutOutcome, StoreError, StoreOp, StoredEnvelope};
+use super::subscription::STAGGER;
+
+/// An envelope at a mailbox.
+pub(super) type PutKey = (MailboxId, EnvelopeId);
+
+/// A sender is told that too few members answered after this long.
+const PUT_DEADLINE: Duration = Duration::from_secs(8);
+/// Senders that wait for one envelope: retries over other paths.
+const MAX_WAITERS: usize = 4;
+
+/// Puts on their way to a majority, and what members must still be told.
+#[derive(Default)]
+pub(super) struct Swarm {
+    puts: HashMap<PutKey, Put>,
+    outboxes: HashMap<NodeId, Outbox>,
+}
+
+/// One envelope on its way.
+struct Put {
+    waiters: Vec<ReplyTo>,
+    /// The other active members.
+    others: Vec<NodeId>,
+    /// Of these, who has it on disk.
+    held: Vec<NodeId>,
+    /// Of these, who will not take it.
+    refused: Vec<NodeId>,
+    /// It is on this relay's disk.
+    own: bool,
+    of: u8,
+    majority: u8,
+    /// The payload of the frame for the others.
+    payload: Arc<[u8]>,
+}
+
+/// What a put has come to.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Sent(PutReply),
+    Open,
+    Hopeless,
+}
+
+impl Put {
+    fn new(descriptor: &MailboxDescriptor, me: &NodeId, payload: Arc<[u8]>) -> Self {
+        let others = descriptor
+            .active()
+            .iter()
+            .filter(|node| *node != me)
+            .copied()
+            .collect();
+        Self {
+            waiters: Vec::new(),
+            others,
+            held: Vec::new(),
+            refused: Vec::new(),
+            own: false,
+            of: u8::try_from(descriptor.active().len()).unwrap_or(u8::MAX),
+            majority: descriptor.majority(),
+            payload,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        let own = usize::from(self.own);
+        let held = u8::try_from(own + self.held.len())
+            .unwrap_or(u8::MAX)
+            .min(self.of);
+        let possible = self.others.len() + 1 - self.refused.len();
+        match self.own && held >= self.majority {
+            true => Verdict::Sent(PutReply { held, of: self.of }),
+            false if possible < usize::from(self.majority) => Verdict::Hopeless,
+            false => Verdict::Open,
+        }
+    }
+
+    /// Every member has answered.
+    fn is_settled(&self) -> bool {
+        self.own && self.held.len() + self.refused.len() == self.others.len()
+    }
+
+    fn on_ack(&mut self, from: NodeId, durable: bool) {
+        if self.others.contains(&from) && !self.held.contains(&from) {
+            self.refused.retain(|node| *node != from);
+            let list = if durable {
+                &mut self.held
+            } else {
+                &mut self.refused
+            };
+            list.push(from);
+        }
+    }
+}
+
+impl Swarm {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Relay {
+    /// Takes an envelope in, or a retry of one that is on its way.
+    pub(super) fn begin_put(
+        &mut self,
+        reply: ReplyTo,
+        descriptor: &MailboxDescriptor,
+        put: PutEnvelope,
+        step: &mut Step<'_>,
+    ) {
+        let key = (put.mailbox, put.id);
+        if let Some(on_its_way) = self.swarm.puts.get_mut(&key) {
+            if on_its_way.waiters.len() >= MAX_WAITERS {
+                return self.refuse_request(reply, Refusal::Busy, step);
+            }
+            on_its_way.waiters.push(reply);
+            return self.settle_put(key, step);
+        }
+        if self.swarm.puts.len() >= self.config.limits.puts {
+            return self.refuse_request(reply, Refusal::Busy, step);
+        }
+        let payload = to_cbor(&ReplicatePut {
+            mailbox: put.mailbox,
+            id: put.id,
+            envelope: *put.envelope,
+            hour: put.hour.0,
+            permitted: put.permitted,
+        });
+        let mut on_its_way = Put::new(descriptor, &self.me, payload.into());
+        on_its_way.waiters.push(reply);
+        self.swarm.puts.insert(key, on_its_way);
+        self.timers.set(step.now + PUT_DEADLINE, Timer::Put(key));
+        self.store(StoreOp::Put(put), After::Put(key));
+    }
+
+    /// The own disk has answered: now the others.
+    pub(super) fn put_stored(
+        &mut self,
+        key: PutKey,
+        answer: Result<PutOutcome, StoreError>,
+        step: &mut Step<'_>,
+    ) {
+        let refusal = match answer {
+            Ok(outcome) if outcome.is_durable() => None,
+            Ok(PutOutcome::Unknown) => Some(Refusal::Unknown),
+            Ok(_) => Some(Refusal::Full),
+            Err(error) => Some(refusal_of(error)),
+        };
+        if let Some(refusal) = refusal {
+            return self.end_put(key, refusal, step);
+        }
+        if answer == Ok(PutOutcome::Stored) {
+            self.schedule_push(key.0, key.1, step.now);
+        }
+        // A put whose deadline has passed meanwhile is replicated when its sender tries again.
+        let Some(put) = self.swarm.puts.get_mut(&key) else {
+            return;
+        };
+        put.own = true;
+        let (others, payload) = (put.others.clone(), Arc::clone(&put.payload));
+        for node in others {
+            self.replicate(node, Item::Put(key, Some(Arc::clone(&payload))), step);
+        }
+        self.settle_put(key, step);
+    }
+
+    /// Answers the senders if there is an answer, and forgets the put when every member has spoken.
+    fn settle_put(&mut self, key: PutKey, step: &mut Step<'_>) {
+        let Some(put) = self.swarm.puts.get_mut(&key) else {
+            return;
+        };
+        let (verdict, settled) = (put.verdict(), put.is_settled());
+        match verdict {
+            Verdict::Open => {}
+            Verdict::Hopeless => self.end_put(key, Refusal::TooFewMembers, step),
+            Verdict::Sent(reply) => {
+                let waiters = core::mem::take(&mut put.waiters);
+                if settled {
+                    self.swarm.puts.remove(&key);
+                }
+                for waiter in waiters {
+                    self.respond(waiter, &Reply::Put(reply), step);
+                }
+            }
+        }
+    }
+
+    fn end_put(&mut self, key: PutKey, refusal: Refusal, step: &mut Step<'_>) {
+        let put = self.swarm.puts.remove(&key);
+        for waiter in put.map(|put| put.waiters).unwrap_or_default() {
+            self.refuse_request(waiter, refusal, step);
+        }
+    }
+
+    pub(super) fn put_timed_out(&mut self, key: PutKey, step: &mut Step<'_>) {
+        self.end_put(key, Refusal::TooFewMembers, step);
+    }
+
+    /// Another member has an envelope for a mailbox that this relay is a member of, too.
+    pub(super) fn on_replicate_put(
+        &mut self,
+        conn: ConnId,
+        from: NodeId,
+        frame: MessageId,
+        put: ReplicatePut,
+        step: &Step<'_>,
+    ) {
+        let key = (put.mailbox, put.id);
+        let mailbox = self.mailboxes.get(&put.mailbox);
+        if !mailbox.is_some_and(|mailbox| mailbox.is_member(&from) && mailbox.is_member(&self.me)) {
+            return self.answer_replica((conn, frame), key, false);
+        }
+        if self.is_store_busy() {
+            return;
+        }
+        let put = PutEnvelope {
+            mailbox: put.mailbox,
+            id: put.id,
+            envelope: Box::new(put.envelope),
+            // Not from the future, or it would outlive its time.
+            hour: Hour(put.hour).min(Hour::at(step.now)),
+            permitted: put.permitted,
+        };
+        self.store(
+            StoreOp::Put(put),
+            After::ReplicatePut {
+                conn,
+                frame,
+                from,
+                key,
+            },
+        );
+    }
+
+    pub(super) fn replica_stored(
+        &mut self,
+        to: (ConnId, MessageId),
+        from: NodeId,
+        key: PutKey,
+        answer: Result<PutOutcome, StoreError>,
+        step: &Step<'_>,
+    ) {
+        match answer {
+            Ok(outcome) => {
+                if outcome == PutOutcome::Stored {
+                    self.count(Metric::Replicated);
+                    let turn = self.turn_after(&key.0, &from);
+                    self.schedule_push(key.0, key.1, step.now + STAGGER * turn);
+                }
+                self.answer_replica(to, key, outcome.is_durable());
+            }
+            Err(StoreError::Full) => self.answer_replica(to, key, false),
+            // No answer: the other member tries again.
+            Err(StoreError::Failed) => {}
+        }
+    }
+
+    fn answer_replica(&mut self, (conn, frame): (ConnId, MessageId), key: PutKey, durable: bool) {
+        let ack = ReplicatePutAck {
+            mailbox: key.0,
+            id: key.1,
+            durable,
+        };
+        let ack = encode_frame(Tag::ReplicatePutAck, frame, &to_cbor(&ack));
+        self.output(Output::Send(conn, ack));
+    }
+
+    /// This relay's place among the members other than the one that took the put, from 1.
+    fn turn_after(&self, mailbox: &MailboxId, accepted: &NodeId) -> u64 {
+        let descriptor = self
+            .mailboxes
+            .get(mailbox)
+            .and_then(|m| m.descriptor.as_ref());
+        let members = descriptor.map(|d| d.members()).unwrap_or_default();
+        let place = members
+            .iter()
+            .filter(|n| *n != accepted)
+            .position(|n| *n == self.me);
+        place.map_or(1, |place| place as u64 + 1)
+    }
+
+    pub(super) fn on_replicate_put_ack(
+        &mut self,
+        from: NodeId,
+        frame: MessageId,
+        ack: ReplicatePutAck,
+        step: &mut Step<'_>,
+    ) {
+        self.confirm(&from, &frame);
+        let key = (ack.mailbox, ack.id);
+        if let Some(put) = self.swarm.puts.get_mut(&key) {
+            put.on_ack(from, ack.durable);
+            self.settle_put(key, step);
+        }
+        self.pump(from, step);
+    }
+
+    pub(super) fn on_replicate_tombstone_ack(
+        &mut self,
+        from: NodeId,
+        frame: MessageId,
+        step: &mut Step<'_>,
+    ) {
+        self.confirm(&from, &frame);
+        self.pump(from, step);
+    }
+
+    fn confirm(&mut self, from: &NodeId, frame: &MessageId) {
+        if let Some(outbox) = self.swarm.outboxes.get_mut(from) {
+            outbox.confirmed(frame);
+        }
+    }
+
+    /// Passes an acknowledgement on to every other member.
+    pub(super) fn replicate_tombstone(
+        &mut self,
+        mailbox: MailboxId,
+        tombstone: &Tombstone,
+        step: &mut Step<'_>,
+    ) {
+        let known = self.mailboxes.get(&mailbox);
+        let members = known
+            .and_then(|m| m.descriptor.as_ref())
+            .map(|d| d.members().to_vec());
+        let mut members = members.unwrap_or_default();
+        members.retain(|node| *node != self.me);
+        let payload: Arc<[u8]> = to_cbor(tombstone).into();
+        for node in members {
+            self.replicate(node, Item::Tombstone(mailbox, Arc::clone(&payload)), step);
+        }
+    }
+
+    /// Puts an item into a member's outbox and sends what can be sent.
+    fn replicate(&mut self, node: NodeId, item: Item, step: &mut Step<'_>) {
+        let limit = self.config.limits.replication;
+        let item = match item {
+            // It is read again when the member is back.
+            Item::Put(key, _) if self.peers.conn(&node).is_none() => Item::Put(key, None),
+            item => item,
+        };
+        self.swarm
+            .outboxes
+            .entry(node)
+            .or_default()
+            .add(item, limit);
+        match self.peers.conn(&node) {
+            Some(_) => self.pump(node, step),
+            None => drop(self.connect_to(node, step)),
+        }
+    }
+
+    /// Sends a member what its window has room for.
+    fn pump(&mut self, node: NodeId, step: &mut Step<'_>) {
+        let Some(conn) = self.peers.conn(&node) else {
+            return;
+        };
+        while let Some(outbox) = self.swarm.outboxes.get_mut(&node) {
+            match outbox.next(step.now, || MessageId::random(&mut step.rng)) {
+                Some(Next::Send(id, item)) => self.output(Output::Send(conn, encode(id, &item))),
+                Some(Next::Read(key)) => {
+                    let (mailbox, id) = key;
+                    let op = StoreOp::ReadEnvelope { mailbox, id };
+                    self.store(op, After::Replicate { node, key });
+                }
+                None => break,
+            }
+        }
+        self.arm_outbox(node, step);
+    }
+
+    fn arm_outbox(&mut self, node: NodeId, step: &Step<'_>) {
+        let Some(outbox) = self.swarm.outboxes.get_mut(&node) else {
+            return;
+        };
+        if outbox.is_empty() {
+            self.swarm.outboxes.remove(&node);
+        } else if !outbox.armed {
+            outbox.armed = true;
+            self.timers
+                .set(step.now + RESEND_AFTER, Timer::Outbox(node));
+        }
+    }
+
+    /// Sends again what a member has not confirmed.
+    pub(super) fn check_outbox(&mut self, node: NodeId, step: &mut Step<'_>) {
+        let Some(outbox) = self.swarm.outboxes.get_mut(&node) else {
+            return;
+        };
+        outbox.armed = false;
+        outbox.resend(step.now);
+        self.pump(node, step);
+    }
+
+    /// An envelope has been read for a member that was away.
+    pub(super) fn replica_read(
+        &mut self,
+        node: NodeId,
+        key: PutKey,
+        answer: Result<Option<StoredEnvelope>, StoreError>,
+        step: &mut Step<'_>,
+    ) {
+        let payload = answer.ok().flatten().map(|stored| {
+            to_cbor(&ReplicatePut {
+                mailbox: key.0,
+                id: key.1,
+                envelope: *stored.envelope,
+                hour: stored.hour.0,
+                permitted: stored.permitted,
+            })
+        });
+        if let Some(outbox) = self.swarm.outboxes.get_mut(&node) {
+            outbox.read(key, payload.map(Into::into));
+        }
+        self.pump(node, step);
+    }
+
+    /// A relay is connected: what waits for it goes out.
+    pub(super) fn members_linked(&mut self, node: NodeId, step: &mut Step<'_>) {
+        if let Some(outbox) = self.swarm.outboxes.get_mut(&node) {
+            outbox.resend(zentalk_shared::time::Timestamp::MAX);
+        }
+        self.pump(node, step);
+    }
+
+    /// A relay is gone: what was in flight waits again.
+    pub(super) fn members_unlinked(&mut self, node: &NodeId) {
+        if let Some(outbox) = self.swarm.outboxes.get_mut(node) {
+            outbox.disconnected();
+        }
+    }
+}
+
+fn encode(id: MessageId, item: &Item) -> Vec<u8> {
+    match item {
+        Item::Put(_, payload) => encode_frame(
+            Tag::ReplicatePut,
+            id,
+            payload.as_deref().unwrap_or_default(),
+        ),
+        Item::Tombstone(_, payload) => encode_frame(Tag::ReplicateTombstone, id, payload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use zentalk_shared::identity::MailboxSecret;
+    use zentalk_shared::time::Timestamp;
+
+    fn node(n: u8) -> NodeId {
+        NodeId::from_bytes([n; 20])
+    }
+
+    fn put(members: u8, active: u8) -> Put {
+        let key = MailboxSecret::random(&mut ChaCha20Rng::seed_from_u64(1));
+        let members = (1..=members).map(node).collect();
+        let descriptor =
+            MailboxDescriptor::sign(&key, 1, members, active, Timestamp::EPOCH).unwrap();
+        Put::new(&descriptor, &node(1), [].as_slice().into())
+    }
+
+    #[test]
+    fn two_of_three_are_a_majority_but_never_without_the_own_disk() {
+        let mut put = put(3, 3);
+        put.on_ack(node(2), true);
+        put.on_ack(node(3), true);
+        assert_eq!(put.verdict(), Verdict::Open);
+        put.own = true;
+        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 3, of: 3 }));
+    }
+
+    #[test]
+    fn a_member_counts_once_and_strangers_never() {
+        let mut put = put(3, 3);
+        put.own = true;
+        put.on_ack(node(9), true);
+        assert_eq!(put.verdict(), Verdict::Open);
+        put.on_ack(node(2), true);
+        put.on_ack(node(2), true);
+        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 2, of: 3 }));
+        assert!(!put.is_settled());
+        put.on_ack(node(3), false);
+        assert!(put.is_settled());
+    }
+
+    #[test]
+    fn refusals_make_it_hopeless_and_may_be_taken_back() {
+        let mut put = put(3, 3);
+        put.own = true;
+        put.on_ack(node(2), false);
+        assert_eq!(put.verdict(), Verdict::Open);
+        put.on_ack(node(3), false);
+        assert_eq!(put.verdict(), Verdict::Hopeless);
+        put.on_ack(node(3), true);
+        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 2, of: 3 }));
+    }
+
+    #[test]
+    fn one_member_is_a_majority_of_one() {
+        let mut put = put(2, 1);
+        assert_eq!(put.verdict(), Verdict::Open);
+        put.own = true;
+        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 1, of: 1 }));
+        assert!(put.is_settled());
+    }
+}

@@ -1,0 +1,311 @@
+//! Connection tags: the buffers behind which clients come and go. PROTOCOL §3.
+//!
+//! A tag is known from the first handshake that shows it until 12 hours after its last connection. Both
+//! sides count `Deliver` frames from there: `received` of a client says how many of them have arrived,
+//! and what it does not cover is sent again on resumption, as far as it is still kept. A tag that is not
+//! known any more starts again at 0, and the handshake's answer says so.
+
+use std::collections::{HashMap, VecDeque};
+
+use zentalk_shared::id::ConnectionTag;
+use zentalk_shared::time::{Duration, Timestamp};
+
+use super::io::ConnId;
+
+/// A tag is forgotten this long after its last connection.
+pub(super) const TAG_LIFE: Duration = Duration::from_hours(12);
+/// Frames kept for one tag.
+pub(super) const KEPT_FRAMES: usize = 64;
+/// Frames are kept this long.
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// All tags of this guard.
+#[derive(Debug)]
+pub(super) struct Tags {
+    buffers: HashMap<ConnectionTag, Buffer>,
+    bytes: usize,
+    max_tags: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    conn: Option<ConnId>,
+    /// When the last connection was lost; of no meaning while there is one.
+    left: Timestamp,
+    /// Frames delivered or kept since the tag is known.
+    count: u64,
+    /// The last of them.
+    kept: VecDeque<(Timestamp, Vec<u8>)>,
+}
+
+/// What a handshake with a tag leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Attached {
+    /// The tag was known.
+    pub(super) resumed: bool,
+    /// The connection that had the tag until now.
+    pub(super) replaced: Option<ConnId>,
+    /// What the client has not counted.
+    pub(super) missed: Vec<Vec<u8>>,
+}
+
+/// What became of a delivery.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// Send it here.
+    Send(ConnId),
+    /// The client is away; it is kept for a while.
+    Kept,
+    /// Nobody has shown this tag, or nothing more can be kept.
+    Dropped,
+}
+
+impl Tags {
+    pub(super) fn new(max_tags: usize, max_bytes: usize) -> Self {
+        Self {
+            buffers: HashMap::new(),
+            bytes: 0,
+            max_tags,
+            max_bytes,
+        }
+    }
+
+    /// A client has shown a tag. `None`: there is no room for another one.
+    pub(super) fn attach(
+        &mut self,
+        tag: ConnectionTag,
+        conn: ConnId,
+        received: u64,
+        now: Timestamp,
+    ) -> Option<Attached> {
+        let resumed = self.buffers.contains_key(&tag);
+        if !resumed {
+            if self.buffers.len() >= self.max_tags {
+                return None;
+            }
+            self.buffers.insert(tag, Buffer::new(now));
+        }
+        self.forget_counted(&tag, received);
+        let buffer = self.buffers.get_mut(&tag)?;
+        let fresh = |(kept, _): &&(Timestamp, Vec<u8>)| now.since(*kept) <= KEPT_FOR;
+        let missed = buffer
+            .kept
+            .iter()
+            .filter(fresh)
+            .map(|(_, frame)| frame.clone())
+            .collect();
+        let replaced = buffer.conn.replace(conn);
+        Some(Attached {
+            resumed,
+            replaced,
+            missed,
+        })
+    }
+
+    /// A connection is gone; the tag stays. Nothing happens if another connection has the tag by now.
+    pub(super) fn detach(&mut self, tag: &ConnectionTag, conn: ConnId, now: Timestamp) {
+        if let Some(buffer) = self
+            .buffers
+            .get_mut(tag)
+            .filter(|buffer| buffer.conn == Some(conn))
+        {
+            buffer.conn = None;
+            buffer.left = now;
+        }
+    }
+
+    /// A frame for the tag: counted and kept, and to be sent if somebody is there.
+    pub(super) fn deliver(
+        &mut self,
+        tag: &ConnectionTag,
+        frame: &[u8],
+        now: Timestamp,
+    ) -> Delivery {
+        let room = self.bytes + frame.len() <= self.max_bytes;
+        let Some(buffer) = self.buffers.get_mut(tag) else {
+            return Delivery::Dropped;
+        };
+        if !room && buffer.conn.is_none() {
+            return Delivery::Dropped;
+        }
+        buffer.count += 1;
+        match room {
+            true => {
+                buffer.kept.push_back((now, frame.to_vec()));
+                self.bytes += frame.len();
+            }
+            // What is kept must be the last of what was counted.
+            false => self.bytes -= buffer.forget(usize::MAX),
+        }
+        let surplus = buffer.kept.len().saturating_sub(KEPT_FRAMES);
+        self.bytes -= buffer.forget(surplus);
+        buffer.conn.map_or(Delivery::Kept, Delivery::Send)
+    }
+
+    /// The client has counted `received` frames.
+    pub(super) fn forget_counted(&mut self, tag: &ConnectionTag, received: u64) {
+        if let Some(buffer) = self.buffers.get_mut(tag) {
+            let first = buffer.count - buffer.kept.len() as u64;
+            let counted = usize::try_from(received.saturating_sub(first)).unwrap_or(usize::MAX);
+            self.bytes -= buffer.forget(counted);
+        }
+    }
+
+    /// Forgets tags and frames whose time is over.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        let bytes = &mut self.bytes;
+        self.buffers.retain(|_, buffer| {
+            let old = buffer
+                .kept
+                .iter()
+                .take_while(|(kept, _)| now.since(*kept) > KEPT_FOR)
+                .count();
+            *bytes -= buffer.forget(old);
+            let lives = buffer.conn.is_some() || now.since(buffer.left) < TAG_LIFE;
+            if !lives {
+                *bytes -= buffer.forget(usize::MAX);
+            }
+            lives
+        });
+    }
+}
+
+impl Buffer {
+    const fn new(now: Timestamp) -> Self {
+        Self {
+            conn: None,
+            left: now,
+            count: 0,
+            kept: VecDeque::new(),
+        }
+    }
+
+    /// Forgets the `n` oldest frames; yields their bytes.
+    fn forget(&mut self, n: usize) -> usize {
+        let n = n.min(self.kept.len());
+        self.kept.drain(..n).map(|(_, frame)| frame.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAG: ConnectionTag = ConnectionTag::from_bytes([1; 16]);
+    const NOW: Timestamp = Timestamp::from_secs(1000);
+
+    fn tags() -> Tags {
+        Tags::new(2, 10_000)
+    }
+
+    fn attach(tags: &mut Tags, conn: u64, received: u64, now: Timestamp) -> Attached {
+        tags.attach(TAG, ConnId(conn), received, now).unwrap()
+    }
+
+    #[test]
+    fn resumption_sends_again_what_was_not_counted() {
+        let mut tags = tags();
+        let first = attach(&mut tags, 1, 0, NOW);
+        assert_eq!(
+            first,
+            Attached {
+                resumed: false,
+                replaced: None,
+                missed: vec![]
+            }
+        );
+        for n in 0..4 {
+            assert_eq!(tags.deliver(&TAG, &[n], NOW), Delivery::Send(ConnId(1)));
+        }
+        tags.forget_counted(&TAG, 1);
+        tags.detach(&TAG, ConnId(1), NOW);
+        assert_eq!(tags.deliver(&TAG, &[4], NOW), Delivery::Kept);
+        let again = attach(&mut tags, 2, 3, NOW);
+        assert_eq!(
+            again,
+            Attached {
+                resumed: true,
+                replaced: None,
+                missed: vec![vec![3], vec![4]]
+            }
+        );
+        tags.forget_counted(&TAG, 99);
+        assert_eq!(tags.bytes, 0, "a count from nowhere does no harm");
+    }
+
+    #[test]
+    fn the_newest_connection_has_the_tag() {
+        let mut tags = tags();
+        attach(&mut tags, 1, 0, NOW);
+        assert_eq!(attach(&mut tags, 2, 0, NOW).replaced, Some(ConnId(1)));
+        tags.detach(&TAG, ConnId(1), NOW);
+        assert_eq!(tags.deliver(&TAG, &[0], NOW), Delivery::Send(ConnId(2)));
+    }
+
+    #[test]
+    fn fault_11_without_the_tag_nothing_is_delivered_or_kept() {
+        let mut tags = tags();
+        assert_eq!(tags.deliver(&TAG, &[0], NOW), Delivery::Dropped);
+        let other = ConnectionTag::from_bytes([2; 16]);
+        attach(&mut tags, 1, 0, NOW);
+        tags.deliver(&TAG, &[0], NOW);
+        let attached = tags.attach(other, ConnId(2), 0, NOW).unwrap();
+        assert_eq!((attached.replaced, attached.missed.len()), (None, 0));
+        assert!(
+            tags.attach(ConnectionTag::from_bytes([3; 16]), ConnId(3), 0, NOW)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_buffer_keeps_64_frames_for_60_seconds() {
+        let mut tags = tags();
+        attach(&mut tags, 1, 0, NOW);
+        tags.detach(&TAG, ConnId(1), NOW);
+        (0..70).for_each(|n| assert_eq!(tags.deliver(&TAG, &[n], NOW), Delivery::Kept));
+        let later = NOW + KEPT_FOR;
+        let attached = attach(&mut tags, 2, 3, later);
+        assert_eq!(attached.missed.first(), Some(&vec![6]));
+        assert_eq!(attached.missed.len(), 64);
+        assert_eq!(
+            attach(&mut tags, 3, 3, later + Duration::from_ms(1))
+                .missed
+                .len(),
+            0
+        );
+        tags.expire(later + Duration::from_ms(1));
+        assert_eq!(tags.bytes, 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_counts_stay_true() {
+        let mut tags = Tags::new(2, 25);
+        attach(&mut tags, 1, 0, NOW);
+        for n in 0..3 {
+            assert_eq!(tags.deliver(&TAG, &[n; 10], NOW), Delivery::Send(ConnId(1)));
+        }
+        assert_eq!(
+            tags.bytes, 0,
+            "the third did not fit, so the first two are of no use"
+        );
+        tags.deliver(&TAG, &[3; 10], NOW);
+        assert_eq!(attach(&mut tags, 2, 3, NOW).missed, [[3; 10]]);
+        tags.detach(&TAG, ConnId(2), NOW);
+        assert_eq!(tags.deliver(&TAG, &[4; 30], NOW), Delivery::Dropped);
+    }
+
+    #[test]
+    fn a_tag_lives_twelve_hours_after_its_connection() {
+        let mut tags = tags();
+        attach(&mut tags, 1, 0, NOW);
+        tags.expire(NOW + Duration::from_days(9));
+        tags.detach(&TAG, ConnId(1), NOW + Duration::from_days(9));
+        let gone = NOW + Duration::from_days(9) + TAG_LIFE;
+        tags.expire(gone - Duration::from_ms(1));
+        assert!(attach(&mut tags, 2, 0, gone).resumed);
+        tags.detach(&TAG, ConnId(2), gone);
+        tags.expire(gone + TAG_LIFE);
+        assert!(!attach(&mut tags, 3, 0, gone).resumed);
+    }
+}
