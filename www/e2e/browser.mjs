@@ -1,8 +1,11 @@
-// Chromium for the end-to-end tests: started once per spec file, one fresh context per test.
+// Chromium for the end-to-end tests.
 
 import { chromium } from "playwright-core";
 
-const ARGS = [
+// `CHROMIUM` names another binary.
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+const args = [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -10,12 +13,18 @@ const ARGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  "--disable-dev-shm-usage",
 ];
 
 export const PHONE = { width: 390, height: 844 };
 export const DESKTOP = { width: 1280, height: 800 };
 
-/** `CHROMIUM` names another browser binary. */
+/** A browser whose contexts forget everything. */
 export function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGS });
+  return chromium.launch({ executablePath, args });
+}
+
+/** A browser with a profile folder, which it finds again after a restart. */
+export function launchWithProfile(folder) {
+  return chromium.launchPersistentContext(folder, { executablePath, args, viewport: DESKTOP, locale: "en-GB" });
 }

@@ -98,10 +98,29 @@ const scenes = {
     "/?fake=seeded",
     async (page) => {
       await choose(page, /Nora/);
-      await page.getByRole("button", { name: /Show details/ }).first().click();
+      await page.getByRole("region", { name: /^Conversation/ }).getByRole("button", { name: /Show details/ }).click();
     },
   ],
   "settings": ["/?fake=seeded", (page) => page.getByRole("button", { name: "Settings" }).click()],
+  "settings-end": [
+    "/?fake=seeded",
+    async (page) => {
+      await page.getByRole("button", { name: "Settings" }).click();
+      await page.getByRole("button", { name: /^Erase this/ }).scrollIntoViewIfNeeded();
+    },
+  ],
+  "invited": ["/?fake=seeded#add/zen1qx8f3k2m9d7t5w0s3jn54khce6mua7lqpzry9x8gf2tvdw0s3jn54khce6mua7l77ha"],
+  "reading-up": [
+    "/?fake=long",
+    async (page) => {
+      await choose(page, /Nora/);
+      await page.getByText("Note 180.").waitFor();
+      await page.waitForTimeout(300);
+      await page.locator(".scroller").evaluate((s) => (s.scrollTop -= 700));
+      const nora = await steer(page, "addressOf", "Nora Lindqvist");
+      await steer(page, "receive", nora, "Are you still there?");
+    },
+  ],
   "unsupported": ["/?fake=unsupported"],
 };
 

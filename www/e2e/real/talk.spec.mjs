@@ -1,0 +1,139 @@
+// The proof: browsers against real relay processes.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { startNetwork } from "./network.mjs";
+import { acquainted, PATIENCE_MS } from "./person.mjs";
+import { relaysOf } from "./sockets.mjs";
+
+const LIMIT = { timeout: 5 * PATIENCE_MS };
+const texts = (label, count) => Array.from({ length: count }, (_, i) => `${label} ${i + 1}`);
+
+let network;
+before(async () => (network = await startNetwork({ relays: 5 })), LIMIT);
+after(() => network?.close());
+
+describe("two people", LIMIT, () => {
+  let ada;
+  let ben;
+  before(async () => ({ ada, ben } = await acquainted(network.url)), LIMIT);
+  after(async () => {
+    await Promise.all([ada?.done(), ben?.done()]);
+  });
+
+  test("(a) two fresh browsers exchange links and talk both ways", async () => {
+    await ada.write("Hello from Ada");
+    await ben.sees("Hello from Ada");
+    await ada.reaches("Hello from Ada", "read");
+    await ben.reaches("Hello from Ben", "read");
+    for (const text of texts("to and fro", 4)) {
+      const [from, to] = text.endsWith("1") || text.endsWith("3") ? [ada, ben] : [ben, ada];
+      await from.write(text);
+      await to.sees(text);
+    }
+  });
+
+  test("(b) what is written to somebody who is away waits, and arrives in order", async () => {
+    await ben.leave();
+    const waiting = texts("while you were away", 3);
+    for (const text of waiting) await ada.write(text);
+    for (const text of waiting) await ada.reaches(text, "sent");
+    await ben.arrive();
+    await ben.open(/./);
+    for (const text of waiting) await ben.sees(text);
+    const got = (await ben.received()).filter((t) => waiting.includes(t));
+    assert.deepEqual(got, waiting);
+    for (const text of waiting) await ada.reaches(text, "delivered");
+  });
+
+  test("(c) reload and restart keep history and sessions", async () => {
+    const before = await ada.received();
+    await ada.page.reload();
+    await ada.sees("Hello from Ben");
+    assert.deepEqual(await ada.received(), before);
+    await ada.write("after a reload");
+    await ben.sees("after a reload");
+    for (const person of [ada, ben]) {
+      await person.leave();
+      await person.arrive();
+      await person.open(/./);
+    }
+    await ada.sees("Hello from Ben");
+    await ben.write("after a restart");
+    await ada.sees("after a restart");
+    await ada.write("here, too");
+    await ben.sees("here, too");
+  });
+
+  test("(e) a second tab is live, sends, and takes over when the first is gone", async () => {
+    const second = await ada.secondTab();
+    await ada.open(/./, second);
+    await ada.sees("Hello from Ben", second);
+    await ben.write("into both tabs");
+    await Promise.all([ada.sees("into both tabs"), ada.sees("into both tabs", second)]);
+    await ada.write("from the second tab", second);
+    await Promise.all([ben.sees("from the second tab"), ada.sees("from the second tab")]);
+
+    await ada.page.close({ runBeforeUnload: false });
+    ada.page = second;
+    await ben.write("after the first tab is gone");
+    await ada.sees("after the first tab is gone");
+    await ada.write("the second tab leads");
+    await ben.sees("the second tab leads");
+    const all = await ben.received();
+    assert.equal(new Set(all).size, all.length, "nothing twice");
+  });
+});
+
+describe("relays that are killed", LIMIT, () => {
+  let ada;
+  let ben;
+  before(async () => ({ ada, ben } = await acquainted(network.url, ["Cleo", "Dan"])), LIMIT);
+  after(async () => {
+    await Promise.all([ada?.done(), ben?.done()]);
+  });
+
+  /** Every message is there exactly once. */
+  async function everythingArrived(written) {
+    for (const text of written) await ada.reaches(text, "delivered");
+    for (const text of written) await ben.sees(text);
+    const got = (await ben.received()).filter((t) => written.includes(t));
+    assert.deepEqual(got.sort(), [...written].sort());
+  }
+
+  test("(d1) a relay in the middle", async () => {
+    const guards = new Set([...(await relaysOf(ada.profile, network.relays)), ...(await relaysOf(ben.profile, network.relays))]);
+    const middle = network.relays.find((relay) => !guards.has(relay));
+    const written = texts("around the middle", 4);
+    await ada.write(written[0]);
+    await middle.kill();
+    for (const text of written.slice(1)) await ada.write(text);
+    await everythingArrived(written);
+    await middle.start();
+  });
+
+  test("(d2) the guard of the sender", async () => {
+    const [guard] = await relaysOf(ada.profile, network.relays);
+    assert.ok(guard, "the sender is connected to a relay");
+    const written = texts("around the guard", 4);
+    await ada.write(written[0]);
+    await guard.kill();
+    for (const text of written.slice(1)) await ada.write(text);
+    await everythingArrived(written);
+    await guard.start();
+  });
+
+  test("(d3) all relays, which come back with what they had promised to hold", async () => {
+    await ben.leave();
+    const held = texts("held on disk", 3);
+    for (const text of held) await ada.write(text);
+    for (const text of held) await ada.reaches(text, "sent");
+    await Promise.all(network.relays.map((relay) => relay.kill()));
+    const during = texts("while all are down", 2);
+    for (const text of during) await ada.write(text);
+    await Promise.all(network.relays.map((relay) => relay.start()));
+    await ben.arrive();
+    await ben.open(/./);
+    await everythingArrived([...held, ...during]);
+  });
+});
