@@ -114,7 +114,7 @@ const scenes = {
     "/?fake=long",
     async (page) => {
       await choose(page, /Nora/);
-      await page.getByText("Note 180.").waitFor();
+      await page.locator("li.item", { hasText: "Note 180." }).waitFor();
       await page.waitForTimeout(300);
       await page.locator(".scroller").evaluate((s) => (s.scrollTop -= 700));
       const nora = await steer(page, "addressOf", "Nora Lindqvist");
