@@ -68,13 +68,19 @@ pub(super) fn web() -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Browsers against real relay processes.
+/// Browsers against the in-memory engine, then against real relay processes.
 pub(super) fn end_to_end() -> Result<Outcome> {
     let browser = browser::ensure()?;
     up::daemons()?;
     build::wasm_client(Flavour::Development)?;
     build::web_app()?;
     let www = workspace::path("www");
+    // First the app alone, over its in-memory engine: every screen, every state, a keyboard.
+    let alone = Cmd::new("npm")
+        .args(["run", "e2e:fake"])
+        .dir(&www)
+        .env("CHROMIUM", &browser.chromium);
+    let mut outcome = counted(alone)?;
     let command = Cmd::new("npm")
         .args(["run", "e2e"])
         .dir(&www)
@@ -82,7 +88,8 @@ pub(super) fn end_to_end() -> Result<Outcome> {
         .env("ZENTALK_RELAY_BIN", up::daemon("zentalk-relay"))
         .env("ZENTALK_API_BIN", up::daemon("zentalk-api"))
         .env("ZENTALK_WWW_DIST", www.join("dist"));
-    counted(command)
+    outcome.add(counted(command)?);
+    Ok(outcome)
 }
 
 /// Runs a runner with its output passed on, and adds up what it reports.
