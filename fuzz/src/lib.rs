@@ -32,12 +32,16 @@ pub const TARGETS: &[Target] = &[
     target("contact_code", identity::contact_code),
     target("prekeys", x3dh::prekeys),
     target("ratchet_record", ratchet::record),
+    target("ratchet_two_parties", ratchet::two_parties),
     target("session_message", session::message),
     target("session_record", session::record),
+    target("fragment", session::fragment),
+    target("fragment_row", session::fragment_row),
     target("content", content::content),
     target("surb", onion::surb),
     target("descriptor", onion::descriptor),
     target("relay_url", onion::relay_url),
+    target("guards", onion::guards),
     target("rpc", rpc::messages),
 ];
 

@@ -1,6 +1,6 @@
 //! Onion packets, what they carry, and who carries them.
 
-use zentalk_shared::onion::{RelayUrl, Surb, UnverifiedDescriptor};
+use zentalk_shared::onion::{GuardSet, RelayUrl, Surb, UnverifiedDescriptor, VanguardSet};
 
 pub(crate) fn surb(data: &[u8]) {
     if let Ok(surb) = Surb::decode(data) {
@@ -19,5 +19,14 @@ pub(crate) fn relay_url(data: &[u8]) {
         && let Ok(url) = RelayUrl::parse(text)
     {
         assert_eq!(RelayUrl::parse(&url.to_string()), Ok(url));
+    }
+}
+
+pub(crate) fn guards(data: &[u8]) {
+    if let Ok(set) = GuardSet::decode(data) {
+        assert_eq!(GuardSet::decode(&set.encode()), Ok(set));
+    }
+    if let Ok(set) = VanguardSet::decode(data) {
+        assert_eq!(VanguardSet::decode(&set.encode()), Ok(set));
     }
 }

@@ -69,7 +69,8 @@ pub(crate) fn measure() -> Result<()> {
     print_sizes()
 }
 
-/// Compiles the client and writes its JavaScript, types and wasm to `client-wasm/pkg`.
+/// Compiles the client, writes its JavaScript, types and wasm to `client-wasm/pkg`, and builds the npm
+/// package around them.
 pub(crate) fn wasm_client(flavour: Flavour) -> Result<()> {
     disk::check()?;
     let compiler = wasm_std::ensure()?;
@@ -105,12 +106,21 @@ pub(crate) fn wasm_client(flavour: Flavour) -> Result<()> {
     }
     let size = fs::metadata(bound_module())?.len();
     step.done_with(&format!("{} KiB", size / 1024));
-    Ok(())
+    npm_package()
 }
+
+/// What the npm package is made of.
+const PACKAGE_INPUTS: [&str; 5] = [
+    "client-wasm/js",
+    "client-wasm/package-lock.json",
+    "client-wasm/package.json",
+    "client-wasm/pkg",
+    "client-wasm/tsconfig.json",
+];
 
 /// What the web app is made of; tests beside them change nothing.
 const APP_INPUTS: [&str; 10] = [
-    "client-wasm/js",
+    "client-wasm/dist",
     "client-wasm/pkg",
     "www/build",
     "www/index.html",
@@ -122,23 +132,37 @@ const APP_INPUTS: [&str; 10] = [
     "www/vite.config.ts",
 ];
 
-/// Builds the web app into `www/dist`, unless nothing that goes into it changed.
+/// Compiles the TypeScript around the wasm client into `client-wasm/dist`.
+pub(crate) fn npm_package() -> Result<()> {
+    let is_built = "client-wasm/dist/index.js";
+    npm_build("the npm package", "client-wasm", &PACKAGE_INPUTS, is_built)
+}
+
+/// Builds the web app into `www/dist`.
 pub(crate) fn web_app() -> Result<()> {
-    let www = workspace::path("www");
-    node::packages(&www)?;
-    let inputs: Vec<PathBuf> = APP_INPUTS
+    npm_build("the web app", "www", &APP_INPUTS, "www/dist/index.html")
+}
+
+/// Runs a folder's build script, unless nothing that goes into it changed since `made` was made.
+fn npm_build(what: &str, folder: &str, inputs: &[&str], made: &str) -> Result<()> {
+    let home = workspace::path(folder);
+    if !home.join("package.json").exists() {
+        return Ok(());
+    }
+    node::packages(&home)?;
+    let inputs: Vec<PathBuf> = inputs
         .iter()
         .map(workspace::path)
         .filter(|path| path.exists())
         .collect();
-    let stamp = Stamp::of_files("www", &inputs)?;
-    if stamp.is_current() && www.join("dist/index.html").exists() {
+    let stamp = Stamp::of_files(folder, &inputs)?;
+    if stamp.is_current() && workspace::path(made).exists() {
         return Ok(());
     }
-    let step = Step::start("Building the web app");
+    let step = Step::start(format!("Building {what}"));
     Cmd::new("npm")
         .args(["run", "build"])
-        .dir(&www)
+        .dir(&home)
         .run_in(&step)?;
     stamp.write()?;
     step.done();

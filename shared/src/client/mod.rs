@@ -1,5 +1,43 @@
 //! The client engine: one [`Client`] per device, driven by a host that owns clock, sockets and store.
 //! DESIGN §7.
+//!
+//! ```text
+//!   inputs ──▶ Turn ──reads──▶ host's store
+//!                │ ◀─loaded──────┘
+//!                ▼
+//!              Batch { writes, effects }: the host commits the writes in one transaction, fence checked in
+//!              it; then it sends and shows. A failed commit sends nothing: the engine is dropped, restored.
+//! ```
+//! Live protocol state is in memory, history and idle sessions stay in the store. Nothing here waits,
+//! sleeps or knows the time: `now` and the generator are arguments.
 
+mod account;
+mod api;
+mod commands;
+mod contacts;
+mod engine;
+mod inbox;
+mod lookup;
+mod mailbox;
+pub mod net;
+mod outbox;
+mod publication;
+mod query;
+mod records;
+mod requests;
+mod sealing;
 pub mod store;
+mod turn;
 pub mod view;
+
+pub use account::{CertifiedAccount, NewAccount, NewAccountError};
+pub use api::{Batch, Command, CommandError, Effect, Event, Input, Internal};
+pub use engine::{Client, Config, RestoreError, StockConfig};
+pub use net::{Bootstrap, LinkId, NetConfig};
+pub use outbox::MAX_ITEMS;
+pub use query::{MAX_PAGE, Query};
+pub use records::{MAX_NAME_LEN, MAX_TEXT_LEN, RecordError};
+pub use turn::Turn;
+
+#[cfg(test)]
+mod tests;

@@ -240,21 +240,28 @@ impl Debian {
                 files.push(path);
             }
         }
-        // Last, so that a copy cut short does not pass for complete.
         let stamp = output.join(self.stamp().file_name().unwrap_or_default());
         fs::write(&stamp, &self.version)?;
         files.push(stamp);
 
-        let what = "The wasm standard library";
-        let target = self.wasm_libraries();
-        if target.exists() {
-            apt::privileged("rm", &["-rf", &target.to_string_lossy()], what)?.run_in(&step)?;
-        }
         let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
-        apt::install_files(&files, &target, what, &step)?;
+        self.install(&files, &step)?;
         fs::remove_dir_all(&output)?;
         step.done();
         Ok(())
+    }
+
+    /// Puts the libraries where the compiler looks, all at once, so that a copy cut short is not
+    /// taken for the whole.
+    fn install(&self, files: &[&Path], step: &Step) -> Result<()> {
+        let what = "The wasm standard library";
+        let target = self.wasm_libraries();
+        let fresh = target.with_extension("new");
+        let (target, fresh_text) = (target.to_string_lossy(), fresh.to_string_lossy());
+        apt::privileged("rm", &["-rf", &fresh_text], what)?.run_in(step)?;
+        apt::install_files(files, &fresh, what, step)?;
+        apt::privileged("rm", &["-rf", &target], what)?.run_in(step)?;
+        apt::privileged("mv", &[&fresh_text, &target], what)?.run_in(step)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::Outcome;
 use super::count::Count;
@@ -57,38 +57,44 @@ pub(super) fn wasm(filter: Option<&str>) -> Result<Outcome> {
     counted(command)
 }
 
-/// Types and unit tests of the web app.
+/// Types and unit tests of the npm package and of the web app.
 pub(super) fn web() -> Result<Outcome> {
     build::wasm_client(Flavour::Development)?;
-    let www = workspace::path("www");
-    node::packages(&www)?;
-    let types = Cmd::new("npm").args(["run", "check"]).dir(&www);
-    let mut outcome = counted(types)?;
-    outcome.add(counted(Cmd::new("npm").arg("test").dir(&www))?);
+    let mut outcome = Outcome::default();
+    for folder in ["client-wasm", "www"] {
+        let home = workspace::path(folder);
+        if !home.join("package.json").exists() {
+            continue;
+        }
+        node::packages(&home)?;
+        outcome.add(counted(Cmd::new("npm").args(["run", "check"]).dir(&home))?);
+        outcome.add(counted(Cmd::new("npm").arg("test").dir(&home))?);
+    }
     Ok(outcome)
 }
 
-/// Browsers against the in-memory engine, then against real relay processes.
+/// Browsers: the npm package by itself, every screen of the app against a made-up engine, then the
+/// app against real relay processes.
 pub(super) fn end_to_end() -> Result<Outcome> {
     let browser = browser::ensure()?;
     up::daemons()?;
     build::wasm_client(Flavour::Development)?;
     build::web_app()?;
-    let www = workspace::path("www");
-    // First the app alone, over its in-memory engine: every screen, every state, a keyboard.
-    let alone = Cmd::new("npm")
-        .args(["run", "e2e:fake"])
-        .dir(&www)
-        .env("CHROMIUM", &browser.chromium);
-    let mut outcome = counted(alone)?;
-    let command = Cmd::new("npm")
-        .args(["run", "e2e"])
-        .dir(&www)
-        .env("CHROMIUM", &browser.chromium)
-        .env("ZENTALK_RELAY_BIN", up::daemon("zentalk-relay"))
-        .env("ZENTALK_API_BIN", up::daemon("zentalk-api"))
-        .env("ZENTALK_WWW_DIST", www.join("dist"));
-    outcome.add(counted(command)?);
+    let mut outcome = Outcome::default();
+    for (folder, script) in [("client-wasm", "e2e"), ("www", "e2e:fake"), ("www", "e2e")] {
+        let home = workspace::path(folder);
+        if !node::has_script(&home, script) {
+            bail!("{folder}/package.json has no script `{script}`");
+        }
+        let command = Cmd::new("npm")
+            .args(["run", script])
+            .dir(&home)
+            .env("CHROMIUM", &browser.chromium)
+            .env("ZENTALK_RELAY_BIN", up::daemon("zentalk-relay"))
+            .env("ZENTALK_API_BIN", up::daemon("zentalk-api"))
+            .env("ZENTALK_WWW_DIST", workspace::path("www/dist"));
+        outcome.add(counted(command)?);
+    }
     Ok(outcome)
 }
 

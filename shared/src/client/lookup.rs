@@ -1,0 +1,212 @@
+//! Looking a contact up: their account record from the directory, then a prekey bundle for each device.
+//!
+//! ```text
+//!   Waiting ──three relays──▶ Record ──newest that verifies──▶ PreKeys ──▶ StartSession, done
+//!      ▲─────── nobody has it, or nothing verifies: backoff ──────┘
+//! ```
+
+use std::collections::BTreeMap;
+
+use rand_core::CryptoRng;
+
+use super::outbox::backoff;
+use super::view::FailReason;
+use crate::id::{Address, DeviceId};
+use crate::rpc::{AccountContents, AccountRecord, PublishedDevice};
+use crate::time::{Duration, Timestamp};
+use crate::x3dh::PreKeyBundle;
+
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+const LAST_RETRY: Duration = Duration::from_mins(5);
+
+/// Lookups under way.
+#[derive(Debug, Default)]
+pub(super) struct Lookups(BTreeMap<Address, Lookup>);
+
+#[derive(Debug)]
+struct Lookup {
+    stage: Stage,
+    attempts: u32,
+    /// Why the last attempt failed.
+    failure: Option<FailReason>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Waiting {
+        due: Timestamp,
+    },
+    Record {
+        asked: usize,
+        answers: Vec<Option<AccountRecord>>,
+    },
+    PreKeys {
+        contents: Box<AccountContents>,
+        asked: Vec<DeviceId>,
+    },
+}
+
+/// A verified bundle of a device, to start a session with.
+#[derive(Debug)]
+pub(super) struct StartSession {
+    pub(super) address: Address,
+    pub(super) device: PublishedDevice,
+    pub(super) bundle: PreKeyBundle,
+}
+
+/// What the answers of all relays that were asked amount to.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Others are still to answer.
+    NotYet,
+    /// The newest record.
+    Record(Box<AccountRecord>),
+    /// Nobody has one.
+    Nothing,
+}
+
+impl Lookups {
+    /// Wants a session with every device of this contact.
+    pub(super) fn want(&mut self, address: Address, now: Timestamp) {
+        let lookup = Lookup {
+            stage: Stage::Waiting { due: now },
+            attempts: 0,
+            failure: None,
+        };
+        self.0.entry(address).or_insert(lookup);
+    }
+
+    pub(super) fn due(&self, now: Timestamp) -> Vec<Address> {
+        let is_due =
+            |lookup: &Lookup| matches!(&lookup.stage, Stage::Waiting { due } if *due <= now);
+        self.0
+            .iter()
+            .filter(|(_, lookup)| is_due(lookup))
+            .map(|(address, _)| *address)
+            .collect()
+    }
+
+    pub(super) fn record_asked(&mut self, address: &Address, asked: usize) {
+        if let Some(lookup) = self.0.get_mut(address) {
+            lookup.stage = Stage::Record {
+                asked,
+                answers: Vec::new(),
+            };
+        }
+    }
+
+    /// One relay has answered: with a record that verified, or without.
+    pub(super) fn record_answered(
+        &mut self,
+        address: &Address,
+        answer: Option<AccountRecord>,
+    ) -> Found {
+        let Some(Lookup {
+            stage: Stage::Record { asked, answers },
+            ..
+        }) = self.0.get_mut(address)
+        else {
+            return Found::NotYet;
+        };
+        answers.push(answer);
+        if answers.len() < *asked {
+            return Found::NotYet;
+        }
+        let newest = core::mem::take(answers)
+            .into_iter()
+            .flatten()
+            .max_by_key(AccountRecord::sequence);
+        newest.map_or(Found::Nothing, |record| Found::Record(Box::new(record)))
+    }
+
+    /// Prekeys of these devices are being taken.
+    pub(super) fn prekeys_asked(
+        &mut self,
+        address: &Address,
+        contents: AccountContents,
+        asked: Vec<DeviceId>,
+    ) {
+        if let Some(lookup) = self.0.get_mut(address) {
+            lookup.stage = Stage::PreKeys {
+                contents: Box::new(contents),
+                asked,
+            };
+        }
+    }
+
+    /// The published device whose prekeys have come.
+    pub(super) fn device(&self, address: &Address, device: &DeviceId) -> Option<&PublishedDevice> {
+        let Some(Lookup {
+            stage: Stage::PreKeys { contents, .. },
+            ..
+        }) = self.0.get(address)
+        else {
+            return None;
+        };
+        contents
+            .devices
+            .iter()
+            .find(|published| published.certificate.device_id() == *device)
+    }
+
+    /// Nothing more is wanted of this contact.
+    pub(super) fn done(&mut self, address: &Address) {
+        self.0.remove(address);
+    }
+
+    /// A session was started. True when it was the last one wanted.
+    pub(super) fn started(&mut self, address: &Address, device: &DeviceId) -> bool {
+        let Some(Lookup {
+            stage: Stage::PreKeys { asked, .. },
+            ..
+        }) = self.0.get_mut(address)
+        else {
+            return false;
+        };
+        asked.retain(|waiting| waiting != device);
+        let done = asked.is_empty();
+        if done {
+            self.0.remove(address);
+        }
+        done
+    }
+
+    /// This attempt failed; another follows after a growing pause.
+    pub(super) fn failed(
+        &mut self,
+        address: &Address,
+        failure: Option<FailReason>,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        if let Some(lookup) = self.0.get_mut(address) {
+            let due = now.saturating_add(backoff(lookup.attempts, FIRST_RETRY, LAST_RETRY, rng));
+            lookup.attempts = lookup.attempts.saturating_add(1);
+            lookup.failure = failure.or(lookup.failure);
+            lookup.stage = Stage::Waiting { due };
+        }
+    }
+
+    /// Why the last attempt failed.
+    pub(super) fn failure(&self, address: &Address) -> Option<FailReason> {
+        self.0.get(address).and_then(|lookup| lookup.failure)
+    }
+
+    /// A link came up: do not wait out a pause that began without one.
+    pub(super) fn hurry(&mut self, now: Timestamp) {
+        for lookup in self.0.values_mut() {
+            if let Stage::Waiting { due } = &mut lookup.stage {
+                *due = now.min(*due);
+            }
+        }
+    }
+
+    /// When something is due next; only asked while a guard is connected.
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        let due = |lookup: &Lookup| match &lookup.stage {
+            Stage::Waiting { due } => Some(*due),
+            Stage::Record { .. } | Stage::PreKeys { .. } => None,
+        };
+        self.0.values().filter_map(due).min()
+    }
+}

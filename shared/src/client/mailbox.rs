@@ -1,0 +1,419 @@
+//! My mailbox: choosing its swarm, keeping every member supplied with reply blocks, acknowledging.
+//! DESIGN §3.4–3.6.
+//!
+//! ```text
+//!   member:  Idle(due) ──Subscribe──▶ Asked ──SubscribeReply──▶ Active { stock, heard }
+//!              ▲    ▲──failed, backoff──┘                          │ stock ≤ refill: Subscribe again
+//!              └──────── 25 min of silence, new guard or tag ──────┘ waiting mail: Fetch, page by page
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::outbox::backoff;
+use super::records::{MailboxRow, Record, meta};
+use super::store::{Row, Write};
+use crate::id::{EnvelopeId, NodeId};
+use crate::rpc::{MAX_TOMBSTONE_IDS, MailboxDescriptor};
+use crate::time::{Duration, Timestamp};
+use rand_core::CryptoRng;
+
+/// A member that is silent for this long has lost its stock, or is gone.
+const SILENCE: Duration = Duration::from_mins(25);
+/// Reply blocks are replaced before their onion keys run out.
+const STOCK_LIFE: Duration = Duration::from_hours(5);
+/// Every member is asked for waiting mail at least this often.
+const POLL: Duration = Duration::from_hours(1);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_mins(2);
+
+/// Live state of the mailbox.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    pub(super) row: MailboxRow,
+    pub(super) descriptor: Option<MailboxDescriptor>,
+    members: BTreeMap<NodeId, Member>,
+    /// Envelopes that were stored here and are not yet known to be tombstoned.
+    to_acknowledge: BTreeMap<EnvelopeId, Acknowledgement>,
+}
+
+#[derive(Debug)]
+struct Member {
+    subscription: Subscription,
+    attempts: u32,
+    /// Mail that the member said is waiting; asked for when above zero.
+    fetch: Fetch,
+    polled: Timestamp,
+}
+
+#[derive(Debug)]
+enum Subscription {
+    /// Nothing there; ask when due.
+    Idle { due: Timestamp },
+    /// Asked; the stock that was there before, if any, goes on serving.
+    Asked { before: Option<Stock> },
+    /// Reply blocks are there.
+    Active(Stock),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stock {
+    left: u16,
+    minted: Timestamp,
+    heard: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fetch {
+    /// Nothing is known to wait.
+    None,
+    /// Ask from this cursor on.
+    Wanted(u64),
+    /// Asked.
+    Asked,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Acknowledgement {
+    /// Who pushed it: asked first.
+    member: NodeId,
+    due: Timestamp,
+    attempts: u32,
+    in_flight: bool,
+}
+
+/// What a member needs now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Reply blocks: so many, and whether they replace what is there.
+    Subscribe { count: u16, replace: bool },
+    /// Waiting mail from this cursor on.
+    Fetch { after: u64 },
+}
+
+impl Mailbox {
+    pub(super) fn restore(row: MailboxRow, now: Timestamp) -> Self {
+        let descriptor = row
+            .descriptor
+            .as_ref()
+            .and_then(|bytes| MailboxDescriptor::verify(bytes).ok());
+        let mut mailbox = Self {
+            row,
+            descriptor,
+            members: BTreeMap::new(),
+            to_acknowledge: BTreeMap::new(),
+        };
+        mailbox.reset(now);
+        mailbox
+    }
+
+    /// A new swarm; returns the write.
+    pub(super) fn moved(&mut self, descriptor: MailboxDescriptor, now: Timestamp) -> Write {
+        self.row.descriptor = Some(descriptor.bytes().clone());
+        self.descriptor = Some(descriptor);
+        self.reset(now);
+        self.write()
+    }
+
+    /// Every stock is lost: a new guard, or a new tag.
+    pub(super) fn reset(&mut self, now: Timestamp) {
+        let active = self
+            .descriptor
+            .as_ref()
+            .map(MailboxDescriptor::active)
+            .unwrap_or_default();
+        self.members = active
+            .iter()
+            .map(|node| (*node, Member::new(now)))
+            .collect();
+    }
+
+    /// The next owner sequence, which the caller stores with [`Mailbox::write`] before it leaves.
+    pub(super) fn next_sequence(&mut self, now: Timestamp) -> u64 {
+        self.row.owner_sequence = now.as_ms().max(self.row.owner_sequence.saturating_add(1));
+        self.row.owner_sequence
+    }
+
+    pub(super) fn write(&self) -> Write {
+        Write::Put(Row::plain(meta::mailbox(), self.row.to_value()))
+    }
+
+    /// The members that hold my mail.
+    pub(super) fn active_members(&self) -> Vec<NodeId> {
+        self.members.keys().copied().collect()
+    }
+
+    /// Whether at least one member can push.
+    pub(super) fn receiving(&self) -> bool {
+        self.members
+            .values()
+            .any(|member| member.stock().is_some_and(|stock| stock.left > 0))
+    }
+
+    /// What is due at each member. `full` is a full stock, in reply blocks.
+    /// A member that is `busy` with another owner request waits: two at once could overtake each other, and
+    /// the later sequence would make the earlier one stale.
+    pub(super) fn needs(
+        &self,
+        full: u16,
+        busy: &BTreeSet<NodeId>,
+        now: Timestamp,
+    ) -> Vec<(NodeId, Need)> {
+        let mut needs = Vec::new();
+        for (node, member) in self.members.iter().filter(|(node, _)| !busy.contains(node)) {
+            let before = needs.len();
+            match &member.subscription {
+                Subscription::Idle { due } if *due <= now => {
+                    needs.push((
+                        *node,
+                        Need::Subscribe {
+                            count: full,
+                            replace: true,
+                        },
+                    ));
+                }
+                Subscription::Active(stock) if stock.is_over(now) => {
+                    needs.push((
+                        *node,
+                        Need::Subscribe {
+                            count: full,
+                            replace: true,
+                        },
+                    ));
+                }
+                Subscription::Active(stock) if stock.left <= full / 2 => {
+                    let count = full.saturating_sub(stock.left);
+                    needs.push((
+                        *node,
+                        Need::Subscribe {
+                            count,
+                            replace: false,
+                        },
+                    ));
+                }
+                _ => {}
+            }
+            if let Some(after) = member.fetch_due(now).filter(|_| needs.len() == before) {
+                needs.push((*node, Need::Fetch { after }));
+            }
+        }
+        needs
+    }
+
+    pub(super) fn asked(&mut self, node: NodeId, need: Need, now: Timestamp) {
+        let Some(member) = self.members.get_mut(&node) else {
+            return;
+        };
+        match need {
+            Need::Subscribe { .. } => {
+                member.subscription = Subscription::Asked {
+                    before: member.stock(),
+                }
+            }
+            Need::Fetch { .. } => {
+                member.fetch = Fetch::Asked;
+                member.polled = now;
+            }
+        }
+    }
+
+    /// The member holds `left` reply blocks and `waiting` envelopes.
+    pub(super) fn subscribed(
+        &mut self,
+        node: NodeId,
+        left: u16,
+        waiting: u32,
+        replaced: bool,
+        now: Timestamp,
+    ) {
+        let Some(member) = self.members.get_mut(&node) else {
+            return;
+        };
+        let minted = member
+            .stock()
+            .filter(|_| !replaced)
+            .map_or(now, |stock| stock.minted);
+        member.subscription = Subscription::Active(Stock {
+            left,
+            minted,
+            heard: now,
+        });
+        member.attempts = 0;
+        if waiting > 0 && member.fetch == Fetch::None {
+            member.fetch = Fetch::Wanted(0);
+        }
+    }
+
+    pub(super) fn subscribe_failed(
+        &mut self,
+        node: NodeId,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        let Some(member) = self.members.get_mut(&node) else {
+            return;
+        };
+        let due = now.saturating_add(backoff(member.attempts, FIRST_RETRY, LAST_RETRY, rng));
+        member.attempts = member.attempts.saturating_add(1);
+        member.subscription = Subscription::Idle { due };
+    }
+
+    /// The member pushed through the stock.
+    pub(super) fn pushed(&mut self, node: NodeId, left: u16, waiting: u32, now: Timestamp) {
+        let Some(member) = self.members.get_mut(&node) else {
+            return;
+        };
+        match &mut member.subscription {
+            Subscription::Active(stock)
+            | Subscription::Asked {
+                before: Some(stock),
+            } => {
+                stock.left = left;
+                stock.heard = now;
+            }
+            Subscription::Idle { .. } | Subscription::Asked { before: None } => {}
+        }
+        // What the stock cannot carry soon is fetched.
+        if waiting > u32::from(left) && member.fetch == Fetch::None {
+            member.fetch = Fetch::Wanted(0);
+        }
+    }
+
+    /// A page of waiting mail has come.
+    pub(super) fn fetched(&mut self, node: NodeId, next: u64, remaining: u32) {
+        if let Some(member) = self.members.get_mut(&node) {
+            member.fetch = if remaining > 0 {
+                Fetch::Wanted(next)
+            } else {
+                Fetch::None
+            };
+        }
+    }
+
+    pub(super) fn fetch_failed(&mut self, node: NodeId) {
+        // The next subscription, push or poll starts it again.
+        self.fetched(node, 0, 0);
+    }
+
+    /// An envelope is stored here (or was before): its swarm may forget it.
+    pub(super) fn acknowledge(&mut self, id: EnvelopeId, member: NodeId, now: Timestamp) {
+        let new = Acknowledgement {
+            member,
+            due: now,
+            attempts: 0,
+            in_flight: false,
+        };
+        self.to_acknowledge.entry(id).or_insert(new);
+    }
+
+    /// Acknowledgements that are due, by the member to ask.
+    pub(super) fn take_acknowledgements(
+        &mut self,
+        now: Timestamp,
+    ) -> Vec<(NodeId, Vec<EnvelopeId>)> {
+        let members: Vec<NodeId> = self.members.keys().copied().collect();
+        let mut batches: BTreeMap<NodeId, Vec<EnvelopeId>> = BTreeMap::new();
+        for (id, ack) in &mut self.to_acknowledge {
+            if ack.in_flight || ack.due > now {
+                continue;
+            }
+            // First who pushed, then the others in turn.
+            let first = members
+                .iter()
+                .position(|node| *node == ack.member)
+                .unwrap_or(0);
+            let turn = usize::try_from(ack.attempts).unwrap_or(0) + first;
+            let Some(node) = members.get(turn % members.len().max(1)) else {
+                continue;
+            };
+            let batch = batches.entry(*node).or_default();
+            if batch.len() < MAX_TOMBSTONE_IDS {
+                batch.push(*id);
+                ack.in_flight = true;
+            }
+        }
+        batches.into_iter().collect()
+    }
+
+    pub(super) fn acknowledged(&mut self, ids: &[EnvelopeId]) {
+        for id in ids {
+            self.to_acknowledge.remove(id);
+        }
+    }
+
+    pub(super) fn acknowledge_failed(
+        &mut self,
+        ids: &[EnvelopeId],
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        for id in ids {
+            if let Some(ack) = self.to_acknowledge.get_mut(id) {
+                ack.in_flight = false;
+                ack.due = now.saturating_add(backoff(ack.attempts, FIRST_RETRY, LAST_RETRY, rng));
+                ack.attempts = ack.attempts.saturating_add(1);
+            }
+        }
+    }
+
+    /// When something is due next; only asked while a guard is connected.
+    pub(super) fn next_timeout(&self, busy: &BTreeSet<NodeId>) -> Option<Timestamp> {
+        let free = self.members.iter().filter(|(node, _)| !busy.contains(node));
+        let members = free.filter_map(|(_, member)| member.next_timeout());
+        let waiting = self.to_acknowledge.values().filter(|ack| !ack.in_flight);
+        members.chain(waiting.map(|ack| ack.due)).min()
+    }
+}
+
+impl Member {
+    const fn new(due: Timestamp) -> Self {
+        Self {
+            subscription: Subscription::Idle { due },
+            attempts: 0,
+            fetch: Fetch::None,
+            polled: due,
+        }
+    }
+
+    const fn stock(&self) -> Option<Stock> {
+        match &self.subscription {
+            Subscription::Active(stock) => Some(*stock),
+            Subscription::Asked { before } => *before,
+            Subscription::Idle { .. } => None,
+        }
+    }
+
+    fn fetch_due(&self, now: Timestamp) -> Option<u64> {
+        match (self.fetch, &self.subscription) {
+            (Fetch::Wanted(after), _) => Some(after),
+            (Fetch::None, Subscription::Active(_)) if now.since(self.polled) >= POLL => Some(0),
+            _ => None,
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Timestamp> {
+        let subscription = match &self.subscription {
+            Subscription::Idle { due } => Some(*due),
+            Subscription::Active(stock) => Some(stock.over_at()),
+            Subscription::Asked { .. } => None,
+        };
+        let polls =
+            self.fetch == Fetch::None && matches!(self.subscription, Subscription::Active(_));
+        let poll = polls.then(|| self.polled.saturating_add(POLL));
+        match (subscription, poll) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+impl Stock {
+    fn over_at(&self) -> Timestamp {
+        self.heard
+            .saturating_add(SILENCE)
+            .min(self.minted.saturating_add(STOCK_LIFE))
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.over_at() <= now
+    }
+}

@@ -1,0 +1,306 @@
+//! The requests of [`Net`]: sent through a guard, answered, lost; and pushes through the stock.
+
+use rand_core::CryptoRng;
+
+use super::link::{LinkId, packet_frame};
+use super::requests::{Call, Flight, Lost, NetFailure, ReplyKeys};
+use super::{Net, NetOutput};
+use crate::id::{MessageId, NodeId, SurbId};
+use crate::onion::{BuildError, Class, Features, PathError, PathPair, build_request, build_surb};
+use crate::rpc::{MAX_SURBS, PacketClass, Reply, SurbBytes};
+use crate::time::Timestamp;
+
+/// Guards that are tried for a request before it fails.
+const MAX_GUARDS_TRIED: usize = 4;
+
+impl Net {
+    /// Takes a request on: [`settle`](Self::settle) sends it as soon as its guard is up.
+    pub(super) fn call(&mut self, call: Call, now: Timestamp, rng: &mut impl CryptoRng) {
+        if let Some(displaced) = self.requests.wait(call, now) {
+            self.lose(displaced, now, rng);
+        }
+    }
+
+    /// Wants the guards that waiting requests need.
+    pub(super) fn want_guards(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
+        let needs: Vec<_> = self.requests.waiting().map(Call::excluded).collect();
+        for excluded in needs {
+            if let Some(guard) = self.guard_for(&excluded, rng) {
+                self.guards.want(guard, now);
+            }
+        }
+    }
+
+    /// Sends the waiting requests whose guard is up. True if one of them turned out to need another guard.
+    pub(super) fn send_waiting(&mut self, now: Timestamp, rng: &mut impl CryptoRng) -> bool {
+        let mut again = false;
+        for waiting in self.requests.take_waiting() {
+            let Some((guard, link)) = self.ready_guard(&waiting.call) else {
+                self.requests.wait_on(waiting);
+                continue;
+            };
+            let id = waiting.call.id;
+            match self.send(&waiting.call, guard, link, now, rng) {
+                Ok(()) => {}
+                Err(Unsent::AnotherGuard) if waiting.call.not_via.len() < MAX_GUARDS_TRIED => {
+                    self.requests.wait_on(waiting.not_via(guard));
+                    again = true;
+                }
+                Err(Unsent::AnotherGuard) => {
+                    self.lose(Lost::unsent(id, NetFailure::NoPath), now, rng)
+                }
+                Err(Unsent::Failed(why)) => self.lose(Lost::unsent(id, why), now, rng),
+            }
+        }
+        again
+    }
+
+    /// The guard that a request is to leave by, and its link if that is up.
+    fn ready_guard(&self, call: &Call) -> Option<(NodeId, LinkId)> {
+        let small = self.relays.is_small();
+        let guard = self.guards.choose(&call.excluded(), small);
+        let guard = guard.or_else(|| self.guards.primary().filter(|_| small))?;
+        Some((guard, self.guards.up(guard)?))
+    }
+
+    /// The guard that a request needs: a kept one, or else a spare one, drawn for this run.
+    fn guard_for(&mut self, excluded: &[NodeId], rng: &mut impl CryptoRng) -> Option<NodeId> {
+        let small = self.relays.is_small();
+        if let Some(guard) = self.guards.choose(excluded, small) {
+            return Some(guard);
+        }
+        let spare = self.relays.spare_guard(excluded, rng)?;
+        self.guards.add_spare(spare);
+        Some(spare)
+    }
+
+    fn send(
+        &mut self,
+        call: &Call,
+        guard: NodeId,
+        link: LinkId,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), Unsent> {
+        if call.own {
+            self.relays.set_own_swarm(&call.swarm);
+        }
+        let path = self.path(call, guard, now, rng)?;
+        let rpc = MessageId::random(rng);
+        let payload = call.request.encode(rpc, call.class);
+        let payload = payload.map_err(|_| Unsent::Failed(NetFailure::TooLarge))?;
+        let tag = self.guards.tag(guard, rng).tag;
+        let class = class_of(call.class);
+        let (surb, keys) = build_surb(&path.back, tag, now, rng)?;
+        let packet = build_request(&path.out, Some(&surb), &payload, class, rng);
+        let frame = packet_frame(&packet?, rng);
+        self.outputs.push_back(NetOutput::Send { link, frame });
+        self.guards.want(guard, now);
+        let flight = Flight::new(call, guard, rpc, &path);
+        if let Some(displaced) = self.requests.sent(call.id, flight, keys, now) {
+            self.lose(displaced, now, rng);
+        }
+        Ok(())
+    }
+
+    fn path(
+        &self,
+        call: &Call,
+        guard: NodeId,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<PathPair, PathError> {
+        let finder = self.relays.finder(self.suspects.health(), now);
+        let finder = finder.avoiding(&self.suspects.now(now));
+        let vanguards = self.relays.vanguards();
+        match call.own {
+            true => finder.own_mailbox_path(guard, vanguards, call.to, &call.swarm, rng),
+            false => finder.request_path(guard, call.to, &call.swarm, rng),
+        }
+    }
+
+    /// A request is over without a reply.
+    pub(super) fn lose(&mut self, lost: Lost, now: Timestamp, rng: &mut impl CryptoRng) {
+        let mut verdict = None;
+        if let (NetFailure::Timeout, Some((guard, between))) = (lost.why, &lost.path) {
+            // With the guard's link down it is no wonder that nothing came.
+            if self.guards.up(*guard).is_some() {
+                self.suspects.failed(between, now);
+                verdict = Some((*guard, self.guards.unanswered(*guard, now)));
+            }
+        }
+        match self.sync.owns(lost.request) {
+            true => self.sync.failed(),
+            false => self.outputs.push_back(NetOutput::Failed {
+                request: lost.request,
+                why: lost.why,
+            }),
+        }
+        if let Some((guard, verdict)) = verdict {
+            self.judge(guard, verdict, now, rng);
+        }
+    }
+
+    /// A `Deliver` frame has come through `guard`.
+    pub(super) fn delivered(&mut self, guard: NodeId, surb: SurbId, body: Vec<u8>, now: Timestamp) {
+        if let Some(entry) = self.requests.take(surb, guard) {
+            self.replied(guard, entry, body, now);
+        } else if let Some((member, keys)) = self.stock.take(surb, guard) {
+            let Ok(payload) = keys.open(body) else {
+                self.dropped.not_authentic += 1;
+                return;
+            };
+            let Ok((_, Reply::Push(push))) = Reply::decode(&payload) else {
+                self.dropped.unexpected += 1;
+                return;
+            };
+            self.guards.answered(guard);
+            self.outputs.push_back(NetOutput::Push { member, push });
+        } else {
+            self.dropped.unknown += 1;
+        }
+    }
+
+    fn replied(&mut self, guard: NodeId, entry: ReplyKeys, body: Vec<u8>, now: Timestamp) {
+        let ReplyKeys {
+            request,
+            flight,
+            keys,
+        } = entry;
+        let Ok(payload) = keys.open(body) else {
+            self.dropped.not_authentic += 1;
+            return;
+        };
+        let reply = match Reply::decode(&payload) {
+            Ok((id, reply))
+                if flight.accepts(id, &reply) && payload.len() == flight.class.capacity() =>
+            {
+                reply
+            }
+            _ => {
+                self.dropped.unexpected += 1;
+                return;
+            }
+        };
+        self.requests.answered(request);
+        self.suspects.succeeded(&flight.between);
+        self.guards.answered(guard);
+        match self.sync.owns(request) {
+            true => self.sync_replied(reply, now),
+            false => self.outputs.push_back(NetOutput::Reply {
+                request,
+                from: flight.to,
+                reply,
+            }),
+        }
+    }
+
+    /// A part of the directory has come through an onion.
+    fn sync_replied(&mut self, reply: Reply, now: Timestamp) {
+        let Reply::DirectorySync(part) = reply else {
+            self.sync.failed();
+            return;
+        };
+        let Some(lister) = self.sync.page(&part) else {
+            return;
+        };
+        let enough = self.relays.offering(Features::DIRECTORY).len() < 2;
+        for bytes in part.descriptors.iter() {
+            let sync = &mut self.sync;
+            let vouch = |node| sync.vouch(node, lister, enough);
+            self.relays.offer(bytes, vouch, now);
+        }
+    }
+
+    /// Reply blocks to `guard` for a member of the own swarm, and their keys into the stock.
+    pub(super) fn mint(
+        &mut self,
+        guard: NodeId,
+        member: NodeId,
+        swarm: &[NodeId],
+        count: usize,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Option<Vec<SurbBytes>> {
+        if !self.stock.has_room(member) {
+            return None;
+        }
+        self.relays.set_own_swarm(swarm);
+        let tag = self.guards.tag(guard, rng).tag;
+        let finder = self.relays.finder(self.suspects.health(), now);
+        let finder = finder.avoiding(&self.suspects.now(now));
+        let vanguards = self.relays.vanguards();
+        let mut minted = Vec::new();
+        for _ in 0..count.min(MAX_SURBS) {
+            let path = finder.own_reply_path(guard, vanguards, member, swarm, rng);
+            let (surb, keys) = build_surb(&path.ok()?.0, tag, now, rng).ok()?;
+            minted.push(SurbBytes::new(surb.encode()).ok()?);
+            self.stock.add(member, guard, keys);
+        }
+        Some(minted)
+    }
+}
+
+impl Call {
+    /// Relays that the guard must not be one of: the swarm, those that did not fit, and last the target itself.
+    pub(super) fn excluded(&self) -> Vec<NodeId> {
+        let mut excluded = self.swarm.clone();
+        excluded.extend(&self.not_via);
+        excluded.push(self.to);
+        excluded
+    }
+}
+
+impl Flight {
+    fn new(call: &Call, guard: NodeId, rpc: MessageId, path: &PathPair) -> Self {
+        let hops = path.out.iter().chain(&path.back).map(|hop| hop.node);
+        Self {
+            guard,
+            between: hops
+                .filter(|node| *node != guard && *node != call.to)
+                .collect(),
+            rpc,
+            asked: call.request.tag(),
+            to: call.to,
+            class: call.class,
+        }
+    }
+}
+
+const fn class_of(class: PacketClass) -> Class {
+    match class {
+        PacketClass::Message => Class::Message,
+        PacketClass::Bulk => Class::Bulk,
+    }
+}
+
+/// Why a request was not sent.
+enum Unsent {
+    /// Its guard and its target do not go together.
+    AnotherGuard,
+    /// It cannot be sent.
+    Failed(NetFailure),
+}
+
+impl From<PathError> for Unsent {
+    fn from(error: PathError) -> Self {
+        match error {
+            PathError::Related | PathError::GuardInSwarm | PathError::TargetIsGuard => {
+                Self::AnotherGuard
+            }
+            PathError::Unknown(_) | PathError::TooFewRelays => Self::Failed(NetFailure::NoPath),
+        }
+    }
+}
+
+impl From<BuildError> for Unsent {
+    fn from(error: BuildError) -> Self {
+        Self::Failed(match error {
+            BuildError::PayloadTooLong { .. } => NetFailure::TooLarge,
+            BuildError::PathLength(_)
+            | BuildError::DelayTooLong(_)
+            | BuildError::KeyExpires(_)
+            | BuildError::UnusableKey(..) => NetFailure::NoPath,
+        })
+    }
+}

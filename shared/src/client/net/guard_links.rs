@@ -1,0 +1,398 @@
+//! Which guards are wanted, and in which state each is. Pure bookkeeping: links themselves are in `link`.
+//!
+//! ```text
+//!  kept [A B C]   primary A: always wanted; twice failed ─▶ B becomes primary
+//!                 others:    wanted while a request's swarm contains the primary, then idle for 60 s
+//!
+//!  slot:  Waiting(at) ──due, connecting──▶ Connecting ──accepted──▶ Up
+//!              ▲────────────────failed───────────┴───────────────────┘
+//! ```
+//! Every guard has one connection tag a run. Reply blocks are bound to the tag of one guard, so a reply
+//! can only come back through the guard that its request left by.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rand_core::CryptoRng;
+
+use super::backoff::{Backoff, jitter};
+use super::link::LinkId;
+use crate::client::view::Connection;
+use crate::id::{ConnectionTag, NodeId};
+use crate::time::{Duration, Timestamp};
+
+/// Shortest ceiling of the wait before another attempt.
+pub(super) const RETRY_BASE: Duration = Duration::from_ms(250);
+/// Longest wait before another attempt.
+pub(super) const RETRY_CAP: Duration = Duration::from_secs(60);
+/// Failures in a row after which the next kept guard becomes primary.
+pub(super) const MAX_FAILURES: u32 = 2;
+/// Requests in a row without any reply after which a guard counts as failed though its link is up.
+pub(super) const MAX_UNANSWERED: u32 = 8;
+/// A link to another guard than the primary is closed after so long without a request.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
+/// Spare guards of a run.
+const MAX_SPARE: usize = 4;
+/// A link that was up for less counts as a failed attempt when it is lost.
+const STABLE: Duration = Duration::from_secs(30);
+
+/// The guards of a run.
+#[derive(Debug)]
+pub(super) struct GuardLinks {
+    kept: Vec<NodeId>,
+    /// Guards of this run for requests whose swarm holds every kept one. Oldest first.
+    spare: VecDeque<NodeId>,
+    primary: Option<NodeId>,
+    slots: BTreeMap<NodeId, Slot>,
+    tags: BTreeMap<NodeId, TagCount>,
+    /// How fast primaries are tried, whichever they are.
+    pace: Backoff,
+    /// The guard whose tag stocks are bound to.
+    stock: Option<NodeId>,
+}
+
+/// A connection tag and how far its deliveries have been counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TagCount {
+    /// Shown to this guard only.
+    pub(super) tag: ConnectionTag,
+    /// `Deliver` frames received under it.
+    pub(super) received: u64,
+}
+
+/// What a failure means for the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing more.
+    Stay,
+    /// Another guard should take its place and be tried then.
+    GiveUp {
+        /// Not before.
+        next_at: Timestamp,
+    },
+}
+
+/// A guard that is wanted.
+#[derive(Debug)]
+struct Slot {
+    state: SlotState,
+    backoff: Backoff,
+    /// When a request last needed it.
+    used: Timestamp,
+    /// Requests without a reply since the last reply.
+    unanswered: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SlotState {
+    /// No link; the next attempt starts then.
+    Waiting(Timestamp),
+    /// The socket or the handshake is under way.
+    Connecting(LinkId),
+    /// Packets can be sent, since then.
+    Up(LinkId, Timestamp),
+}
+
+impl Slot {
+    const fn new(start: Timestamp, now: Timestamp) -> Self {
+        Self {
+            state: SlotState::Waiting(start),
+            backoff: Backoff::new(RETRY_BASE, RETRY_CAP),
+            used: now,
+            unanswered: 0,
+        }
+    }
+
+    const fn link(&self) -> Option<LinkId> {
+        match self.state {
+            SlotState::Waiting(_) => None,
+            SlotState::Connecting(link) | SlotState::Up(link, _) => Some(link),
+        }
+    }
+}
+
+impl GuardLinks {
+    /// No guard yet.
+    pub(super) const fn new() -> Self {
+        Self {
+            kept: Vec::new(),
+            spare: VecDeque::new(),
+            primary: None,
+            slots: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            pace: Backoff::new(RETRY_BASE, RETRY_CAP),
+            stock: None,
+        }
+    }
+
+    /// The kept guards, most preferred first, and the one to begin with. Yields a primary that is kept no
+    /// more, and its link.
+    pub(super) fn set_kept(
+        &mut self,
+        kept: Vec<NodeId>,
+        first: Option<NodeId>,
+        now: Timestamp,
+    ) -> Option<(NodeId, Option<LinkId>)> {
+        self.kept = kept;
+        let old = self.primary.filter(|node| !self.kept.contains(node));
+        if old.is_some() || self.primary.is_none() {
+            self.primary = first;
+        }
+        if let Some(primary) = self.primary {
+            self.want(primary, now);
+        }
+        let old = old?;
+        Some((old, self.slots.remove(&old).and_then(|slot| slot.link())))
+    }
+
+    /// The guards of [`set_kept`](Self::set_kept).
+    pub(super) fn kept(&self) -> &[NodeId] {
+        &self.kept
+    }
+
+    /// The guard that stocks are bound to and that most requests leave by.
+    pub(super) const fn primary(&self) -> Option<NodeId> {
+        self.primary
+    }
+
+    /// The link of a guard that is up.
+    pub(super) fn up(&self, node: NodeId) -> Option<LinkId> {
+        match self.slots.get(&node)?.state {
+            SlotState::Up(link, _) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The guard for a request that must not leave by any of `excluded`, its target last. In a `small`
+    /// network a member of the swarm will do, but not the target. `None`: a spare one is needed.
+    pub(super) fn choose(&self, excluded: &[NodeId], small: bool) -> Option<NodeId> {
+        let strict = self.choose_outside(excluded);
+        if strict.is_some() || !small {
+            return strict;
+        }
+        let target = excluded.split_last().map(|(target, _)| *target);
+        self.choose_outside(target.as_slice())
+    }
+
+    fn choose_outside(&self, excluded: &[NodeId]) -> Option<NodeId> {
+        let fits = |node: &&NodeId| !excluded.contains(node);
+        if let Some(primary) = self.primary.as_ref().filter(fits) {
+            return Some(*primary);
+        }
+        // One that is up, else one that has not failed of late, else the most preferred.
+        let reluctance = |node: &NodeId| match self.slots.get(node) {
+            Some(slot) if matches!(slot.state, SlotState::Up(..)) => 0,
+            Some(slot) => 1 + slot.backoff.failures(),
+            None => 1,
+        };
+        let candidates = self.kept.iter().chain(&self.spare).filter(fits);
+        candidates.min_by_key(|node| reluctance(node)).copied()
+    }
+
+    /// Another guard for this run.
+    pub(super) fn add_spare(&mut self, node: NodeId) {
+        self.spare.push_back(node);
+        if self.spare.len() > MAX_SPARE {
+            self.spare.pop_front();
+        }
+    }
+
+    /// A request needs this guard now.
+    pub(super) fn want(&mut self, node: NodeId, now: Timestamp) {
+        let slot = self
+            .slots
+            .entry(node)
+            .or_insert_with(|| Slot::new(now, now));
+        slot.used = now;
+    }
+
+    /// The tag of a guard, drawn when it is first asked for.
+    pub(super) fn tag(&mut self, node: NodeId, rng: &mut impl CryptoRng) -> TagCount {
+        *self.tags.entry(node).or_insert_with(|| TagCount {
+            tag: ConnectionTag::random(rng),
+            received: 0,
+        })
+    }
+
+    /// So many deliveries have been counted under the guard's tag.
+    pub(super) fn count(&mut self, node: NodeId, received: u64) {
+        if let Some(tag) = self.tags.get_mut(&node) {
+            tag.received = received;
+        }
+    }
+
+    /// Guards to connect to now.
+    pub(super) fn due(&self, now: Timestamp) -> Vec<NodeId> {
+        let due = |slot: &Slot| matches!(slot.state, SlotState::Waiting(at) if at <= now);
+        let slots = self.slots.iter().filter(|(_, slot)| due(slot));
+        slots.map(|(node, _)| *node).collect()
+    }
+
+    /// The host has been asked for a link to this guard.
+    pub(super) fn connecting(&mut self, node: NodeId, link: LinkId) {
+        if let Some(slot) = self.slots.get_mut(&node) {
+            slot.state = SlotState::Connecting(link);
+        }
+    }
+
+    /// The guard has accepted the handshake.
+    pub(super) fn accepted(&mut self, node: NodeId, link: LinkId, now: Timestamp) {
+        if let Some(slot) = self.slots.get_mut(&node) {
+            slot.state = SlotState::Up(link, now);
+            slot.unanswered = 0;
+        }
+    }
+
+    /// An attempt failed, or a link was lost.
+    pub(super) fn failed(
+        &mut self,
+        node: NodeId,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Verdict {
+        let primary = self.primary == Some(node);
+        let Some(slot) = self.slots.get_mut(&node) else {
+            return Verdict::Stay;
+        };
+        if matches!(slot.state, SlotState::Up(_, since) if now.since(since) >= STABLE) {
+            // Losing a link that held is no failed attempt.
+            slot.backoff.reset();
+            self.pace.reset();
+            slot.state = SlotState::Waiting(now + jitter(RETRY_BASE, rng));
+            return Verdict::Stay;
+        }
+        let own = slot.backoff.fail(now, rng);
+        let at = if primary {
+            self.pace.fail(now, rng)
+        } else {
+            own
+        };
+        slot.state = SlotState::Waiting(at);
+        match primary && slot.backoff.failures() >= MAX_FAILURES {
+            true => Verdict::GiveUp { next_at: at },
+            false => Verdict::Stay,
+        }
+    }
+
+    /// A request through this guard got no reply. After many in a row a primary is of no use though its
+    /// link is up.
+    pub(super) fn unanswered(&mut self, node: NodeId, now: Timestamp) -> Verdict {
+        let Some(slot) = self.slots.get_mut(&node) else {
+            return Verdict::Stay;
+        };
+        slot.unanswered = slot.unanswered.saturating_add(1);
+        if slot.unanswered < MAX_UNANSWERED || self.primary != Some(node) {
+            return Verdict::Stay;
+        }
+        slot.unanswered = 0;
+        Verdict::GiveUp { next_at: now }
+    }
+
+    /// A reply has come through this guard.
+    pub(super) fn answered(&mut self, node: NodeId) {
+        if let Some(slot) = self.slots.get_mut(&node) {
+            slot.unanswered = 0;
+        }
+    }
+
+    /// Makes another guard the primary, to be tried at `start`. Yields the link of the old one.
+    pub(super) fn replace_primary(
+        &mut self,
+        next: NodeId,
+        start: Timestamp,
+        now: Timestamp,
+    ) -> Option<LinkId> {
+        let old = self.primary.replace(next);
+        let link = old
+            .and_then(|old| self.slots.remove(&old))
+            .and_then(|slot| slot.link());
+        self.slots
+            .entry(next)
+            .or_insert_with(|| Slot::new(start, now));
+        link
+    }
+
+    /// Whether every kept guard has failed as often as a guard may.
+    pub(super) fn all_failed(&self) -> bool {
+        let kept = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
+        kept > 0 && self.pace.failures() >= kept.saturating_mul(MAX_FAILURES)
+    }
+
+    /// True once for every primary that is up and has another tag than the stocks so far.
+    pub(super) fn take_stock_change(&mut self) -> bool {
+        let Some(primary) = self.primary.filter(|node| self.up(*node).is_some()) else {
+            return false;
+        };
+        self.stock.replace(primary) != Some(primary)
+    }
+
+    /// There is a network again: every wait is over.
+    pub(super) fn retry_now(&mut self, now: Timestamp) {
+        self.pace.reset();
+        for slot in self.slots.values_mut() {
+            if let SlotState::Waiting(at) = &mut slot.state {
+                *at = now.min(*at);
+                slot.backoff.reset();
+            }
+        }
+    }
+
+    /// There is no network: yields every link, to be closed. Only the primary stays wanted.
+    pub(super) fn suspend(&mut self, now: Timestamp) -> Vec<LinkId> {
+        let links = self.slots.values().filter_map(Slot::link).collect();
+        self.slots.clear();
+        if let Some(primary) = self.primary {
+            self.want(primary, now);
+        }
+        links
+    }
+
+    /// Forgets guards other than the primary that no request has needed for long; yields their links.
+    pub(super) fn drop_idle(&mut self, now: Timestamp) -> Vec<LinkId> {
+        let primary = self.primary;
+        let mut links = Vec::new();
+        self.slots.retain(|node, slot| {
+            let stays = Some(*node) == primary || slot.used + IDLE > now;
+            if !stays {
+                links.extend(slot.link());
+            }
+            stays
+        });
+        links
+    }
+
+    /// When an attempt is due or a guard becomes idle.
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        let of_slot = |(node, slot): (&NodeId, &Slot)| {
+            let attempt = match slot.state {
+                SlotState::Waiting(at) => Some(at),
+                _ => None,
+            };
+            let idle = (Some(*node) != self.primary).then_some(slot.used + IDLE);
+            [attempt, idle]
+        };
+        self.slots.iter().flat_map(of_slot).flatten().min()
+    }
+
+    /// How the primary stands. Whether anybody can push to it is for the engine to say.
+    pub(super) fn connection(&self) -> Connection {
+        let attempt = self.pace.failures().saturating_add(1);
+        let slot = self.primary.and_then(|node| self.slots.get(&node));
+        match slot.map(|slot| slot.state) {
+            Some(SlotState::Up(_, since)) => Connection::Online {
+                since,
+                receiving: false,
+            },
+            Some(SlotState::Waiting(at)) => Connection::Connecting {
+                attempt,
+                retry: Some(at),
+            },
+            Some(SlotState::Connecting(_)) | None => Connection::Connecting {
+                attempt,
+                retry: None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

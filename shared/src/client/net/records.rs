@@ -1,0 +1,109 @@
+//! What the net stores: the directory as signed bytes, and who the guards and vanguards are. Two rows of
+//! [`Table::Meta`], each a CBOR map with its version under key 0.
+
+use minicbor::{Decode, Encode};
+
+use crate::client::store::{Key, Row, Table, Write};
+use crate::onion::directory::MAX_RELAYS;
+use crate::onion::{GuardSet, VanguardSet};
+use crate::time::Timestamp;
+use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_cbor};
+use crate::wire::link::DescriptorBytes;
+
+/// The version written here; others are not read.
+const VERSION: u8 = 1;
+/// Longest row that is read: the largest directory.
+const MAX_ROW_LEN: usize = MAX_RELAYS * 8192;
+
+const DIRECTORY: &[u8] = b"net directory";
+const GUARDS: &[u8] = b"net guards";
+
+/// A row of the net.
+pub(super) trait NetRow: Encode<()> + for<'b> Decode<'b, ()> {
+    /// Its name in [`Table::Meta`].
+    const ID: &'static [u8];
+    /// The version that it was written with.
+    fn version(&self) -> u8;
+
+    /// As a change of the store.
+    fn write(&self) -> Write {
+        Write::Put(Row::plain(Key::new(Table::Meta, Self::ID), to_cbor(self)))
+    }
+
+    /// The row among `rows`, if it is there and can be read.
+    fn find(rows: &[Row]) -> Option<Self> {
+        let key = Key::new(Table::Meta, Self::ID);
+        let row = rows.iter().find(|row| row.key == key)?;
+        let record: Self = from_cbor(&row.value, MAX_ROW_LEN).ok()?;
+        (record.version() == VERSION).then_some(record)
+    }
+}
+
+/// The relays known. Descriptors are verified again when they are read.
+#[derive(Debug, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct DirectoryRow {
+    #[n(0)]
+    version: u8,
+    /// When relays last confirmed it.
+    #[n(1)]
+    pub(super) synced: Timestamp,
+    /// How many relays there were then.
+    #[n(2)]
+    pub(super) seen: u32,
+    #[n(3)]
+    pub(super) descriptors: BoundedList<DescriptorBytes, MAX_RELAYS>,
+}
+
+impl DirectoryRow {
+    pub(super) fn new(synced: Timestamp, seen: u32, descriptors: Vec<DescriptorBytes>) -> Self {
+        Self {
+            version: VERSION,
+            synced,
+            seen,
+            descriptors: BoundedList::new(descriptors).unwrap_or_default(),
+        }
+    }
+}
+
+impl NetRow for DirectoryRow {
+    const ID: &'static [u8] = DIRECTORY;
+    fn version(&self) -> u8 {
+        self.version
+    }
+}
+
+/// Guards and vanguards, each as a record of its own version.
+#[derive(Debug, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct GuardRow {
+    #[n(0)]
+    version: u8,
+    #[n(1)]
+    guards: BoundedBytes<4096>,
+    #[n(2)]
+    vanguards: BoundedBytes<4096>,
+}
+
+impl GuardRow {
+    pub(super) fn new(guards: &GuardSet, vanguards: &VanguardSet) -> Self {
+        Self {
+            version: VERSION,
+            guards: BoundedBytes::new(guards.encode()).unwrap_or_default(),
+            vanguards: BoundedBytes::new(vanguards.encode()).unwrap_or_default(),
+        }
+    }
+
+    /// The sets, if both can be read.
+    pub(super) fn sets(&self) -> Option<(GuardSet, VanguardSet)> {
+        let guards = GuardSet::decode(&self.guards).ok()?;
+        Some((guards, VanguardSet::decode(&self.vanguards).ok()?))
+    }
+}
+
+impl NetRow for GuardRow {
+    const ID: &'static [u8] = GUARDS;
+    fn version(&self) -> u8 {
+        self.version
+    }
+}

@@ -1,0 +1,327 @@
+//! The relays known, the guards kept among them, and paths through them.
+
+use rand::seq::IndexedRandom;
+use rand_core::CryptoRng;
+
+use super::records::{DirectoryRow, GuardRow, NetRow};
+use super::{Bootstrap, NetConfig};
+use crate::client::store::{Row, Write};
+use crate::client::view::{Network, PrivacyWarning};
+use crate::crypto::kem::{Kem, X25519Kem};
+use crate::id::NodeId;
+use crate::onion::epoch::{ACCEPTED_FOR, EPOCH_LENGTH};
+use crate::onion::path::ENOUGH_RELAYS;
+use crate::onion::{
+    Directory, Features, GuardSet, NetworkPrivacy, PathFinder, PathRules, Relaxation,
+    RelayDescriptor, RelayHealth, RelayUrl, UnverifiedDescriptor, VanguardSet,
+};
+use crate::time::{Duration, Timestamp};
+
+/// How often guards and vanguards are looked after when nothing else calls for it.
+const MAINTENANCE: Duration = Duration::from_hours(1);
+
+/// Before anything is known.
+const UNKNOWN: Network = Network {
+    relays: 0,
+    hops: 0,
+    warning: Some(PrivacyWarning::OneRelay),
+};
+
+/// Directory, guards and vanguards.
+#[derive(Debug)]
+pub(super) struct Relays {
+    directory: Directory,
+    rules: PathRules,
+    guards: GuardSet,
+    vanguards: VanguardSet,
+    /// Relays of my own mailbox, as requests last named them: no guards or vanguards.
+    own_swarm: Vec<NodeId>,
+    network: Network,
+    synced: Timestamp,
+    seen: usize,
+    /// When fewer than half of the relays seen can be used.
+    keys_until: Timestamp,
+    next_check: Timestamp,
+    unsaved_directory: bool,
+    unsaved_guards: bool,
+}
+
+impl Relays {
+    /// From stored rows. Descriptors that have expired or do not verify are left out.
+    pub(super) fn restore(
+        config: &NetConfig,
+        rows: &[Row],
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let row = DirectoryRow::find(rows);
+        let (synced, seen) = row
+            .as_ref()
+            .map_or((Timestamp::EPOCH, 0), |row| (row.synced, row.seen));
+        let stored = row
+            .map(|row| row.descriptors.into_inner())
+            .unwrap_or_default();
+        let verified = stored.iter().filter_map(|bytes| {
+            let descriptor = UnverifiedDescriptor::decode(bytes).ok()?;
+            descriptor.verify(now).ok()
+        });
+        let (guards, vanguards) = GuardRow::find(rows)
+            .and_then(|row| row.sets())
+            .unwrap_or_default();
+        let allow_loopback = config.bootstrap.iter().any(Bootstrap::is_loopback);
+        let mut relays = Self {
+            directory: verified.collect(),
+            rules: PathRules {
+                allow_loopback,
+                max_delay: Duration::ZERO,
+            },
+            guards,
+            vanguards,
+            own_swarm: Vec::new(),
+            network: UNKNOWN,
+            synced,
+            seen: usize::try_from(seen).unwrap_or(usize::MAX),
+            keys_until: now,
+            next_check: now,
+            unsaved_directory: false,
+            unsaved_guards: false,
+        };
+        relays.maintain(false, now, rng);
+        relays
+    }
+
+    /// All of them.
+    pub(super) const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The rules for paths.
+    pub(super) const fn rules(&self) -> &PathRules {
+        &self.rules
+    }
+
+    /// What people are told of the network.
+    pub(super) const fn network(&self) -> Network {
+        self.network
+    }
+
+    /// Finds paths as things are now.
+    pub(super) fn finder(&self, health: &RelayHealth, now: Timestamp) -> PathFinder<'_> {
+        PathFinder::new(&self.directory, self.rules, health, now)
+    }
+
+    /// Relays that stand behind the guard on the way to my own mailbox.
+    pub(super) const fn vanguards(&self) -> &VanguardSet {
+        &self.vanguards
+    }
+
+    /// When other relays last confirmed the directory.
+    pub(super) const fn synced(&self) -> Timestamp {
+        self.synced
+    }
+
+    /// When fewer than half of the relays can be used, for want of descriptors or of onion keys.
+    pub(super) const fn keys_until(&self) -> Timestamp {
+        self.keys_until
+    }
+
+    /// Whether so few relays can be used that the directory must be asked for anew.
+    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        self.keys_until <= now
+    }
+
+    /// Whether there are so few relays that the rules of paths relax.
+    pub(super) fn is_small(&self) -> bool {
+        self.directory.len() < ENOUGH_RELAYS
+    }
+
+    /// Takes what pinned relays agree on in place of what was known; newer descriptors stay.
+    pub(super) fn replace(&mut self, agreed: Directory, now: Timestamp) {
+        let old = core::mem::replace(&mut self.directory, agreed);
+        for descriptor in old.iter() {
+            if self.directory.get(&descriptor.node()).is_some() {
+                self.directory.insert(descriptor.clone());
+            }
+        }
+        self.synced_at(now);
+    }
+
+    /// Relays have confirmed the directory.
+    pub(super) fn synced_at(&mut self, now: Timestamp) {
+        self.synced = now;
+        self.seen = self.directory.len();
+        self.unsaved_directory = true;
+    }
+
+    /// A descriptor that some relay has listed. `vouch` decides whether a relay that is not known is taken.
+    pub(super) fn offer(
+        &mut self,
+        bytes: &[u8],
+        vouch: impl FnOnce(NodeId) -> bool,
+        now: Timestamp,
+    ) {
+        let Ok(offered) = UnverifiedDescriptor::decode(bytes) else {
+            return;
+        };
+        let node = offered.claimed_node();
+        let verified = match self.directory.get(&node) {
+            Some(known) if known.bytes()[..] == *bytes => return,
+            Some(known) => offered.verify_renewal(known, now),
+            None if vouch(node) => offered.verify(now),
+            None => return,
+        };
+        if let Ok(descriptor) = verified {
+            self.unsaved_directory |= self.directory.insert(descriptor).changed();
+        }
+    }
+
+    /// Drops what has expired, and looks after guards and vanguards. `proven`: the client's own network
+    /// works, so a guard that cannot be reached is itself to blame, and may be replaced.
+    pub(super) fn maintain(&mut self, proven: bool, now: Timestamp, rng: &mut impl CryptoRng) {
+        self.unsaved_directory |= self.directory.expire(now) > 0;
+        self.keys_until = self.usable_until(now);
+        let finder = PathFinder::new(&self.directory, self.rules, &RelayHealth::new(), now);
+        if proven || finder.is_small() || self.guards.in_use(&finder).is_none() {
+            self.unsaved_guards |= self.guards.refresh(&finder, &self.own_swarm, rng);
+        }
+        let avoid: Vec<_> = self
+            .guards
+            .nodes()
+            .chain(self.own_swarm.iter().copied())
+            .collect();
+        self.unsaved_guards |= self.vanguards.refresh(&finder, &avoid, rng);
+        self.network = network(&finder.privacy());
+        let ends = self.directory.iter().map(RelayDescriptor::until);
+        let ends = ends.chain([self.keys_until]).filter(|at| *at > now);
+        self.next_check = ends.min().unwrap_or(Timestamp::MAX).min(now + MAINTENANCE);
+    }
+
+    /// The guards that are kept, as far as they can be used, most preferred first, and the one to begin with.
+    pub(super) fn kept_guards(&self, now: Timestamp) -> (Vec<NodeId>, Option<NodeId>) {
+        let finder = self.finder(&RelayHealth::new(), now);
+        let known = |node: &NodeId| self.directory.get(node).is_some();
+        let kept = self.guards.nodes().filter(known).collect();
+        (kept, self.guards.in_use(&finder))
+    }
+
+    /// The primary guard was given up: which one to try next. With few relays another is drawn when every
+    /// kept one fails; with many only once it is known that the client's own network works.
+    pub(super) fn guard_failed(
+        &mut self,
+        node: NodeId,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Option<NodeId> {
+        self.guards.note_failure(node, now);
+        self.unsaved_guards = true;
+        let finder = PathFinder::new(&self.directory, self.rules, &RelayHealth::new(), now);
+        if finder.is_small() {
+            self.guards.refresh(&finder, &self.own_swarm, rng);
+        }
+        self.guards.in_use(&finder)
+    }
+
+    /// A guard has been reached.
+    pub(super) fn guard_reached(&mut self, node: NodeId) {
+        let before = self.guards.clone();
+        self.guards.note_success(node);
+        self.unsaved_guards |= self.guards != before;
+    }
+
+    /// My own mailbox is held by these relays.
+    pub(super) fn set_own_swarm(&mut self, swarm: &[NodeId]) {
+        if self.own_swarm != swarm {
+            self.own_swarm = swarm.to_vec();
+        }
+    }
+
+    /// A guard for requests that no kept one may carry.
+    pub(super) fn spare_guard(
+        &self,
+        excluded: &[NodeId],
+        rng: &mut impl CryptoRng,
+    ) -> Option<NodeId> {
+        let mut guards = self.offering(Features::GUARD);
+        guards.retain(|node| !excluded.contains(node) && self.guard_url(*node).is_some());
+        guards.choose(rng).copied()
+    }
+
+    fn usable_until(&self, now: Timestamp) -> Timestamp {
+        let mut ends: Vec<_> = self
+            .directory
+            .iter()
+            .map(|relay| usable_until(relay, now))
+            .collect();
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        let half = self.seen.max(1).div_ceil(2);
+        ends.get(half - 1).copied().unwrap_or(Timestamp::EPOCH)
+    }
+
+    /// When [`maintain`](Self::maintain) is due.
+    pub(super) const fn next_timeout(&self) -> Timestamp {
+        self.next_check
+    }
+
+    /// What has changed since it was last stored.
+    pub(super) fn take_writes(&mut self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        if core::mem::take(&mut self.unsaved_directory) {
+            let descriptors = self.directory.iter().map(|relay| relay.bytes().clone());
+            let seen = u32::try_from(self.seen).unwrap_or(u32::MAX);
+            writes.push(DirectoryRow::new(self.synced, seen, descriptors.collect()).write());
+        }
+        if core::mem::take(&mut self.unsaved_guards) {
+            writes.push(GuardRow::new(&self.guards, &self.vanguards).write());
+        }
+        writes
+    }
+
+    /// Relays that offer something.
+    pub(super) fn offering(&self, features: Features) -> Vec<NodeId> {
+        let offers = |relay: &&RelayDescriptor| relay.info().features.has(features);
+        self.directory
+            .iter()
+            .filter(offers)
+            .map(RelayDescriptor::node)
+            .collect()
+    }
+
+    /// Where a guard is reached: `wss://`, or on this machine in development.
+    pub(super) fn guard_url(&self, node: NodeId) -> Option<String> {
+        let urls = &self.directory.get(&node)?.info().urls;
+        let reachable = |url: &&RelayUrl| match url.is_loopback() {
+            true => self.rules.allow_loopback,
+            false => url.is_secure(),
+        };
+        urls.iter().find(reachable).map(ToString::to_string)
+    }
+}
+
+/// What `privacy` means to people.
+fn network(privacy: &NetworkPrivacy) -> Network {
+    let warning = match (privacy.relays, privacy.worst) {
+        (0..3, _) => Some(PrivacyWarning::OneRelay),
+        (_, Relaxation::Strict) => None,
+        _ => Some(PrivacyWarning::FewRelays),
+    };
+    Network {
+        relays: u32::try_from(privacy.relays).unwrap_or(u32::MAX),
+        hops: u8::try_from(privacy.hops).unwrap_or(u8::MAX),
+        warning,
+    }
+}
+
+/// Whether a relay can be sent to now, and offers something.
+pub(super) fn is_usable(relay: &RelayDescriptor, features: Features, now: Timestamp) -> bool {
+    usable_until(relay, now) > now && relay.info().features.has(features)
+}
+
+/// When the last onion key that is published for senders runs out, or the descriptor does.
+fn usable_until(relay: &RelayDescriptor, now: Timestamp) -> Timestamp {
+    let keys = relay
+        .onion_keys()
+        .iter()
+        .filter(|key| key.suite == X25519Kem::SUITE);
+    let ends = keys.map(|key| key.epoch.accepted_until(now) - (ACCEPTED_FOR - EPOCH_LENGTH));
+    ends.max().unwrap_or(Timestamp::EPOCH).min(relay.until())
+}

@@ -1,0 +1,297 @@
+//! Requests under way: those that wait for a guard, those in the air, and the keys of their replies.
+//!
+//! ```text
+//!  request ─▶ waiting ──guard up──▶ flying ──reply──▶ Reply
+//!               │ 8 s, or displaced    │ 8 s
+//!               ▼                      ▼
+//!             Failed                 Failed, the keys stay: a late reply is still a Reply
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::id::{MessageId, NodeId, SurbId};
+use crate::onion::SurbKeys;
+use crate::onion::epoch::SURB_MARGIN;
+use crate::rpc::{PacketClass, Reply, Request};
+use crate::time::{Duration, Timestamp};
+use crate::wire::Tag;
+
+/// A request waits so long for a guard, and then so long for its reply.
+pub(super) const DEADLINE: Duration = Duration::from_secs(8);
+/// Requests that wait for a guard; beyond, the oldest fails.
+pub(super) const MAX_WAITING: usize = 256;
+/// Requests in the air; beyond, the oldest fails.
+pub(super) const MAX_FLYING: usize = 256;
+/// Keys of replies, late ones included; beyond, the oldest are wiped.
+pub(super) const MAX_REPLY_KEYS: usize = 1024;
+
+/// Names a request of this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::client) struct RequestId(u64);
+
+/// A request that got no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::client) enum NetFailure {
+    /// No reply in time: the target, a relay of the path or the network is at fault. Another path is
+    /// taken next time.
+    Timeout,
+    /// No guard was up in time.
+    NoGuard,
+    /// The guard was given up while the request was under way.
+    GuardLost,
+    /// The directory does not know the target, or has no path to it.
+    NoPath,
+    /// Too many other requests were made since.
+    Displaced,
+    /// The request does not fit its packet class: the caller's fault.
+    TooLarge,
+}
+
+/// What a caller wants to be sent.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Its name.
+    pub(super) id: RequestId,
+    /// The relay that serves it.
+    pub(super) to: NodeId,
+    /// Relays that its guard must not be one of.
+    pub(super) swarm: Vec<NodeId>,
+    /// Guards that turned out not to fit.
+    pub(super) not_via: Vec<NodeId>,
+    /// To a member of the caller's own swarm: goes by a vanguard.
+    pub(super) own: bool,
+    /// What.
+    pub(super) request: Request,
+    /// How large its packets are, both ways.
+    pub(super) class: PacketClass,
+}
+
+/// A request that no guard has taken yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    by: Timestamp,
+    /// The request.
+    pub(super) call: Call,
+}
+
+/// A request that was sent.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// Where its packet left.
+    pub(super) guard: NodeId,
+    /// Relays between guard and target, both ways.
+    pub(super) between: Vec<NodeId>,
+    /// The frame id that the reply must repeat.
+    pub(super) rpc: MessageId,
+    /// What was asked.
+    pub(super) asked: Tag,
+    /// Whom.
+    pub(super) to: NodeId,
+    /// The reply's class is the request's.
+    pub(super) class: PacketClass,
+}
+
+/// A reply block in use and the request that it belongs to.
+#[derive(Debug)]
+pub(super) struct ReplyKeys {
+    /// The request.
+    pub(super) request: RequestId,
+    /// How it was sent.
+    pub(super) flight: Flight,
+    /// Opens the reply.
+    pub(super) keys: SurbKeys,
+}
+
+/// A request that is over without a reply.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// Which.
+    pub(super) request: RequestId,
+    /// Why.
+    pub(super) why: NetFailure,
+    /// Guard and relays between, if it was sent.
+    pub(super) path: Option<(NodeId, Vec<NodeId>)>,
+}
+
+/// All requests.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    waiting: VecDeque<Waiting>,
+    flying: BTreeMap<RequestId, (Timestamp, SurbId)>,
+    keys: BTreeMap<SurbId, ReplyKeys>,
+    /// Oldest first. Ids whose keys are gone are skipped.
+    oldest: VecDeque<SurbId>,
+    last: u64,
+}
+
+impl Requests {
+    /// A name for a new request.
+    pub(super) const fn next_id(&mut self) -> RequestId {
+        self.last += 1;
+        RequestId(self.last)
+    }
+
+    /// A request that cannot be sent yet. Yields the one that it displaces.
+    pub(super) fn wait(&mut self, call: Call, now: Timestamp) -> Option<Lost> {
+        let by = now + DEADLINE;
+        self.waiting.push_back(Waiting { by, call });
+        let displaced = match self.waiting.len() > MAX_WAITING {
+            true => self.waiting.pop_front()?,
+            false => return None,
+        };
+        Some(Lost::unsent(displaced.call.id, NetFailure::Displaced))
+    }
+
+    /// Takes every waiting request, oldest first.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Waiting> {
+        core::mem::take(&mut self.waiting)
+    }
+
+    /// Puts one back.
+    pub(super) fn wait_on(&mut self, waiting: Waiting) {
+        self.waiting.push_back(waiting);
+    }
+
+    /// The requests that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Call> {
+        self.waiting.iter().map(|waiting| &waiting.call)
+    }
+
+    /// A request was sent. Yields the one that it displaces.
+    pub(super) fn sent(
+        &mut self,
+        request: RequestId,
+        flight: Flight,
+        keys: SurbKeys,
+        now: Timestamp,
+    ) -> Option<Lost> {
+        let surb = keys.id();
+        self.flying.insert(request, (now + DEADLINE, surb));
+        self.oldest.push_back(surb);
+        let entry = ReplyKeys {
+            request,
+            flight,
+            keys,
+        };
+        self.keys.insert(surb, entry);
+        self.bound_keys();
+        let oldest = *self.flying.keys().next()?;
+        match self.flying.len() > MAX_FLYING {
+            true => self.land(oldest, NetFailure::Displaced),
+            false => None,
+        }
+    }
+
+    fn bound_keys(&mut self) {
+        while self.keys.len() > MAX_REPLY_KEYS {
+            match self.oldest.pop_front() {
+                Some(surb) => self.keys.remove(&surb),
+                None => return,
+            };
+        }
+        if self.oldest.len() > 2 * MAX_REPLY_KEYS {
+            let keys = &self.keys;
+            self.oldest.retain(|surb| keys.contains_key(surb));
+        }
+    }
+
+    /// The keys of a reply block that was used, once; only through the guard that it was made for.
+    pub(super) fn take(&mut self, surb: SurbId, guard: NodeId) -> Option<ReplyKeys> {
+        if self.keys.get(&surb)?.flight.guard != guard {
+            return None;
+        }
+        self.keys.remove(&surb)
+    }
+
+    /// The request has its reply.
+    pub(super) fn answered(&mut self, request: RequestId) {
+        self.flying.remove(&request);
+    }
+
+    /// A request that was sent has failed; the keys of its reply stay.
+    fn land(&mut self, request: RequestId, why: NetFailure) -> Option<Lost> {
+        let (_, surb) = self.flying.remove(&request)?;
+        let path = self.keys.get(&surb);
+        let path = path.map(|entry| (entry.flight.guard, entry.flight.between.clone()));
+        Some(Lost { request, why, path })
+    }
+
+    /// Requests that have waited or flown too long; wipes the keys of expired reply blocks.
+    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Lost> {
+        let late = |(id, (by, _)): (&RequestId, &(Timestamp, SurbId))| (*by <= now).then_some(*id);
+        let late: Vec<_> = self.flying.iter().filter_map(late).collect();
+        let mut lost: Vec<_> = late
+            .into_iter()
+            .filter_map(|id| self.land(id, NetFailure::Timeout))
+            .collect();
+        self.waiting.retain(|waiting| {
+            let stays = waiting.by > now;
+            if !stays {
+                lost.push(Lost::unsent(waiting.call.id, NetFailure::NoGuard));
+            }
+            stays
+        });
+        self.keys
+            .retain(|_, entry| entry.keys.expires() + SURB_MARGIN > now);
+        lost
+    }
+
+    /// The guard was given up: nothing in the air comes back through it.
+    pub(super) fn fail_via(&mut self, guard: NodeId) -> Vec<Lost> {
+        let via = |surb: &SurbId| {
+            let entry = self.keys.get(surb);
+            entry.is_some_and(|entry| entry.flight.guard == guard)
+        };
+        let flying = self.flying.iter().filter(|(_, (_, surb))| via(surb));
+        let lost: Vec<_> = flying.map(|(id, _)| *id).collect();
+        lost.into_iter()
+            .filter_map(|id| self.land(id, NetFailure::GuardLost))
+            .collect()
+    }
+
+    /// When a request is late.
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        let waiting = self.waiting.iter().map(|waiting| waiting.by);
+        let flying = self.flying.values().map(|(by, _)| *by);
+        waiting.chain(flying).min()
+    }
+}
+
+impl Waiting {
+    /// The same, not by this guard.
+    pub(super) fn not_via(mut self, guard: NodeId) -> Self {
+        self.call.not_via.push(guard);
+        self
+    }
+}
+
+impl Lost {
+    /// A request that was never sent.
+    pub(super) const fn unsent(request: RequestId, why: NetFailure) -> Self {
+        Self {
+            request,
+            why,
+            path: None,
+        }
+    }
+}
+
+impl Flight {
+    /// Whether `reply` is one that this request can have: in kind, and with its id.
+    pub(super) fn accepts(&self, id: MessageId, reply: &Reply) -> bool {
+        let kind = matches!(
+            (self.asked, reply),
+            (_, Reply::Refused(_))
+                | (Tag::PutRequest, Reply::Put(_))
+                | (Tag::SubscribeRequest, Reply::Subscribe(_))
+                | (Tag::FetchRequest, Reply::Fetch(_))
+                | (Tag::AcknowledgeRequest, Reply::Acknowledge(_))
+                | (Tag::PreKeyPublishRequest, Reply::PreKeyPublish(_))
+                | (Tag::PreKeyTakeRequest, Reply::PreKeyTake(_))
+                | (Tag::RecordPutRequest, Reply::RecordPut(_))
+                | (Tag::RecordGetRequest, Reply::RecordGet(_))
+                | (Tag::DirectorySyncRequest, Reply::DirectorySync(_))
+        );
+        kind && id == self.rpc
+    }
+}

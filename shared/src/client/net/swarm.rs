@@ -1,0 +1,122 @@
+//! Which relays serve: for a mailbox of mine, and for the directory.
+//!
+//! A mailbox's relays are drawn at random by weight, of distinct operators and subnets. Not the nearest to
+//! a key: an attacker can make keys near to anything. DESIGN §3.4.
+
+use std::collections::BTreeSet;
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_core::CryptoRng;
+
+use super::relays::{Relays, is_usable};
+use crate::id::NodeId;
+use crate::onion::{Features, RelayDescriptor, Subnet};
+use crate::time::Timestamp;
+
+/// A swarm of three survives the loss of one. Fewer distinct relays than that are filled up with others.
+const ENOUGH: usize = 3;
+/// A relay says itself how large it is; what it says counts within these bounds only.
+const WEIGHTS: (u64, u64) = (1_000, 10_000);
+
+impl Relays {
+    /// Up to `count` relays for a mailbox: none of the guards or their kin, distinct operators and subnets. If that
+    /// gives fewer than three, other relays follow, guards last and the first guard very last.
+    pub(super) fn choose_swarm(
+        &self,
+        count: usize,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Vec<NodeId> {
+        let (guards, _) = self.kept_guards(now);
+        let (fit, mut rest): (Vec<_>, Vec<_>) = self
+            .shuffled(Features::MAILBOX, now, rng)
+            .into_iter()
+            .partition(|relay| !guards.contains(&relay.node()));
+        let mut chosen = Vec::new();
+        let (mut operators, mut subnets) = (BTreeSet::new(), BTreeSet::new());
+        for guard in guards.iter().filter_map(|node| self.directory().get(node)) {
+            subnets.extend(self.subnets(guard));
+            operators.insert(guard.info().operator.as_str());
+        }
+        operators.remove("");
+        let mut similar = Vec::new();
+        for relay in fit {
+            let subnet = self.subnets(relay);
+            let operator = relay.info().operator.as_str();
+            let distinct = subnet.is_disjoint(&subnets) && !operators.contains(operator);
+            match distinct && chosen.len() < count {
+                true => {
+                    subnets.extend(subnet);
+                    if !operator.is_empty() {
+                        operators.insert(operator);
+                    }
+                    chosen.push(relay.node());
+                }
+                false => similar.push(relay.node()),
+            }
+        }
+        rest.sort_by_key(|relay| guards.first() == Some(&relay.node()));
+        let rest = similar
+            .into_iter()
+            .chain(rest.into_iter().map(RelayDescriptor::node));
+        let missing = count.min(ENOUGH).saturating_sub(chosen.len());
+        chosen.extend(rest.take(missing));
+        chosen
+    }
+
+    /// Relays to ask for the directory: at random, guards only if there are no others.
+    pub(super) fn directory_relays(
+        &self,
+        count: usize,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Vec<NodeId> {
+        let (guards, _) = self.kept_guards(now);
+        let offering = self
+            .directory()
+            .iter()
+            .filter(|relay| is_usable(relay, Features::DIRECTORY, now));
+        let mut relays: Vec<_> = offering.map(RelayDescriptor::node).collect();
+        relays.shuffle(rng);
+        relays.sort_by_key(|node| guards.contains(node));
+        relays.truncate(count);
+        relays
+    }
+
+    /// Relays that offer something, in an order drawn by weight: each next one is drawn from what is left.
+    fn shuffled(
+        &self,
+        features: Features,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Vec<&RelayDescriptor> {
+        let offering = self
+            .directory()
+            .iter()
+            .filter(|relay| is_usable(relay, features, now));
+        let mut left: Vec<_> = offering.map(|relay| (weight(relay), relay)).collect();
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let total: u64 = left.iter().map(|(weight, _)| weight).sum();
+            let mut draw = rng.random_range(0..total.max(1));
+            let at = left.iter().position(|(weight, _)| {
+                let here = draw < *weight;
+                draw = draw.saturating_sub(*weight);
+                here
+            });
+            order.push(left.swap_remove(at.unwrap_or(0)).1);
+        }
+        order
+    }
+
+    fn subnets(&self, relay: &RelayDescriptor) -> BTreeSet<Subnet> {
+        let urls = relay.info().urls.iter();
+        urls.map(|url| url.subnet(self.rules().allow_loopback))
+            .collect()
+    }
+}
+
+fn weight(relay: &RelayDescriptor) -> u64 {
+    relay.info().max_connections.clamp(WEIGHTS.0, WEIGHTS.1)
+}

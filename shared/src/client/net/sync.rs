@@ -1,0 +1,234 @@
+//! Keeping the directory fresh, through onions: once an hour two relays are asked page by page.
+//! DESIGN §3.1.
+//!
+//! ```text
+//!  idle ──due──▶ round: relay 1, page 0, 1, … ─▶ relay 2, page 0, 1, … ──▶ idle, for about an hour
+//!                         └── no reply ──▶ next relay;  none replied ──▶ idle, for half a minute and more
+//! ```
+//! Descriptors of relays that are known are taken from anyone: they are signed. A relay that is not known
+//! is taken once two others have listed it, so that one relay alone cannot fill a client's directory.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rand_core::CryptoRng;
+
+use super::backoff::{Backoff, jitter};
+use super::requests::RequestId;
+use crate::id::NodeId;
+use crate::rpc::{DirectorySyncReply, DirectorySyncRequest};
+use crate::time::{Duration, Timestamp};
+use crate::wire::codec::Bytes;
+
+/// Relays asked in one round.
+pub(super) const ASKED: usize = 2;
+/// A round follows another after 50 to 70 minutes.
+const PERIOD: Duration = Duration::from_mins(50);
+const PERIOD_JITTER: Duration = Duration::from_mins(20);
+/// A round begins at least so long before the onion keys run out.
+const KEYS_MARGIN: Duration = Duration::from_mins(30);
+/// The first round of a run starts within so long: a crowd that reloads does not ask at once.
+const FIRST_JITTER: Duration = Duration::from_secs(20);
+/// Ceilings of the wait after a round that nobody answered.
+const RETRY_BASE: Duration = Duration::from_secs(30);
+const RETRY_CAP: Duration = Duration::from_mins(10);
+/// Pages read from one relay: 16 descriptors each cover the largest directory.
+const MAX_PAGES: u32 = 256;
+/// Relays listed by one other so far; beyond, no more are remembered until the next round.
+const MAX_CANDIDATES: usize = 1024;
+
+/// How far the refreshing is.
+#[derive(Debug)]
+pub(super) struct DirectorySync {
+    next: Timestamp,
+    backoff: Backoff,
+    round: Option<Round>,
+    /// Relays that are not known, and the one that listed them.
+    candidates: BTreeMap<NodeId, NodeId>,
+}
+
+#[derive(Debug)]
+struct Round {
+    /// Still to be asked.
+    relays: VecDeque<NodeId>,
+    /// Being asked.
+    page: Option<Page>,
+    answered: bool,
+    /// Digest of the directory when the round began.
+    known: [u8; 32],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    relay: NodeId,
+    request: Option<RequestId>,
+    offset: u32,
+    pages: u32,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Ask this relay; then call [`DirectorySync::asked`].
+    Ask(NodeId, DirectorySyncRequest),
+    /// The round is over, and somebody answered.
+    Done,
+    /// Nothing.
+    Wait,
+}
+
+impl DirectorySync {
+    /// A directory that was last fresh at `synced` and whose onion keys run out at `keys_until`.
+    pub(super) fn new(
+        synced: Timestamp,
+        keys_until: Timestamp,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let soon = now + jitter(FIRST_JITTER, rng);
+        Self {
+            next: soon.max((synced + PERIOD).min(keys_until - KEYS_MARGIN)),
+            backoff: Backoff::new(RETRY_BASE, RETRY_CAP),
+            round: None,
+            candidates: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a round should begin.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.round.is_none() && self.next <= now
+    }
+
+    /// When a round should begin.
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        self.round.is_none().then_some(self.next)
+    }
+
+    /// Begins a round with these relays. With none it is as if nobody had answered.
+    pub(super) fn begin(&mut self, relays: Vec<NodeId>, known: [u8; 32]) {
+        self.round = Some(Round {
+            relays: relays.into(),
+            page: None,
+            answered: false,
+            known,
+        });
+    }
+
+    /// What the round needs. `keys_until`: when the onion keys that are known run out.
+    pub(super) fn next(
+        &mut self,
+        keys_until: Timestamp,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Next {
+        let Some(round) = &mut self.round else {
+            return Next::Wait;
+        };
+        if round.page.is_none() {
+            round.page = round.relays.pop_front().map(Page::first);
+        }
+        match round.page {
+            Some(Page {
+                request: Some(_), ..
+            }) => Next::Wait,
+            Some(page) => {
+                let known = Bytes(round.known);
+                let offset = page.offset;
+                Next::Ask(page.relay, DirectorySyncRequest { known, offset })
+            }
+            None => self.finish(keys_until, now, rng),
+        }
+    }
+
+    fn finish(&mut self, keys_until: Timestamp, now: Timestamp, rng: &mut impl CryptoRng) -> Next {
+        let answered = self.round.take().is_some_and(|round| round.answered);
+        if !answered {
+            self.next = self.backoff.fail(now, rng);
+            return Next::Wait;
+        }
+        self.fresh(keys_until, now, rng);
+        Next::Done
+    }
+
+    /// The directory is fresh: the next round comes in an hour, or half an hour before the keys run out.
+    pub(super) fn fresh(
+        &mut self,
+        keys_until: Timestamp,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        self.backoff.reset();
+        let hourly = now + PERIOD + jitter(PERIOD_JITTER, rng);
+        let before = keys_until - KEYS_MARGIN - jitter(PERIOD_JITTER, rng);
+        self.next = hourly.min(before).max(now + Duration::from_mins(5));
+    }
+
+    /// The request of [`Next::Ask`] has this name.
+    pub(super) fn asked(&mut self, request: RequestId) {
+        if let Some(page) = self.page_mut() {
+            page.request = Some(request);
+        }
+    }
+
+    /// Whether this is the request under way.
+    pub(super) fn owns(&self, request: RequestId) -> bool {
+        let page = self.round.as_ref().and_then(|round| round.page);
+        page.is_some_and(|page| page.request == Some(request))
+    }
+
+    fn page_mut(&mut self) -> Option<&mut Page> {
+        self.round.as_mut()?.page.as_mut()
+    }
+
+    /// The request under way was refused or got no reply: the next relay is asked.
+    pub(super) fn failed(&mut self) {
+        if let Some(round) = &mut self.round {
+            round.page = None;
+        }
+    }
+
+    /// A page has come. Yields the relay that it came from.
+    pub(super) fn page(&mut self, reply: &DirectorySyncReply) -> Option<NodeId> {
+        let round = self.round.as_mut()?;
+        let page = round.page.as_mut()?;
+        let relay = page.relay;
+        round.answered = true;
+        let got = u32::try_from(reply.descriptors.len()).unwrap_or(u32::MAX);
+        page.offset = page.offset.saturating_add(got);
+        page.pages += 1;
+        page.request = None;
+        let same = reply.digest.0 == round.known;
+        if same || got == 0 || page.offset >= reply.total || page.pages >= MAX_PAGES {
+            round.page = None;
+        }
+        Some(relay)
+    }
+
+    /// `lister` lists a relay that is not known. True once two have; `enough` says that one suffices.
+    pub(super) fn vouch(&mut self, node: NodeId, lister: NodeId, enough: bool) -> bool {
+        if enough {
+            return true;
+        }
+        match self.candidates.get(&node) {
+            Some(first) if *first != lister => self.candidates.remove(&node).is_some(),
+            Some(_) => false,
+            None => {
+                if self.candidates.len() >= MAX_CANDIDATES {
+                    self.candidates.clear();
+                }
+                self.candidates.insert(node, lister);
+                false
+            }
+        }
+    }
+}
+
+impl Page {
+    const fn first(relay: NodeId) -> Self {
+        Self {
+            relay,
+            request: None,
+            offset: 0,
+            pages: 0,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the whole net against relays in memory that peel real onions.
+
+mod directory;
+mod guards;
+mod replies;
+mod world;

@@ -1,0 +1,243 @@
+//! What I publish so that others can write to me: the account record in the directory, and prekeys at
+//! the members of my swarm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_core::CryptoRng;
+
+use super::outbox::backoff;
+use super::records::{PublicationRow, Record, meta};
+use super::store::{Row, Write};
+use crate::id::NodeId;
+use crate::time::{Duration, Timestamp};
+
+/// The record, and the proof of freshness in it, are renewed this often.
+const RENEW: Duration = Duration::from_days(1);
+/// Members are asked how many one-time prekeys they still hold this often.
+const CHECK: Duration = Duration::from_hours(1);
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+const LAST_RETRY: Duration = Duration::from_mins(5);
+
+/// Live state of what is published.
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) row: PublicationRow,
+    record: RecordState,
+    members: BTreeMap<NodeId, PreKeyState>,
+}
+
+#[derive(Debug)]
+enum RecordState {
+    /// Not before this time.
+    Waiting { due: Timestamp, attempts: u32 },
+    /// Relays have been asked.
+    Asked {
+        sequence: u64,
+        asked: usize,
+        answered: usize,
+        stored: usize,
+        attempts: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PreKeyState {
+    due: Timestamp,
+    attempts: u32,
+    /// One-time prekeys of the publication that is under way.
+    in_flight: Option<usize>,
+    /// One-time prekeys that the member said it holds; unknown before the first answer.
+    held: Option<u16>,
+}
+
+/// What to publish to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PreKeyDue {
+    pub(super) node: NodeId,
+    /// One-time prekeys to make for it.
+    pub(super) count: usize,
+}
+
+impl Publication {
+    pub(super) fn restore(row: PublicationRow, now: Timestamp) -> Self {
+        let due = row.record_stored.map_or(now, |at| at.saturating_add(RENEW));
+        Self {
+            row,
+            record: RecordState::Waiting { due, attempts: 0 },
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// The swarm, the sealing key or a prekey has changed: publish now.
+    pub(super) fn touch(&mut self, members: &[NodeId], now: Timestamp) {
+        self.record = RecordState::Waiting {
+            due: now,
+            attempts: 0,
+        };
+        self.set_members(members, now);
+    }
+
+    /// Which relays hold my prekeys.
+    pub(super) fn set_members(&mut self, members: &[NodeId], now: Timestamp) {
+        let fresh = PreKeyState {
+            due: now,
+            attempts: 0,
+            in_flight: None,
+            held: None,
+        };
+        self.members = members.iter().map(|node| (*node, fresh)).collect();
+    }
+
+    pub(super) fn record_due(&self, now: Timestamp) -> bool {
+        matches!(&self.record, RecordState::Waiting { due, .. } if *due <= now)
+    }
+
+    /// Nobody to ask: try again later.
+    pub(super) fn record_postponed(&mut self, now: Timestamp) {
+        self.record = RecordState::Waiting {
+            due: now.saturating_add(LAST_RETRY),
+            attempts: 0,
+        };
+    }
+
+    /// A new sequence for the record, larger than any before; the caller stores the row.
+    pub(super) fn record_asked(&mut self, asked: usize, now: Timestamp) -> u64 {
+        let sequence = now.as_ms().max(self.row.record_sequence.saturating_add(1));
+        self.row.record_sequence = sequence;
+        let attempts = match &self.record {
+            RecordState::Waiting { attempts, .. } | RecordState::Asked { attempts, .. } => {
+                *attempts
+            }
+        };
+        self.record = RecordState::Asked {
+            sequence,
+            asked,
+            answered: 0,
+            stored: 0,
+            attempts,
+        };
+        sequence
+    }
+
+    /// One of the relays answered, or did not. True when a majority has stored it: store the row.
+    pub(super) fn record_answered(
+        &mut self,
+        of: u64,
+        was_stored: bool,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> bool {
+        let RecordState::Asked {
+            sequence,
+            asked,
+            answered,
+            stored,
+            attempts,
+        } = &mut self.record
+        else {
+            return false;
+        };
+        if *sequence != of {
+            return false;
+        }
+        *answered += 1;
+        *stored += usize::from(was_stored);
+        if answered < asked {
+            return false;
+        }
+        if *stored > *asked / 2 {
+            self.row.record_stored = Some(now);
+            self.record = RecordState::Waiting {
+                due: now.saturating_add(RENEW),
+                attempts: 0,
+            };
+            return true;
+        }
+        let due = now.saturating_add(backoff(*attempts, FIRST_RETRY, LAST_RETRY, rng));
+        self.record = RecordState::Waiting {
+            due,
+            attempts: attempts.saturating_add(1),
+        };
+        false
+    }
+
+    pub(super) fn write(&self) -> Write {
+        Write::Put(Row::plain(meta::publication(), self.row.to_value()))
+    }
+
+    /// Members that want prekeys or have not been asked for long. `batch` is a full batch.
+    pub(super) fn prekeys_due(
+        &self,
+        batch: u16,
+        busy: &BTreeSet<NodeId>,
+        now: Timestamp,
+    ) -> Vec<PreKeyDue> {
+        let free = self.members.iter().filter(|(node, _)| !busy.contains(node));
+        let due = free.filter(|(_, state)| state.in_flight.is_none() && state.due <= now);
+        due.map(|(node, state)| {
+            let count = match state.held {
+                // Ask first how many are left from before.
+                None => 0,
+                Some(held) if held < batch / 2 => batch - held,
+                Some(_) => 0,
+            };
+            PreKeyDue {
+                node: *node,
+                count: usize::from(count),
+            }
+        })
+        .collect()
+    }
+
+    pub(super) fn prekeys_asked(&mut self, due: PreKeyDue) {
+        if let Some(state) = self.members.get_mut(&due.node) {
+            state.in_flight = Some(due.count);
+        }
+    }
+
+    /// The member now holds so many.
+    pub(super) fn prekeys_held(&mut self, node: NodeId, held: u16, batch: u16, now: Timestamp) {
+        if let Some(state) = self.members.get_mut(&node) {
+            // A member that has just got a batch and says that it holds few is not given another at once.
+            let only_asked = state.in_flight == Some(0);
+            let due = if held < batch / 2 && only_asked {
+                now
+            } else {
+                now.saturating_add(CHECK)
+            };
+            *state = PreKeyState {
+                due,
+                attempts: 0,
+                in_flight: None,
+                held: Some(held),
+            };
+        }
+    }
+
+    pub(super) fn prekeys_failed(
+        &mut self,
+        node: NodeId,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        if let Some(state) = self.members.get_mut(&node) {
+            state.in_flight = None;
+            state.due = now.saturating_add(backoff(state.attempts, FIRST_RETRY, LAST_RETRY, rng));
+            state.attempts = state.attempts.saturating_add(1);
+        }
+    }
+
+    /// When something is due next; only asked while a guard is connected.
+    pub(super) fn next_timeout(&self, busy: &BTreeSet<NodeId>) -> Option<Timestamp> {
+        let record = match &self.record {
+            RecordState::Waiting { due, .. } => Some(*due),
+            RecordState::Asked { .. } => None,
+        };
+        let free = self
+            .members
+            .iter()
+            .filter(|(node, state)| !busy.contains(node) && state.in_flight.is_none());
+        let members = free.map(|(_, state)| state.due);
+        record.into_iter().chain(members).min()
+    }
+}

@@ -1,0 +1,328 @@
+//! Where contents meet sessions: what waits is encrypted for every device of a contact, what arrives is
+//! decrypted, new sessions begin.
+
+use super::api::Step;
+use super::engine::{Client, Ctx};
+use super::inbox::Delivered;
+use super::lookup::StartSession;
+use super::records::{ItemBody, ItemRow, meta};
+use super::store::{Key, Row, Table};
+use super::view::{FailReason, MessageState};
+use crate::content::{
+    Content, DirectMessage, Introduction, ProfileUpdate, Receipt, ReceiptIds, ReceiptKind,
+};
+use crate::crypto::Secret32;
+use crate::id::{Address, DeviceId, EnvelopeId, SessionId};
+use crate::rpc::EnvelopeBytes;
+use crate::session::{self, LocalDevice, PeerDevice, SessionMessage, SessionRecord, seal_message};
+use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_cbor};
+use crate::x3dh::PreKeySecrets;
+
+/// Longest prekey record, in bytes.
+const MAX_PREKEYS_LEN: usize = 1 << 20;
+
+/// An envelope for one device.
+type Sealed = (DeviceId, EnvelopeId, Box<EnvelopeBytes>);
+
+impl Client {
+    pub(super) fn seal_reads(&self, address: &Address) -> Vec<Key> {
+        self.contacts
+            .sessions(address)
+            .iter()
+            .map(|device| record_key(address, device))
+            .collect()
+    }
+
+    /// Encrypts everything that is due for a contact, in order, for each of their devices.
+    pub(super) fn seal(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+        let mut sessions = self.load_sessions(&address, ctx);
+        if sessions.is_empty() {
+            return;
+        }
+        for item in self.outbox.to_seal(&address) {
+            let id = (item.address, item.id);
+            let mut envelopes: Vec<Sealed> = Vec::new();
+            for (device, record) in &mut sessions {
+                let Some(content) = self.compose(&item, !record.is_confirmed()) else {
+                    continue;
+                };
+                let plaintext = content.encode(item.id);
+                envelopes.extend(
+                    self.seal_for(&address, device, record, &plaintext, ctx)
+                        .unwrap_or_default(),
+                );
+            }
+            if envelopes.is_empty() {
+                // Nobody can be told any more: the keys of every device have failed.
+                ctx.batch.writes.extend(self.outbox.remove(&id));
+                if item.shown {
+                    let state = Some(MessageState::Failed(FailReason::ContactKeysInvalid));
+                    ctx.batch.step(Step::Progress { item: id, state });
+                }
+            } else {
+                ctx.batch
+                    .writes
+                    .extend(self.outbox.sealed(&id, envelopes, ctx.now));
+            }
+        }
+        for (_, record) in &sessions {
+            store_record(record, ctx);
+        }
+        let version = self.profile.introduction;
+        let write = self
+            .contacts
+            .update(&address, |row| row.introduced = version);
+        ctx.batch.writes.extend(write);
+    }
+
+    /// The stored sessions of a contact; a device whose record is gone has none.
+    fn load_sessions(
+        &mut self,
+        address: &Address,
+        ctx: &mut Ctx<'_>,
+    ) -> Vec<(DeviceId, SessionRecord)> {
+        let mut sessions = Vec::new();
+        for device in self.contacts.sessions(address) {
+            match load_record(address, &device, ctx) {
+                Some(record) => sessions.push((device, record)),
+                None => {
+                    self.contacts.set_session(address, &device, false);
+                    ctx.batch
+                        .writes
+                        .extend(self.contacts.update(address, |_| {}));
+                }
+            }
+        }
+        sessions
+    }
+
+    fn seal_for(
+        &mut self,
+        address: &Address,
+        device: &DeviceId,
+        record: &mut SessionRecord,
+        plaintext: &[u8],
+        ctx: &mut Ctx<'_>,
+    ) -> Option<Vec<Sealed>> {
+        let peer = self.contacts.peer(address, device)?;
+        let message = record.encrypt(self.local(), plaintext, &mut ctx.rng).ok()?;
+        let envelopes = seal_message(&message, &peer.sealing_key, &mut ctx.rng).ok()?;
+        let sealed = |bytes: Box<[u8; 8000]>, ctx: &mut Ctx<'_>| {
+            (
+                *device,
+                EnvelopeId::random(&mut ctx.rng),
+                Box::new(Bytes(*bytes)),
+            )
+        };
+        Some(
+            envelopes
+                .into_iter()
+                .map(|bytes| sealed(bytes, ctx))
+                .collect(),
+        )
+    }
+
+    /// What an item says, with my introduction where the peer may lack it.
+    fn compose(&self, item: &ItemRow, unanswered: bool) -> Option<Content> {
+        let stale = self.contacts.get(&item.address)?.introduced < self.profile.introduction;
+        let list_sequence = self.me.list.sequence();
+        match item.body.as_ref()? {
+            ItemBody::Text { text, sent } => {
+                let introduction = if unanswered || stale {
+                    Some(self.introduction()?)
+                } else {
+                    None
+                };
+                let text = Some(text.clone());
+                Some(Content::Message(DirectMessage {
+                    sent_at: *sent,
+                    list_sequence,
+                    text,
+                    introduction,
+                }))
+            }
+            ItemBody::Receipt { read, ids, at } => {
+                let kind = if *read {
+                    ReceiptKind::Read
+                } else {
+                    ReceiptKind::Delivered
+                };
+                let ids = ReceiptIds::new(ids.to_vec()).ok()?;
+                Some(Content::Receipt(Receipt { kind, ids, at: *at }))
+            }
+            ItemBody::Profile => {
+                let introduction = self.introduction()?;
+                Some(Content::Profile(ProfileUpdate {
+                    sent_at: item.created,
+                    list_sequence,
+                    introduction,
+                }))
+            }
+        }
+    }
+
+    fn introduction(&self) -> Option<Introduction> {
+        let device = &self.me.device;
+        Some(Introduction {
+            name: self.profile.name.clone(),
+            directory_key: self.me.directory.public(),
+            mailbox: BoundedBytes::new(self.mailbox.descriptor.as_ref()?.bytes().to_vec()).ok()?,
+            write_secret: Secret32::from_bytes(*self.mailbox.row.write_secret.as_bytes()),
+            sealing_key: device.sealing().current().publish(device.signing()),
+        })
+    }
+
+    pub(super) fn start_session_reads(start: &StartSession) -> Vec<Key> {
+        vec![record_key(
+            &start.address,
+            &start.device.certificate.device_id(),
+        )]
+    }
+
+    /// A bundle was taken: begin a session with its device, then seal what waits.
+    pub(super) fn start_session(&mut self, start: StartSession, ctx: &mut Ctx<'_>) {
+        let StartSession {
+            address,
+            device,
+            bundle,
+        } = start;
+        let id = device.certificate.device_id();
+        // Somebody who wrote while their prekeys were on the way has opened a session already.
+        if self.contacts.sessions(&address).contains(&id) {
+            self.session_ready(&address, &id, ctx);
+            return;
+        }
+        let record = match load_record(&address, &id, ctx) {
+            Some(record) => record.start_over(self.local(), bundle, ctx.now, &mut ctx.rng),
+            None => SessionRecord::start(self.local(), bundle, &mut ctx.rng),
+        };
+        let Ok(record) = record else {
+            self.lookups.failed(&address, None, ctx.now, &mut ctx.rng);
+            return;
+        };
+        store_record(&record, ctx);
+        self.contacts.set_session(&address, &id, true);
+        ctx.batch
+            .writes
+            .extend(self.contacts.update(&address, |_| {}));
+        self.session_ready(&address, &id, ctx);
+    }
+
+    fn session_ready(&mut self, address: &Address, device: &DeviceId, ctx: &mut Ctx<'_>) {
+        if self.lookups.started(address, device) {
+            ctx.batch.step(Step::Seal(*address));
+        }
+    }
+
+    fn local(&self) -> LocalDevice<'_> {
+        let me = &self.me;
+        LocalDevice {
+            account: &me.keys,
+            certificate: &me.certificate,
+            identity: me.device.identity(),
+        }
+    }
+
+    /// Which record a message belongs to: a first message says so, any other is found by its session.
+    pub(super) fn session_message_reads(message: &SessionMessage) -> Vec<Key> {
+        vec![index_key(&message.session())]
+    }
+
+    pub(super) fn on_session_message(&mut self, message: SessionMessage, ctx: &mut Ctx<'_>) {
+        let claimed = message.claimed_address();
+        let peer = match claimed {
+            Some(address) => Some(PeerDevice {
+                address,
+                device: message.claimed_sender(),
+            }),
+            None => ctx
+                .loaded
+                .get(&index_key(&message.session()))
+                .and_then(read_index),
+        };
+        if let Some(peer) = peer {
+            ctx.batch.step(Step::Decrypt {
+                message: Box::new(message),
+                peer,
+            });
+        }
+    }
+
+    pub(super) fn decrypt_reads(peer: &PeerDevice) -> Vec<Key> {
+        vec![record_key(&peer.address, &peer.device), meta::prekeys()]
+    }
+
+    /// Decrypts a message. The new session state and whatever the content changes are one commit.
+    pub(super) fn decrypt(
+        &mut self,
+        message: &SessionMessage,
+        peer: &PeerDevice,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let record = load_record(&peer.address, &peer.device, ctx);
+        let prekeys = ctx.loaded.get(&meta::prekeys());
+        let prekeys =
+            prekeys.and_then(|bytes| from_cbor::<PreKeySecrets>(bytes, MAX_PREKEYS_LEN).ok());
+        let Some(mut prekeys) = prekeys else { return };
+        let Ok(received) =
+            session::receive(record.as_ref(), self.local(), &prekeys, message, ctx.now)
+        else {
+            return;
+        };
+        store_record(&received.record, ctx);
+        let PeerDevice { address, device } = *received.record.peer();
+        let first = received.first.map(|first| {
+            if !first.used.is_empty() {
+                prekeys.remove(&first.used);
+                ctx.batch
+                    .put(Row::plain(meta::prekeys(), to_cbor(&prekeys)));
+            }
+            (first.account, first.certificate)
+        });
+        if let Ok((id, content)) = Content::decode(&received.plaintext) {
+            ctx.batch.step(Step::Content(Box::new(Delivered {
+                address,
+                device,
+                first,
+                id,
+                content,
+            })));
+        }
+    }
+}
+
+/// The sessions with one device. Two accounts can certify the same device key: both are in the name.
+fn record_key(address: &Address, device: &DeviceId) -> Key {
+    Key::new(
+        Table::Session,
+        [address.as_bytes().as_slice(), device.as_bytes()].concat(),
+    )
+}
+
+/// From a session to the record that has it.
+fn index_key(session: &SessionId) -> Key {
+    Key::new(Table::Session, session)
+}
+
+fn read_index(bytes: &[u8]) -> Option<PeerDevice> {
+    let (address, device) = bytes.split_at_checked(Address::LEN)?;
+    Some(PeerDevice {
+        address: Address::try_from(address).ok()?,
+        device: DeviceId::try_from(device).ok()?,
+    })
+}
+
+fn load_record(address: &Address, device: &DeviceId, ctx: &Ctx<'_>) -> Option<SessionRecord> {
+    SessionRecord::decode(ctx.loaded.get(&record_key(address, device))?).ok()
+}
+
+fn store_record(record: &SessionRecord, ctx: &mut Ctx<'_>) {
+    let PeerDevice { address, device } = record.peer();
+    let value = record.encode().to_vec();
+    for session in record.sessions() {
+        let peer = [address.as_bytes().as_slice(), device.as_bytes()].concat();
+        ctx.batch.put(Row::plain(index_key(&session), peer));
+    }
+    ctx.batch
+        .put(Row::plain(record_key(address, device), value));
+}

@@ -1,0 +1,198 @@
+//! The mailbox as a state machine.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::client::mailbox::{Mailbox, Need};
+use crate::client::records::{MailboxRow, current_version};
+use crate::id::{EnvelopeId, NodeId};
+use crate::identity::MailboxSecret;
+use crate::rpc::{MailboxDescriptor, WriteSecret};
+use crate::time::Duration;
+
+const FULL: u16 = 32;
+
+fn node(number: u8) -> NodeId {
+    NodeId::from_bytes([number; 20])
+}
+
+fn after(ms: u64) -> Timestamp {
+    NOW.saturating_add(Duration::from_ms(ms))
+}
+
+/// A mailbox on relays 1, 2 and 3, with 4 in reserve.
+fn mailbox() -> Mailbox {
+    let mut rng = rng(1);
+    let row = MailboxRow {
+        version: current_version(),
+        write_secret: WriteSecret::random(&mut rng),
+        descriptor: None,
+        owner_sequence: 0,
+    };
+    let mut mailbox = Mailbox::restore(row, NOW);
+    assert!(
+        mailbox.needs(FULL, &BTreeSet::new(), NOW).is_empty(),
+        "nobody to ask yet"
+    );
+    let key = MailboxSecret::random(&mut rng);
+    let members = (1..=4).map(node).collect();
+    mailbox.moved(
+        MailboxDescriptor::sign(&key, 1, members, 3, NOW).unwrap(),
+        NOW,
+    );
+    mailbox
+}
+
+fn needs(mailbox: &Mailbox, now: Timestamp) -> Vec<(NodeId, Need)> {
+    mailbox.needs(FULL, &BTreeSet::new(), now)
+}
+
+/// Every member has answered a full subscription.
+fn subscribed() -> Mailbox {
+    let mut mailbox = mailbox();
+    for (member, need) in needs(&mailbox, NOW) {
+        assert_eq!(
+            need,
+            Need::Subscribe {
+                count: FULL,
+                replace: true
+            }
+        );
+        mailbox.asked(member, need, NOW);
+        mailbox.subscribed(member, FULL, 0, true, NOW);
+    }
+    assert!(needs(&mailbox, NOW).is_empty());
+    mailbox
+}
+
+#[test]
+fn every_active_member_is_supplied_and_the_reserve_is_not() {
+    let mailbox = mailbox();
+    let asked: Vec<NodeId> = needs(&mailbox, NOW)
+        .into_iter()
+        .map(|(member, _)| member)
+        .collect();
+    assert_eq!(asked, [node(1), node(2), node(3)]);
+    assert!(!mailbox.receiving());
+    assert!(subscribed().receiving());
+}
+
+#[test]
+fn a_busy_member_waits_and_does_not_wake_the_host() {
+    let mailbox = mailbox();
+    let busy = BTreeSet::from([node(1), node(2), node(3)]);
+    assert!(mailbox.needs(FULL, &busy, NOW).is_empty());
+    assert_eq!(mailbox.next_timeout(&busy), None);
+    assert_eq!(mailbox.next_timeout(&BTreeSet::new()), Some(NOW));
+}
+
+#[test]
+fn a_half_empty_stock_is_filled_up_without_replacing_it() {
+    let mut mailbox = subscribed();
+    mailbox.pushed(node(2), FULL / 2 + 1, 0, after(1));
+    assert!(needs(&mailbox, after(1)).is_empty());
+    mailbox.pushed(node(2), FULL / 2, 0, after(2));
+    assert_eq!(
+        needs(&mailbox, after(2)),
+        [(
+            node(2),
+            Need::Subscribe {
+                count: FULL / 2,
+                replace: false
+            }
+        )]
+    );
+}
+
+#[test]
+fn silence_and_old_age_replace_the_stock() {
+    let mailbox = subscribed();
+    let silent = NOW.saturating_add(Duration::from_mins(25));
+    assert_eq!(mailbox.next_timeout(&BTreeSet::new()), Some(silent));
+    assert!(
+        needs(&mailbox, silent)
+            .iter()
+            .all(|(_, need)| matches!(need, Need::Subscribe { replace: true, .. }))
+    );
+    let mut lively = subscribed();
+    for minute in 1..=300 {
+        lively.pushed(
+            node(1),
+            FULL,
+            0,
+            NOW.saturating_add(Duration::from_mins(minute)),
+        );
+    }
+    let old = NOW.saturating_add(Duration::from_hours(5));
+    assert!(needs(&lively, old).contains(&(
+        node(1),
+        Need::Subscribe {
+            count: FULL,
+            replace: true
+        }
+    )));
+}
+
+#[test]
+fn waiting_mail_is_fetched_page_by_page() {
+    let mut mailbox = mailbox();
+    let (member, need) = needs(&mailbox, NOW)[0];
+    mailbox.asked(member, need, NOW);
+    mailbox.subscribed(member, FULL, 5, true, NOW);
+    let fetch = |mailbox: &Mailbox| {
+        needs(mailbox, NOW)
+            .into_iter()
+            .find(|(of, _)| *of == member)
+            .map(|(_, need)| need)
+    };
+    assert_eq!(fetch(&mailbox), Some(Need::Fetch { after: 0 }));
+    mailbox.asked(member, Need::Fetch { after: 0 }, NOW);
+    assert_eq!(fetch(&mailbox), None);
+    mailbox.fetched(member, 17, 2);
+    assert_eq!(fetch(&mailbox), Some(Need::Fetch { after: 17 }));
+    mailbox.fetched(member, 19, 0);
+    assert_eq!(fetch(&mailbox), None);
+}
+
+#[test]
+fn a_failed_subscription_is_tried_again_later_each_time() {
+    let (mut mailbox, mut rng) = (mailbox(), rng(3));
+    mailbox.subscribe_failed(node(1), NOW, &mut rng);
+    let due: Vec<_> = needs(&mailbox, NOW)
+        .into_iter()
+        .map(|(member, _)| member)
+        .collect();
+    assert_eq!(due, [node(2), node(3)]);
+    assert_eq!(
+        needs(&mailbox, NOW.saturating_add(Duration::from_secs(1))).len(),
+        3
+    );
+}
+
+#[test]
+fn acknowledgements_are_asked_of_who_pushed_then_of_the_others() {
+    let (mut mailbox, mut rng) = (subscribed(), rng(4));
+    let id = EnvelopeId::from_bytes([9; 16]);
+    mailbox.acknowledge(id, node(2), NOW);
+    mailbox.acknowledge(id, node(3), NOW);
+    assert_eq!(mailbox.take_acknowledgements(NOW), [(node(2), vec![id])]);
+    assert!(mailbox.take_acknowledgements(NOW).is_empty(), "under way");
+    mailbox.acknowledge_failed(&[id], NOW, &mut rng);
+    let later = NOW.saturating_add(Duration::from_secs(2));
+    assert_eq!(mailbox.take_acknowledgements(later), [(node(3), vec![id])]);
+    mailbox.acknowledged(&[id]);
+    assert!(
+        mailbox
+            .take_acknowledgements(later.saturating_add(Duration::from_hours(1)))
+            .is_empty()
+    );
+}
+
+#[test]
+fn owner_sequences_only_grow_even_if_the_clock_goes_back() {
+    let mut mailbox = mailbox();
+    let first = mailbox.next_sequence(NOW);
+    assert_eq!(first, NOW.as_ms());
+    assert_eq!(mailbox.next_sequence(NOW), first + 1);
+    assert_eq!(mailbox.next_sequence(Timestamp::EPOCH), first + 2);
+}
