@@ -50,7 +50,17 @@ describe("start", () => {
     fakeBrowser();
     const app = new App();
     await app.open(() => Promise.reject(new FakeError("unsupportedBrowser", "No IndexedDB.")));
-    expect(app.phase).toEqual({ kind: "problem", unsupported: true, message: "No IndexedDB." });
+    expect(app.phase).toEqual({ kind: "problem", unsupported: true, erasable: false, message: "No IndexedDB." });
+  });
+  test("what is stored and cannot be read can be erased", async () => {
+    fakeBrowser();
+    const engine = new FakeEngine({ scene: "seeded", speed: 0 });
+    const app = new App();
+    engine.rejectNext("storage", "Unreadable.");
+    await app.open(async () => engine);
+    expect(app.phase).toMatchObject({ kind: "problem", erasable: true });
+    await app.erase();
+    expect(app.phase).toEqual({ kind: "welcome", erased: true, problem: null });
   });
   test("an unknown error does not show its innards", async () => {
     fakeBrowser();

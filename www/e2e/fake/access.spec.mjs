@@ -77,6 +77,11 @@ describe("axe finds nothing", () => {
         const { page, done } = await app.open(path, { viewport, colorScheme });
         await steps?.(page);
         assert.deepEqual(await violations(page), []);
+        const overflow = await page.evaluate(() => {
+          const { scrollWidth, scrollHeight } = document.documentElement;
+          return [scrollWidth - innerWidth, scrollHeight - innerHeight];
+        });
+        assert.deepEqual(overflow, [0, 0], "only panes scroll, never the page");
         await done();
       });
     }

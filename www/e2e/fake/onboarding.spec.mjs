@@ -78,6 +78,15 @@ describe("first run", () => {
   });
 });
 
+test("what is stored and cannot be read can be erased, to begin anew", async () => {
+  const { page, done } = await app.open("/?fake=corrupt&speed=0.1");
+  await page.getByRole("button", { name: /^Erase this identity/ }).click();
+  await page.keyboard.type("erase");
+  await page.keyboard.press("Enter");
+  await visible(page.getByLabel("Your name"));
+  await done();
+});
+
 describe("a contact link", () => {
   test("with a new identity: whose it is, then the conversation, and a clean address", async () => {
     const { page, done } = await app.open(`/?fake=empty&speed=0.1#add/${code}`, { viewport: PHONE });

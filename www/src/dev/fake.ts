@@ -1,7 +1,7 @@
 // An in-memory engine with the interface of `zentalk-client`, for development and tests.
 // It is chosen by `vite --mode fake` and by vitest, and never part of a production build.
 //
-// In a page it is steered by the query (`?fake=empty|seeded|long|broken|unsupported`, `?speed=N`)
+// In a page it is steered by the query (`?fake=empty|seeded|long|broken|corrupt|unsupported`, `?speed=N`)
 // and by `window.zentalkFake`.
 
 import type {
@@ -27,7 +27,7 @@ import { addressFor, codeFor, HISTORY, type Line, longHistory, PEOPLE, type Pers
 /** Found in no production bundle. */
 export const FAKE_MARKER = "zentalk-in-memory-engine";
 
-export type Scene = "empty" | "seeded" | "long" | "broken" | "unsupported";
+export type Scene = "empty" | "seeded" | "long" | "broken" | "corrupt" | "unsupported";
 
 export interface FakeOptions {
   scene?: Scene;
@@ -82,6 +82,7 @@ export class FakeEngine implements ZenTalk {
 
   async state() {
     await this.pause(60);
+    this.throwPlanned();
     return this.self ? ({ kind: "ready", me: this.self } as const) : ({ kind: "empty" } as const);
   }
 
@@ -447,6 +448,7 @@ export async function start(): Promise<ZenTalk> {
   const engine = new FakeEngine({ scene, speed: Number(query.get("speed") ?? 1), origin: location.origin });
   if (scene === "unsupported") throw new FakeError("unsupportedBrowser", "IndexedDB is not available in this window.");
   if (scene === "broken") throw new FakeError("storage", "The database could not be opened: it was made by a newer version.");
+  if (scene === "corrupt") engine.rejectNext("storage", "What is stored could not be read.");
   window.zentalkFake = engine;
   return engine;
 }

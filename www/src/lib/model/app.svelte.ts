@@ -27,7 +27,8 @@ import { Thread } from "./thread.svelte.ts";
 
 export type Phase =
   | { kind: "opening" }
-  | { kind: "problem"; unsupported: boolean; message: string }
+  /** `erasable`: the engine is there, but what is stored cannot be read. */
+  | { kind: "problem"; unsupported: boolean; erasable: boolean; message: string }
   | { kind: "welcome"; erased: boolean; problem: string | null }
   | { kind: "creating"; step: CreatingStep }
   | { kind: "ready" };
@@ -83,6 +84,7 @@ export class App {
       this.phase = {
         kind: "problem",
         unsupported: codeOf(error) === "unsupportedBrowser",
+        erasable: this.#client !== null && codeOf(error) === "storage",
         message: sentenceFor(error),
       };
     }
