@@ -36,7 +36,7 @@ export const strings = {
     title: (unread: number, place?: string) =>
       `${unread > 0 ? `(${unread}) ` : ""}${place ? `${place} · ` : ""}ZenTalk`,
     skip: "Skip to the conversation",
-    opening: "Opening your conversations",
+    opening: "Opening ZenTalk",
     openingLong: "Still opening. The first start loads the encryption engine.",
     reload: "Reload",
   },
@@ -63,7 +63,6 @@ export const strings = {
     invitedTitle: "Somebody sent you their link",
     invitedHint: "As soon as your keys are made, your conversation with them opens.",
     limits: "What is not private?",
-    artwork: "Two stones in raked sand",
   },
 
   creating: {
@@ -79,7 +78,6 @@ export const strings = {
     progress: (done: number, all: number, step: string) => `Step ${done} of ${all}: ${step}`,
     done: "done",
     failed: "Your keys could not be made.",
-    again: "Try again",
   },
 
   share: {
@@ -93,7 +91,6 @@ export const strings = {
     send: "Share…",
     shareText: (name: string) => `Write to ${name} on ZenTalk, privately:`,
     qr: "QR code of your link",
-    qrShow: "Show QR code",
     qrHint: "Any phone camera opens it.",
     have: "I have somebody’s link",
   },
@@ -104,7 +101,6 @@ export const strings = {
     short: "Your code, shortened",
     shortHint: "Whoever gets your link sees these characters first. You can compare them aloud.",
     address: "Address",
-    addressCopy: "Copy the whole address",
   },
 
   add: {
@@ -120,7 +116,6 @@ export const strings = {
     adding: "Adding…",
     fromLink: "This link is from",
     fromLinkHint: "Compare these characters with theirs if you are not sure whose link it is.",
-    paste: "Paste",
   },
 
   inbox: {
@@ -179,15 +174,12 @@ export const strings = {
       `“${name}” is what they call themselves; nobody has checked it. Answer only if you know who this is.`,
     hintUnnamed: "They did not give a name.",
     name: "Give them a name",
-    keep: "Keep as contact",
-    claimed: (name: string) => `calls themselves “${name}”`,
   },
 
   contact: {
     title: "Contact",
     name: "What do you call them?",
     save: "Save",
-    saved: "Saved",
     added: (date: string) => `Added on ${date}`,
     incoming: (date: string) => `Wrote to you first on ${date}`,
     code: "Their code, shortened",
@@ -227,7 +219,6 @@ export const strings = {
   },
 
   connection: {
-    label: "Connection",
     short(connection: Connection | null, secondsLeft: number | null): string {
       if (!connection) return "Starting";
       switch (connection.kind) {
@@ -342,7 +333,6 @@ export const strings = {
   announce: {
     message: (name: string, text: string) => `${name}: ${text}`,
     elsewhere: (name: string) => `New message from ${name}`,
-    failed: (reason: string) => reason,
     connection: (label: string) => `Connection: ${label}`,
     added: (name: string) => `${name} was added`,
     copied: "Copied",
