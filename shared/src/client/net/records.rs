@@ -107,3 +107,47 @@ impl NetRow for GuardRow {
         self.version
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::unhex;
+
+    /// Rows as version 1 wrote them. They stay readable for ever.
+    const DIRECTORY_V1: &str = "a40001011b0000018bcfe568000207038143010203";
+
+    fn row(id: &[u8], hex: &str) -> Row {
+        Row::plain(Key::new(Table::Meta, id), unhex(hex))
+    }
+
+    #[test]
+    fn rows_of_version_1_are_read() {
+        let row = DirectoryRow::find(&[row(DIRECTORY, DIRECTORY_V1)]).unwrap();
+        assert_eq!((row.synced, row.seen), (Timestamp::from_ms(1_700_000_000_000), 7));
+        assert_eq!(row.descriptors.len(), 1);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let now = Timestamp::from_ms(1_700_000_000_000);
+        let descriptors = vec![DescriptorBytes::new([1, 2, 3]).unwrap()];
+        let Write::Put(row) = DirectoryRow::new(now, 7, descriptors).write() else {
+            panic!("a row is put");
+        };
+        assert_eq!(crate::test_support::hex(&row.value), DIRECTORY_V1);
+        let Write::Put(guards) = GuardRow::new(&GuardSet::new(), &VanguardSet::new()).write() else {
+            panic!("a row is put");
+        };
+        let found = GuardRow::find(&[row, guards]).unwrap();
+        assert_eq!(found.sets(), Some((GuardSet::new(), VanguardSet::new())));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_count_as_absent() {
+        let newer = DIRECTORY_V1.replacen("a40001", "a40002", 1);
+        assert!(DirectoryRow::find(&[row(DIRECTORY, &newer)]).is_none());
+        assert!(DirectoryRow::find(&[row(DIRECTORY, "ff")]).is_none());
+        assert!(DirectoryRow::find(&[row(GUARDS, DIRECTORY_V1)]).is_none());
+        assert!(GuardRow::find(&[row(GUARDS, "a200010140")]).is_none());
+    }
+}

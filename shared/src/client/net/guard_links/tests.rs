@@ -1,1 +1,185 @@
-//! Tests of the guards.
+//! Tests of the bookkeeping of guards.
+
+use super::*;
+use crate::test_support::rng;
+
+const NOW: Timestamp = Timestamp::from_secs(1_000);
+const A: NodeId = NodeId::from_bytes([1; 20]);
+const B: NodeId = NodeId::from_bytes([2; 20]);
+const C: NodeId = NodeId::from_bytes([3; 20]);
+const LINK: LinkId = LinkId(7);
+
+fn links() -> GuardLinks {
+    let mut links = GuardLinks::new();
+    assert_eq!(links.set_kept(vec![A, B, C], Some(A), NOW), None);
+    links
+}
+
+fn up() -> GuardLinks {
+    let mut links = links();
+    links.connecting(A, LINK);
+    links.accepted(A, LINK, NOW);
+    links
+}
+
+#[test]
+fn the_primary_is_wanted_at_once_and_only_it() {
+    let links = links();
+    assert_eq!(links.due(NOW), [A]);
+    assert_eq!(links.next_timeout(), Some(NOW));
+    assert_eq!(links.connection(), Connection::Connecting { attempt: 1, retry: Some(NOW) });
+}
+
+#[test]
+fn two_failures_in_a_row_give_a_primary_up() {
+    let mut links = links();
+    let mut rng = rng(1);
+    links.connecting(A, LINK);
+    assert_eq!(links.failed(A, NOW, &mut rng), Verdict::Stay);
+    links.connecting(A, LINK);
+    assert!(matches!(links.failed(A, NOW, &mut rng), Verdict::GiveUp { next_at } if next_at >= NOW));
+    assert!(matches!(links.connection(), Connection::Connecting { attempt: 3, .. }));
+    assert_eq!(links.replace_primary(B, NOW, NOW), None);
+    assert_eq!(links.due(NOW), [B]);
+}
+
+#[test]
+fn losing_a_link_that_held_is_no_failure_and_losing_one_that_did_not_is() {
+    let mut rng = rng(2);
+    let mut links = up();
+    let late = NOW + STABLE;
+    assert_eq!(links.failed(A, late, &mut rng), Verdict::Stay);
+    assert!(links.next_timeout().unwrap() <= late + RETRY_BASE);
+    links.connecting(A, LINK);
+    assert_eq!(links.failed(A, late, &mut rng), Verdict::Stay);
+    let mut flapping = up();
+    assert_eq!(flapping.failed(A, NOW, &mut rng), Verdict::Stay);
+    flapping.connecting(A, LINK);
+    flapping.accepted(A, LINK, NOW);
+    assert!(matches!(flapping.failed(A, NOW, &mut rng), Verdict::GiveUp { .. }));
+}
+
+#[test]
+fn attempts_keep_the_pace_whichever_guard_is_primary() {
+    let mut rng = rng(3);
+    let mut links = links();
+    let mut now = NOW;
+    let mut primary = A;
+    for n in 0..40 {
+        links.connecting(primary, LINK);
+        if let Verdict::GiveUp { next_at } = links.failed(primary, now, &mut rng) {
+            primary = if primary == A { B } else { A };
+            links.replace_primary(primary, next_at, now);
+        }
+        let next = links.next_timeout().unwrap();
+        assert!(next.since(now) <= (RETRY_BASE * (1 << n.min(20))).min(RETRY_CAP));
+        now = next;
+    }
+    assert!(now.since(NOW) > Duration::from_mins(5), "not in a rush");
+    assert!(links.all_failed());
+}
+
+#[test]
+fn a_guard_is_chosen_outside_the_swarm() {
+    let mut links = up();
+    assert_eq!(links.choose(&[C], false), Some(A));
+    assert_eq!(links.choose(&[A], false), Some(B));
+    assert_eq!(links.choose(&[A, B], false), Some(C));
+    assert_eq!(links.choose(&[A, B, C], false), None);
+    links.want(C, NOW);
+    links.connecting(C, LinkId(8));
+    links.accepted(C, LinkId(8), NOW);
+    assert_eq!(links.choose(&[A], false), Some(C), "one that is up");
+    let spare = NodeId::from_bytes([9; 20]);
+    links.add_spare(spare);
+    assert_eq!(links.choose(&[A, B, C], false), Some(spare));
+    for n in 10..20 {
+        links.add_spare(NodeId::from_bytes([n; 20]));
+    }
+    assert_eq!(links.spare.len(), MAX_SPARE);
+}
+
+#[test]
+fn in_a_small_network_only_the_target_is_excluded() {
+    let links = up();
+    assert_eq!(links.choose(&[A, B, C], true), Some(A));
+    assert_eq!(links.choose(&[C, B, A], true), Some(B));
+}
+
+#[test]
+fn stock_is_lost_once_for_every_primary_that_comes_up() {
+    let mut links = links();
+    assert!(!links.take_stock_change(), "nobody is up");
+    links.connecting(A, LINK);
+    links.accepted(A, LINK, NOW);
+    assert!(links.take_stock_change());
+    assert!(!links.take_stock_change());
+    links.replace_primary(B, NOW, NOW);
+    assert!(!links.take_stock_change());
+    links.connecting(B, LINK);
+    links.accepted(B, LINK, NOW);
+    assert!(links.take_stock_change());
+}
+
+#[test]
+fn a_guard_that_is_kept_no_more_is_replaced() {
+    let mut links = up();
+    assert_eq!(links.set_kept(vec![A, C], Some(A), NOW), None);
+    assert_eq!(links.set_kept(vec![B, C], Some(B), NOW), Some((A, Some(LINK))));
+    assert_eq!((links.primary(), links.due(NOW)), (Some(B), vec![B]));
+    assert_eq!(links.set_kept(vec![], None, NOW), Some((B, None)));
+    assert_eq!(links.primary(), None);
+    assert_eq!(links.next_timeout(), None);
+}
+
+#[test]
+fn every_guard_has_one_tag_a_run() {
+    let mut links = links();
+    let mut rng = rng(4);
+    let tag = links.tag(A, &mut rng);
+    assert_eq!(links.tag(A, &mut rng).tag, tag.tag);
+    assert_ne!(links.tag(B, &mut rng).tag, tag.tag);
+    links.count(A, 12);
+    assert_eq!(links.tag(A, &mut rng).received, 12);
+}
+
+#[test]
+fn other_guards_are_dropped_when_idle_and_the_primary_never() {
+    let mut links = up();
+    links.want(B, NOW);
+    links.connecting(B, LinkId(8));
+    assert!(links.drop_idle(NOW + Duration::from_secs(59)).is_empty());
+    assert_eq!(links.next_timeout(), Some(NOW + IDLE));
+    assert_eq!(links.drop_idle(NOW + IDLE), [LinkId(8)]);
+    assert!(links.drop_idle(NOW + IDLE * 100).is_empty());
+    assert_eq!(links.up(A), Some(LINK));
+}
+
+#[test]
+fn many_requests_without_a_reply_give_a_primary_up() {
+    let mut links = up();
+    for _ in 1..MAX_UNANSWERED {
+        assert_eq!(links.unanswered(A, NOW), Verdict::Stay);
+    }
+    links.answered(A);
+    for _ in 1..MAX_UNANSWERED {
+        assert_eq!(links.unanswered(A, NOW), Verdict::Stay);
+    }
+    assert_eq!(links.unanswered(A, NOW), Verdict::GiveUp { next_at: NOW });
+    assert_eq!(links.replace_primary(B, NOW, NOW), Some(LINK));
+}
+
+#[test]
+fn suspension_closes_everything_and_waking_ends_every_wait() {
+    let mut links = up();
+    links.want(B, NOW);
+    links.connecting(B, LinkId(8));
+    assert_eq!(links.suspend(NOW), [LINK, LinkId(8)]);
+    links.connecting(A, LINK);
+    for _ in 0..20 {
+        let _ = links.failed(A, NOW, &mut rng(5));
+    }
+    links.retry_now(NOW);
+    assert_eq!(links.due(NOW), [A]);
+    assert_eq!(links.connection(), Connection::Connecting { attempt: 1, retry: Some(NOW) });
+}

@@ -1,23 +1,232 @@
 //! Bootstrap, synchronisation, and what survives a restart.
 
-use super::world::World;
+use super::world::{Manner, START, World};
+use crate::client::net::requests::NetFailure;
+use crate::client::view::{Connection, PrivacyWarning};
+use crate::id::NodeId;
+use crate::onion::epoch::EPOCH_LENGTH;
+use crate::rpc::{Reply, Request};
 use crate::time::Duration;
 
-#[test]
-fn a_client_with_nothing_asks_three_relays_and_connects() {
-    let world = World::connected(5, 1);
-    assert_eq!(world.net.directory().len(), 5);
-    assert_eq!(world.stock_lost, 1);
+const SOON: Duration = Duration::from_secs(5);
+
+fn nodes(world: &World) -> Vec<NodeId> {
+    world.net.directory().iter().map(|relay| relay.node()).collect()
 }
 
 #[test]
-fn one_lying_relay_of_three_adds_and_hides_nothing() {
-    let mut seen = 0;
+fn a_client_with_nothing_asks_three_relays_at_once_and_connects() {
+    let mut world = World::new(6, 5, 1);
+    assert_eq!(world.opened.iter().filter(|(at, _)| *at == START).count(), 4, "three visits, one guard");
+    world.advance(SOON);
+    assert!(world.is_up());
+    assert_eq!(world.net.directory(), &world.directory);
+    assert_eq!(world.stock_lost, 1, "the first guard of a run");
+    assert!((0..6).map(|n| world.links_to(n)).sum::<usize>() == 1, "visits are closed");
+}
+
+#[test]
+fn one_lying_relay_of_three_neither_adds_nor_hides_anything() {
     for liar in 0..3 {
-        let mut world = World::with(6, 3, 40 + liar as u64, |_| {});
-        assert!(!world.net.directory().is_empty());
-        world.advance(Duration::from_secs(5));
-        seen += world.net.directory().len();
+        for hides in [false, true] {
+            let mut world = World::with(5, 3, 10 + liar as u64, |relays| {
+                relays[liar].lies = Some(Vec::new());
+            });
+            assert_eq!(world.net.directory().len(), 5, "hiding everything hides nothing");
+            let sybils = [world.outsider(12), world.outsider(13)];
+            let honest = world.directory.iter().filter(|_| !hides).cloned();
+            world.relays[liar].lies = Some(honest.chain(sybils).collect());
+            world.rows.clear();
+            world.restart(3);
+            world.advance(SOON);
+            assert_eq!(world.net.directory(), &world.directory, "adding adds nothing");
+            assert!(world.is_up());
+        }
     }
-    assert_eq!(seen, 18);
+}
+
+#[test]
+fn two_relays_must_agree_and_attempts_come_back_with_jitter() {
+    let mut world = World::with(5, 3, 3, |relays| {
+        relays[0].up = false;
+        relays[1].up = false;
+    });
+    world.advance(Duration::from_mins(10));
+    assert!(world.net.directory().is_empty());
+    assert!(matches!(world.net.connection(), Connection::Connecting { attempt: 2.., .. }));
+    let starts: Vec<_> = world.opened.iter().map(|(at, _)| *at).collect();
+    let attempts = starts.len() / 3;
+    assert!((12..200).contains(&attempts), "{attempts} attempts in ten minutes");
+    world.relays[1].up = true;
+    world.advance(Duration::from_secs(61));
+    assert!(world.is_up());
+}
+
+#[test]
+fn one_pinned_relay_is_believed_and_without_any_nothing_spins() {
+    let mut world = World::new(1, 1, 4);
+    world.advance(SOON);
+    assert!(world.is_up());
+    let network = world.net.network();
+    assert_eq!((network.relays, network.hops), (1, 1));
+    assert_eq!(network.warning, Some(PrivacyWarning::OneRelay));
+    let mut nobody = World::new(1, 0, 5);
+    nobody.advance(Duration::from_hours(1));
+    assert!(nobody.opened.is_empty());
+}
+
+#[test]
+fn a_bootstrap_relay_that_says_nothing_costs_ten_seconds_at_most() {
+    let mut world = World::with(5, 3, 6, |relays| relays[2].mute = true);
+    assert!(world.net.directory().is_empty(), "the third may still answer");
+    world.advance(Duration::from_secs(4));
+    assert_eq!(world.net.directory().len(), 5);
+}
+
+#[test]
+fn another_relay_at_a_pinned_address_is_not_listened_to() {
+    let mut world = World::with(4, 1, 7, |relays| relays.swap(0, 1));
+    world.relays[0].url = world.relays[1].url.clone();
+    world.rows.clear();
+    world.restart(1);
+    let stranger = world.relays.remove(0);
+    world.relays[0].node = stranger.node;
+    world.relays[0].lies = None;
+    world.rows.clear();
+    world.advance(SOON);
+    assert!(world.net.connection() != Connection::Offline);
+}
+
+#[test]
+fn a_restart_needs_no_bootstrap_and_keeps_its_guards() {
+    let mut world = World::connected(12, 8);
+    let (guards, primary) = (world.net.kept_guards(), world.guard());
+    assert_eq!(guards.len(), 3);
+    world.advance(Duration::from_hours(2));
+    world.opened.clear();
+    world.restart(3);
+    world.advance(SOON);
+    assert!(world.is_up());
+    assert_eq!(world.net.kept_guards(), guards);
+    assert_eq!(world.opened.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [primary]);
+    assert_eq!(world.stock_lost, 2, "a reload draws a new tag");
+}
+
+#[test]
+fn after_days_without_the_client_the_directory_is_asked_for_anew() {
+    let mut world = World::connected(5, 9);
+    world.set_online(false);
+    world.advance(Duration::from_days(3));
+    world.opened.clear();
+    world.restart(3);
+    assert!(world.opened.len() >= 3);
+    world.advance(SOON);
+    assert!(world.is_up());
+    assert_eq!(world.net.directory(), &world.directory);
+}
+
+#[test]
+fn the_directory_stays_fresh_through_onions_over_many_epochs() {
+    let mut world = World::connected(12, 10);
+    world.opened.clear();
+    for _ in 0..8 {
+        world.advance(EPOCH_LENGTH / 2);
+        let target = world.stranger();
+        let id = world.ask(target, &[]);
+        assert!(world.outcome(id).is_ok());
+    }
+    assert!(world.opened.is_empty(), "no link but the guard's was ever opened");
+    let syncs = world.relays.iter().flat_map(|relay| &relay.served);
+    let syncs = syncs.filter(|request| matches!(request, Request::DirectorySync(_))).count();
+    assert!((40..400).contains(&syncs), "{syncs} pages in a day");
+}
+
+#[test]
+fn a_relay_that_is_new_is_taken_once_two_have_listed_it() {
+    let mut world = World::connected(12, 11);
+    let liar = world.stranger();
+    let sybil = world.outsider(13);
+    let honest: Vec<_> = world.directory.iter().cloned().collect();
+    world.relays[liar].lies = Some(honest.into_iter().chain([sybil.clone()]).collect());
+    world.advance(Duration::from_hours(8));
+    assert_eq!(world.net.directory().len(), 12, "one lister is not enough");
+    let newcomer = world.outsider(14);
+    world.directory.insert(newcomer.clone());
+    world.advance(Duration::from_hours(8));
+    assert!(nodes(&world).contains(&newcomer.node()));
+    assert!(!nodes(&world).contains(&sybil.node()));
+}
+
+#[test]
+fn relays_that_are_gone_leave_with_their_descriptors() {
+    let mut world = World::connected(12, 12);
+    let gone = world.stranger();
+    world.set_up(gone, false);
+    world.advance(Duration::from_hours(20));
+    assert!(!nodes(&world).contains(&world.node(gone)));
+    assert_eq!(world.net.network().relays, 11);
+    let id = world.ask(gone, &[]);
+    assert_eq!(world.outcome(id), Err(NetFailure::NoPath));
+}
+
+#[test]
+fn rounds_that_nobody_answers_are_repeated_soon_but_not_at_once() {
+    let mut world = World::connected(5, 13);
+    for relay in &mut world.relays {
+        relay.manner = Manner::Silent;
+    }
+    world.advance(Duration::from_hours(1) + Duration::from_mins(10));
+    let asked: usize = world.relays.iter().map(|relay| relay.served.len()).sum();
+    assert!((2..40).contains(&asked), "{asked}");
+    for relay in &mut world.relays {
+        relay.manner = Manner::Honest;
+    }
+    world.advance(Duration::from_mins(11));
+    let target = world.stranger();
+    let id = world.ask(target, &[]);
+    assert!(matches!(world.outcome(id), Ok(Reply::Refused(_))));
+}
+
+#[test]
+fn a_large_independent_network_needs_no_warning_and_a_small_one_has_its() {
+    for (relays, warning, hops) in [
+        (12, None, 3),
+        (5, Some(PrivacyWarning::FewRelays), 3),
+        (2, Some(PrivacyWarning::OneRelay), 2),
+    ] {
+        let network = World::connected(relays, 14).net.network();
+        assert_eq!((network.relays as usize, network.hops), (relays, hops));
+        assert_eq!(network.warning, warning);
+    }
+}
+
+#[test]
+fn a_swarm_is_distinct_and_free_of_guards() {
+    let mut world = World::connected(12, 15);
+    let guards = world.net.kept_guards();
+    for _ in 0..20 {
+        let swarm = world.net.choose_swarm(6, world.now, &mut world.rng);
+        assert_eq!(swarm.len(), 6);
+        assert!(swarm.iter().all(|node| !guards.contains(node)));
+    }
+    let mut small = World::connected(3, 16);
+    let swarm = small.net.choose_swarm(6, small.now, &mut small.rng);
+    assert_eq!(swarm.len(), 3, "three, with the guard if it must be");
+    assert_eq!(swarm.last(), Some(&small.net.kept_guards()[0]));
+}
+
+#[test]
+fn a_swarm_takes_one_relay_of_an_operator() {
+    let mut world = World::with(12, 3, 17, |relays| {
+        for relay in relays.iter_mut().take(8) {
+            relay.info.operator = "one and the same".into();
+        }
+    });
+    world.advance(SOON);
+    for _ in 0..10 {
+        let swarm = world.net.choose_swarm(6, world.now, &mut world.rng);
+        let same = swarm.iter().filter(|node| world.index(**node) < 8).count();
+        assert!(same <= 1, "{same} of one operator");
+        assert!(swarm.len() >= 2);
+    }
 }

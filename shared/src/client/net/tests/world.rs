@@ -61,6 +61,8 @@ pub(super) struct Relay {
     pub(super) up: bool,
     /// Drops packets that it should forward.
     pub(super) hole: bool,
+    /// Accepts sockets and says nothing.
+    pub(super) mute: bool,
     pub(super) manner: Manner,
     /// What it tells visitors in place of the truth.
     pub(super) lies: Option<Vec<RelayDescriptor>>,
@@ -90,9 +92,14 @@ pub(super) struct World {
     pub(super) stock_lost: usize,
     /// Relays that a link was opened to, in order.
     pub(super) opened: Vec<(Timestamp, usize)>,
-    /// Deliver frames are lost on links, not stored.
+    /// Guards whose `Deliver` frames are lost on the link, not in the buffer.
     pub(super) cut: BTreeSet<usize>,
+    /// When every relay publishes a descriptor next.
+    next_publication: Timestamp,
 }
+
+/// How often relays publish.
+const PUBLICATION: Duration = Duration::from_hours(1);
 
 /// Identities are certified once for all tests: RSA is slow.
 fn signer(index: usize) -> RelaySigner {
@@ -128,6 +135,7 @@ impl Relay {
             keys: OnionKeys::generate(ReplayLimits::small(8), now, rng).unwrap(),
             up: true,
             hole: false,
+            mute: false,
             manner: Manner::Honest,
             lies: None,
             tags: BTreeMap::new(),
@@ -185,6 +193,7 @@ impl World {
             stock_lost: 0,
             opened: Vec::new(),
             cut: BTreeSet::new(),
+            next_publication: START + PUBLICATION,
         };
         world.run();
         world
@@ -239,18 +248,58 @@ impl World {
         }
     }
 
-    /// Lets time pass, timer by timer.
+    /// Lets time pass, timer by timer. Relays that are up publish a descriptor every hour.
     pub(super) fn advance(&mut self, by: Duration) {
         let end = self.now + by;
         let mut timers = 0;
-        while let Some(at) = self.net.next_timeout().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.net.timeout(self.now, &mut self.rng);
-            self.run();
+        loop {
+            let timer = self.net.next_timeout().unwrap_or(Timestamp::MAX);
+            let next = timer.min(self.next_publication);
+            if next > end {
+                break;
+            }
+            self.now = self.now.max(next);
+            if next == self.next_publication {
+                self.publish();
+            } else {
+                self.net.timeout(self.now, &mut self.rng);
+                self.run();
+            }
             timers += 1;
-            assert!(timers < 10_000, "timers do not come to rest");
+            assert!(timers < 20_000, "timers do not come to rest");
         }
         self.now = end;
+    }
+
+    fn publish(&mut self) {
+        self.next_publication = self.now + PUBLICATION;
+        self.directory.expire(self.now);
+        for relay in self.relays.iter_mut().filter(|relay| relay.up) {
+            self.directory.insert(relay.publish(self.now, &mut self.rng));
+        }
+    }
+
+    /// Lets time pass until the client has sent a request to a relay that answers `id`, or given up.
+    pub(super) fn outcome(&mut self, id: RequestId) -> Result<&Reply, NetFailure> {
+        for _ in 0..40 {
+            if self.replies.contains_key(&id) || self.failures.contains_key(&id) {
+                break;
+            }
+            self.advance(Duration::from_ms(500));
+        }
+        match (self.replies.get(&id), self.failures.get(&id)) {
+            (Some(reply), _) => Ok(reply),
+            (None, Some(why)) => Err(*why),
+            (None, None) => panic!("no outcome in twenty seconds"),
+        }
+    }
+
+    /// A relay that is not part of the network yet.
+    pub(super) fn outsider(&mut self, index: usize) -> RelayDescriptor {
+        let mut relay = Relay::new(index, self.now, &mut self.rng);
+        let descriptor = relay.publish(self.now, &mut self.rng);
+        self.relays.push(relay);
+        descriptor
     }
 
     pub(super) fn index(&self, node: NodeId) -> usize {
@@ -329,7 +378,7 @@ impl World {
         self.run();
     }
 
-    /// Takes a relay down with its links, or up again. Its tags survive a cut, not a crash.
+    /// Takes a relay down with its links, or up again.
     pub(super) fn set_up(&mut self, index: usize, up: bool) {
         self.relays[index].up = up;
         if !up {
@@ -354,6 +403,7 @@ impl World {
         self.run();
     }
 
+    /// Takes a relay down with everything that it had in memory.
     pub(super) fn crash(&mut self, index: usize) {
         self.relays[index].tags.clear();
         self.set_up(index, false);
@@ -412,6 +462,9 @@ impl World {
             return;
         };
         let relay = socket.relay;
+        if self.relays[relay].mute {
+            return;
+        }
         let frame = decode_frame(bytes).unwrap();
         match frame.tag {
             Tag::Handshake => {
