@@ -32,7 +32,7 @@ pub(super) const MAX_UNANSWERED: u32 = 8;
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// Spare guards of a run.
 const MAX_SPARE: usize = 4;
-/// A link that was up for less counts as a failed attempt when it is lost.
+/// A link that was up for less, and brought no reply, counts as a failed attempt when it is lost.
 const STABLE: Duration = Duration::from_secs(30);
 
 /// The guards of a run.
@@ -80,6 +80,8 @@ struct Slot {
     used: Timestamp,
     /// Requests without a reply since the last reply.
     unanswered: u32,
+    /// A reply has come through the link that is up.
+    useful: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +101,15 @@ impl Slot {
             backoff: Backoff::new(RETRY_BASE, RETRY_CAP),
             used: now,
             unanswered: 0,
+            useful: false,
+        }
+    }
+
+    /// Whether its link held: it was up for a while, or of use.
+    fn held(&self, now: Timestamp) -> bool {
+        match self.state {
+            SlotState::Up(_, since) => self.useful || now.since(since) >= STABLE,
+            _ => false,
         }
     }
 
@@ -239,6 +250,7 @@ impl GuardLinks {
         if let Some(slot) = self.slots.get_mut(&node) {
             slot.state = SlotState::Up(link, now);
             slot.unanswered = 0;
+            slot.useful = false;
         }
     }
 
@@ -253,7 +265,7 @@ impl GuardLinks {
         let Some(slot) = self.slots.get_mut(&node) else {
             return Verdict::Stay;
         };
-        if matches!(slot.state, SlotState::Up(_, since) if now.since(since) >= STABLE) {
+        if slot.held(now) {
             // Losing a link that held is no failed attempt.
             slot.backoff.reset();
             self.pace.reset();
@@ -291,6 +303,7 @@ impl GuardLinks {
     pub(super) fn answered(&mut self, node: NodeId) {
         if let Some(slot) = self.slots.get_mut(&node) {
             slot.unanswered = 0;
+            slot.useful = true;
         }
     }
 

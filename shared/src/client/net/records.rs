@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn rows_of_version_1_are_read() {
         let row = DirectoryRow::find(&[row(DIRECTORY, DIRECTORY_V1)]).unwrap();
-        assert_eq!((row.synced, row.seen), (Timestamp::from_ms(1_700_000_000_000), 7));
+        assert_eq!(
+            (row.synced, row.seen),
+            (Timestamp::from_ms(1_700_000_000_000), 7)
+        );
         assert_eq!(row.descriptors.len(), 1);
     }
 
@@ -135,7 +138,8 @@ mod tests {
             panic!("a row is put");
         };
         assert_eq!(crate::test_support::hex(&row.value), DIRECTORY_V1);
-        let Write::Put(guards) = GuardRow::new(&GuardSet::new(), &VanguardSet::new()).write() else {
+        let Write::Put(guards) = GuardRow::new(&GuardSet::new(), &VanguardSet::new()).write()
+        else {
             panic!("a row is put");
         };
         let found = GuardRow::find(&[row, guards]).unwrap();

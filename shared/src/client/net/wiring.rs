@@ -292,6 +292,8 @@ impl Net {
     }
 
     fn guard_failed(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
+        // Whoever cannot be reached from here is not of much use in the middle of a path either.
+        self.suspects.failed(&[node], now);
         let verdict = self.guards.failed(node, now, rng);
         self.judge(node, verdict, now, rng);
     }
@@ -307,6 +309,7 @@ impl Net {
         let Verdict::GiveUp { next_at } = verdict else {
             return;
         };
+        self.suspects.failed(&[node], now);
         let next = self.relays.guard_failed(node, now, rng);
         self.follow_relays(now, rng);
         if let Some(next) = next.filter(|next| *next != node) {

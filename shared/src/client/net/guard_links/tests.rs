@@ -27,7 +27,13 @@ fn the_primary_is_wanted_at_once_and_only_it() {
     let links = links();
     assert_eq!(links.due(NOW), [A]);
     assert_eq!(links.next_timeout(), Some(NOW));
-    assert_eq!(links.connection(), Connection::Connecting { attempt: 1, retry: Some(NOW) });
+    assert_eq!(
+        links.connection(),
+        Connection::Connecting {
+            attempt: 1,
+            retry: Some(NOW)
+        }
+    );
 }
 
 #[test]
@@ -37,8 +43,13 @@ fn two_failures_in_a_row_give_a_primary_up() {
     links.connecting(A, LINK);
     assert_eq!(links.failed(A, NOW, &mut rng), Verdict::Stay);
     links.connecting(A, LINK);
-    assert!(matches!(links.failed(A, NOW, &mut rng), Verdict::GiveUp { next_at } if next_at >= NOW));
-    assert!(matches!(links.connection(), Connection::Connecting { attempt: 3, .. }));
+    assert!(
+        matches!(links.failed(A, NOW, &mut rng), Verdict::GiveUp { next_at } if next_at >= NOW)
+    );
+    assert!(matches!(
+        links.connection(),
+        Connection::Connecting { attempt: 3, .. }
+    ));
     assert_eq!(links.replace_primary(B, NOW, NOW), None);
     assert_eq!(links.due(NOW), [B]);
 }
@@ -56,7 +67,10 @@ fn losing_a_link_that_held_is_no_failure_and_losing_one_that_did_not_is() {
     assert_eq!(flapping.failed(A, NOW, &mut rng), Verdict::Stay);
     flapping.connecting(A, LINK);
     flapping.accepted(A, LINK, NOW);
-    assert!(matches!(flapping.failed(A, NOW, &mut rng), Verdict::GiveUp { .. }));
+    assert!(matches!(
+        flapping.failed(A, NOW, &mut rng),
+        Verdict::GiveUp { .. }
+    ));
 }
 
 #[test]
@@ -125,7 +139,10 @@ fn stock_is_lost_once_for_every_primary_that_comes_up() {
 fn a_guard_that_is_kept_no_more_is_replaced() {
     let mut links = up();
     assert_eq!(links.set_kept(vec![A, C], Some(A), NOW), None);
-    assert_eq!(links.set_kept(vec![B, C], Some(B), NOW), Some((A, Some(LINK))));
+    assert_eq!(
+        links.set_kept(vec![B, C], Some(B), NOW),
+        Some((A, Some(LINK)))
+    );
     assert_eq!((links.primary(), links.due(NOW)), (Some(B), vec![B]));
     assert_eq!(links.set_kept(vec![], None, NOW), Some((B, None)));
     assert_eq!(links.primary(), None);
@@ -181,5 +198,11 @@ fn suspension_closes_everything_and_waking_ends_every_wait() {
     }
     links.retry_now(NOW);
     assert_eq!(links.due(NOW), [A]);
-    assert_eq!(links.connection(), Connection::Connecting { attempt: 1, retry: Some(NOW) });
+    assert_eq!(
+        links.connection(),
+        Connection::Connecting {
+            attempt: 1,
+            retry: Some(NOW)
+        }
+    );
 }

@@ -21,7 +21,10 @@ fn a_request_travels_three_hops_and_its_reply_comes_back() {
     let after: usize = world.relays.iter().map(|relay| relay.forwarded).sum();
     assert_eq!(after - before, 3, "guard and one more there, one back");
     assert!(world.relays[guard].forwarded > 0);
-    assert!(matches!(world.relays[target].served.last(), Some(Request::PreKeyTake(_))));
+    assert!(matches!(
+        world.relays[target].served.last(),
+        Some(Request::PreKeyTake(_))
+    ));
 }
 
 #[test]
@@ -34,7 +37,10 @@ fn a_lost_reply_times_out_after_eight_seconds_and_the_next_path_is_another() {
     world.advance(DEADLINE - Duration::from_ms(1));
     assert!(!world.failures.contains_key(&id));
     world.advance(Duration::from_ms(1));
-    assert_eq!((world.failures[&id], world.now), (NetFailure::Timeout, sent + DEADLINE));
+    assert_eq!(
+        (world.failures[&id], world.now),
+        (NetFailure::Timeout, sent + DEADLINE)
+    );
     let middle: BTreeSet<_> = (0..12)
         .filter(|n| *n != guard && world.relays[*n].forwarded > 0)
         .collect();
@@ -44,7 +50,10 @@ fn a_lost_reply_times_out_after_eight_seconds_and_the_next_path_is_another() {
         world.relays[*n].hole = true;
     }
     let id = world.ask(target, &[]);
-    assert!(world.replies.contains_key(&id), "relays of the failed path are avoided");
+    assert!(
+        world.replies.contains_key(&id),
+        "relays of the failed path are avoided"
+    );
 }
 
 #[test]
@@ -107,7 +116,11 @@ fn a_guard_that_forgot_the_tag_counts_from_zero_and_so_does_the_client() {
 
 #[test]
 fn replies_that_do_not_fit_are_dropped_and_counted() {
-    for (manner, seed) in [(Manner::WrongId, 5), (Manner::WrongKind, 6), (Manner::Noise, 7)] {
+    for (manner, seed) in [
+        (Manner::WrongId, 5),
+        (Manner::WrongKind, 6),
+        (Manner::Noise, 7),
+    ] {
         let mut world = World::connected(5, seed);
         let target = world.stranger();
         world.relays[target].manner = manner;
@@ -133,7 +146,10 @@ fn fault_17_a_delivery_counts_once_however_often_it_comes() {
     let junk = encode_frame(Tag::Deliver, MessageId::from_bytes([1; 16]), &[7; 8700]);
     world.frame_from(guard, &junk);
     assert_eq!(world.net.dropped().unknown, 1);
-    assert!(world.is_up(), "dropped, not punished: the relay only passed it on");
+    assert!(
+        world.is_up(),
+        "dropped, not punished: the relay only passed it on"
+    );
 }
 
 #[test]
@@ -164,9 +180,15 @@ fn waiting_requests_are_bounded_and_the_oldest_make_room() {
     let mut world = World::connected(5, 11);
     let target = world.stranger();
     world.set_online(false);
-    let ids: Vec<_> = (0..MAX_WAITING + 10).map(|_| world.ask(target, &[])).collect();
+    let ids: Vec<_> = (0..MAX_WAITING + 10)
+        .map(|_| world.ask(target, &[]))
+        .collect();
     let displaced = ids.iter().take(10);
-    assert!(displaced.clone().all(|id| world.failures[id] == NetFailure::Displaced));
+    assert!(
+        displaced
+            .clone()
+            .all(|id| world.failures[id] == NetFailure::Displaced)
+    );
     assert_eq!(world.failures.len(), 10);
     world.advance(DEADLINE);
     assert_eq!(world.failures.len(), ids.len());
@@ -178,9 +200,15 @@ fn requests_in_the_air_are_bounded() {
     let mut world = World::connected(5, 12);
     let target = world.stranger();
     world.relays[target].manner = Manner::Silent;
-    let ids: Vec<_> = (0..MAX_FLYING + 3).map(|_| world.ask(target, &[])).collect();
+    let ids: Vec<_> = (0..MAX_FLYING + 3)
+        .map(|_| world.ask(target, &[]))
+        .collect();
     assert_eq!(world.failures.len(), 3);
-    assert!(ids.iter().take(3).all(|id| world.failures[id] == NetFailure::Displaced));
+    assert!(
+        ids.iter()
+            .take(3)
+            .all(|id| world.failures[id] == NetFailure::Displaced)
+    );
 }
 
 #[test]
@@ -197,7 +225,9 @@ fn what_cannot_be_sent_fails_at_once_and_says_why() {
     };
     let (now, class) = (world.now, PacketClass::Message);
     let put = request([0; 8000]);
-    let id = world.net.request(nobody, &[], false, put, class, now, &mut world.rng);
+    let id = world
+        .net
+        .request(nobody, &[], false, put, class, now, &mut world.rng);
     world.run();
     assert_eq!(world.failures[&id], NetFailure::NoPath);
     let long = vec![0; 16_384];
@@ -205,7 +235,9 @@ fn what_cannot_be_sent_fails_at_once_and_says_why() {
         record: crate::rpc::RecordBytes::new(long).unwrap(),
     });
     let target = world.node(world.stranger());
-    let id = world.net.request(target, &[], false, record, class, now, &mut world.rng);
+    let id = world
+        .net
+        .request(target, &[], false, record, class, now, &mut world.rng);
     world.run();
     assert_eq!(world.failures[&id], NetFailure::TooLarge);
 }

@@ -57,10 +57,14 @@ pub(super) struct Relay {
     pub(super) signer: RelaySigner,
     pub(super) keys: OnionKeys,
     pub(super) info: RelayInfo,
+    /// Publishes descriptors.
+    pub(super) member: bool,
     /// Refuses and loses connections while false.
     pub(super) up: bool,
     /// Drops packets that it should forward.
     pub(super) hole: bool,
+    /// Says to be another in handshakes.
+    pub(super) claims: Option<NodeId>,
     /// Accepts sockets and says nothing.
     pub(super) mute: bool,
     pub(super) manner: Manner,
@@ -133,8 +137,10 @@ impl Relay {
             url,
             signer,
             keys: OnionKeys::generate(ReplayLimits::small(8), now, rng).unwrap(),
+            member: true,
             up: true,
             hole: false,
+            claims: None,
             mute: false,
             manner: Manner::Honest,
             lies: None,
@@ -274,8 +280,13 @@ impl World {
     fn publish(&mut self) {
         self.next_publication = self.now + PUBLICATION;
         self.directory.expire(self.now);
-        for relay in self.relays.iter_mut().filter(|relay| relay.up) {
-            self.directory.insert(relay.publish(self.now, &mut self.rng));
+        for relay in self
+            .relays
+            .iter_mut()
+            .filter(|relay| relay.up && relay.member)
+        {
+            self.directory
+                .insert(relay.publish(self.now, &mut self.rng));
         }
     }
 
@@ -297,6 +308,7 @@ impl World {
     /// A relay that is not part of the network yet.
     pub(super) fn outsider(&mut self, index: usize) -> RelayDescriptor {
         let mut relay = Relay::new(index, self.now, &mut self.rng);
+        relay.member = false;
         let descriptor = relay.publish(self.now, &mut self.rng);
         self.relays.push(relay);
         descriptor
@@ -505,7 +517,7 @@ impl World {
         let ack = HandshakeAck {
             version: VERSION,
             suites: hello.suites.clone(),
-            node: self.relays[relay].node,
+            node: self.relays[relay].claims.unwrap_or(self.relays[relay].node),
             time: self.now,
             resumed,
             descriptor: None,
