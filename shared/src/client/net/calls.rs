@@ -187,11 +187,7 @@ impl Net {
         self.guards.answered(guard);
         match self.sync.owns(request) {
             true => self.sync_replied(reply, now),
-            false => self.outputs.push_back(NetOutput::Reply {
-                request,
-                from: flight.to,
-                reply,
-            }),
+            false => self.outputs.push_back(NetOutput::Reply { request, reply }),
         }
     }
 
@@ -261,7 +257,6 @@ impl Flight {
                 .collect(),
             rpc,
             asked: call.request.tag(),
-            to: call.to,
             class: call.class,
         }
     }

@@ -156,6 +156,7 @@ impl GuardLinks {
     }
 
     /// The guards of [`set_kept`](Self::set_kept).
+    #[cfg(test)]
     pub(super) fn kept(&self) -> &[NodeId] {
         &self.kept
     }
@@ -254,10 +255,11 @@ impl GuardLinks {
         }
     }
 
-    /// An attempt failed, or a link was lost.
+    /// An attempt failed, or a link was lost. `blamed`: the guard broke a rule or refused.
     pub(super) fn failed(
         &mut self,
         node: NodeId,
+        blamed: bool,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Verdict {
@@ -265,7 +267,7 @@ impl GuardLinks {
         let Some(slot) = self.slots.get_mut(&node) else {
             return Verdict::Stay;
         };
-        if slot.held(now) {
+        if slot.held(now) && !blamed {
             // Losing a link that held is no failed attempt.
             slot.backoff.reset();
             self.pace.reset();

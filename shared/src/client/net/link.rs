@@ -141,6 +141,16 @@ pub(super) enum LinkFault {
     Refused(LinkErrorCode),
 }
 
+impl LinkFault {
+    /// Whether the relay itself is to blame, not what lies between.
+    pub(super) const fn is_peers(self) -> bool {
+        match self {
+            Self::Closed | Self::Timeout | Self::Refused(LinkErrorCode::ShuttingDown) => false,
+            Self::Broken | Self::WrongRelay | Self::Refused(_) => true,
+        }
+    }
+}
+
 impl Step {
     fn stay(link: Link) -> Self {
         Self {

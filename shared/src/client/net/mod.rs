@@ -32,7 +32,9 @@ use rand_core::CryptoRng;
 use super::store::{Row, Write};
 use super::view::{Connection, Network};
 use crate::id::NodeId;
-use crate::onion::{Directory, Features};
+#[cfg(test)]
+use crate::onion::Directory;
+use crate::onion::Features;
 use crate::rpc::{PacketClass, Push, Reply, Request, SurbBytes};
 use crate::time::Timestamp;
 use bootstrap::Bootstrapping;
@@ -102,8 +104,6 @@ pub(in crate::client) enum NetOutput {
     Reply {
         /// The request.
         request: RequestId,
-        /// The relay that was asked.
-        from: NodeId,
         /// Of the request's kind, or [`Reply::Refused`].
         reply: Reply,
     },
@@ -112,6 +112,10 @@ pub(in crate::client) enum NetOutput {
         /// The request.
         request: RequestId,
         /// Why.
+        #[allow(
+            dead_code,
+            reason = "the engine retries whatever the reason; tests tell them apart"
+        )]
         why: NetFailure,
     },
     /// A member of my swarm has used a reply block of its stock.
@@ -313,6 +317,7 @@ impl Net {
     }
 
     /// The relays known.
+    #[cfg(test)]
     pub(in crate::client) const fn directory(&self) -> &Directory {
         self.relays.directory()
     }
@@ -333,7 +338,8 @@ impl Net {
         self.relays.choose_swarm(count, now, rng)
     }
 
-    /// The guards kept: keep them out of my own swarm.
+    /// The guards kept.
+    #[cfg(test)]
     pub(in crate::client) fn kept_guards(&self) -> Vec<NodeId> {
         self.guards.kept().to_vec()
     }
@@ -356,6 +362,7 @@ impl Net {
     }
 
     /// Deliveries dropped so far.
+    #[cfg(test)]
     pub(in crate::client) const fn dropped(&self) -> Dropped {
         self.dropped
     }

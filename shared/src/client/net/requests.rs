@@ -85,8 +85,6 @@ pub(super) struct Flight {
     pub(super) rpc: MessageId,
     /// What was asked.
     pub(super) asked: Tag,
-    /// Whom.
-    pub(super) to: NodeId,
     /// The reply's class is the request's.
     pub(super) class: PacketClass,
 }

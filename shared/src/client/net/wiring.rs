@@ -89,7 +89,7 @@ impl Net {
         for node in self.guards.due(now) {
             let Some(url) = self.relays.guard_url(node) else {
                 // Its descriptor has expired: as good as unreachable until it publishes another.
-                self.guard_failed(node, now, rng);
+                self.guard_failed(node, false, now, rng);
                 continue;
             };
             let count = self.guards.tag(node, rng);
@@ -282,7 +282,9 @@ impl Net {
                 self.guards.count(node, received);
                 self.delivered(node, surb, body, now);
             }
-            (Owner::Guard(node), LinkEvent::Down(_)) => self.guard_failed(node, now, rng),
+            (Owner::Guard(node), LinkEvent::Down(fault)) => {
+                self.guard_failed(node, fault.is_peers(), now, rng);
+            }
             (Owner::Bootstrap(node), LinkEvent::Directory(directory)) => {
                 self.bootstrap.answered(node, directory, now);
             }
@@ -291,10 +293,16 @@ impl Net {
         }
     }
 
-    fn guard_failed(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
+    fn guard_failed(
+        &mut self,
+        node: NodeId,
+        blamed: bool,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
         // Whoever cannot be reached from here is not of much use in the middle of a path either.
         self.suspects.failed(&[node], now);
-        let verdict = self.guards.failed(node, now, rng);
+        let verdict = self.guards.failed(node, blamed, now, rng);
         self.judge(node, verdict, now, rng);
     }
 

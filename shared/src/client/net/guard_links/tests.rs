@@ -41,10 +41,10 @@ fn two_failures_in_a_row_give_a_primary_up() {
     let mut links = links();
     let mut rng = rng(1);
     links.connecting(A, LINK);
-    assert_eq!(links.failed(A, NOW, &mut rng), Verdict::Stay);
+    assert_eq!(links.failed(A, false, NOW, &mut rng), Verdict::Stay);
     links.connecting(A, LINK);
     assert!(
-        matches!(links.failed(A, NOW, &mut rng), Verdict::GiveUp { next_at } if next_at >= NOW)
+        matches!(links.failed(A, false, NOW, &mut rng), Verdict::GiveUp { next_at } if next_at >= NOW)
     );
     assert!(matches!(
         links.connection(),
@@ -59,16 +59,29 @@ fn losing_a_link_that_held_is_no_failure_and_losing_one_that_did_not_is() {
     let mut rng = rng(2);
     let mut links = up();
     let late = NOW + STABLE;
-    assert_eq!(links.failed(A, late, &mut rng), Verdict::Stay);
+    assert_eq!(links.failed(A, false, late, &mut rng), Verdict::Stay);
     assert!(links.next_timeout().unwrap() <= late + RETRY_BASE);
     links.connecting(A, LINK);
-    assert_eq!(links.failed(A, late, &mut rng), Verdict::Stay);
+    assert_eq!(links.failed(A, false, late, &mut rng), Verdict::Stay);
+    assert_eq!(up().failed(A, true, late, &mut rng), Verdict::Stay);
+    let mut blamed = up();
+    blamed
+        .slots
+        .get_mut(&A)
+        .unwrap()
+        .backoff
+        .fail(NOW, &mut rng);
+    let verdict = blamed.failed(A, true, late, &mut rng);
+    assert!(
+        matches!(verdict, Verdict::GiveUp { .. }),
+        "breaking rules is one"
+    );
     let mut flapping = up();
-    assert_eq!(flapping.failed(A, NOW, &mut rng), Verdict::Stay);
+    assert_eq!(flapping.failed(A, false, NOW, &mut rng), Verdict::Stay);
     flapping.connecting(A, LINK);
     flapping.accepted(A, LINK, NOW);
     assert!(matches!(
-        flapping.failed(A, NOW, &mut rng),
+        flapping.failed(A, false, NOW, &mut rng),
         Verdict::GiveUp { .. }
     ));
 }
@@ -81,7 +94,7 @@ fn attempts_keep_the_pace_whichever_guard_is_primary() {
     let mut primary = A;
     for n in 0..40 {
         links.connecting(primary, LINK);
-        if let Verdict::GiveUp { next_at } = links.failed(primary, now, &mut rng) {
+        if let Verdict::GiveUp { next_at } = links.failed(primary, false, now, &mut rng) {
             primary = if primary == A { B } else { A };
             links.replace_primary(primary, next_at, now);
         }
@@ -194,7 +207,7 @@ fn suspension_closes_everything_and_waking_ends_every_wait() {
     assert_eq!(links.suspend(NOW), [LINK, LinkId(8)]);
     links.connecting(A, LINK);
     for _ in 0..20 {
-        let _ = links.failed(A, NOW, &mut rng(5));
+        let _ = links.failed(A, false, NOW, &mut rng(5));
     }
     links.retry_now(NOW);
     assert_eq!(links.due(NOW), [A]);

@@ -241,7 +241,7 @@ impl World {
                 NetOutput::Persist(Write::Delete(key)) => {
                     self.rows.remove(&key);
                 }
-                NetOutput::Reply { request, reply, .. } => {
+                NetOutput::Reply { request, reply } => {
                     assert!(self.replies.insert(request, reply).is_none());
                 }
                 NetOutput::Failed { request, why } => {
@@ -441,10 +441,9 @@ impl World {
     }
 
     fn unlink(&mut self, socket: &Socket) {
-        if let Some(tag) = &socket.tag {
-            if let Some(buffer) = self.relays[socket.relay].tags.get_mut(tag) {
-                buffer.link = None;
-            }
+        let tags = &mut self.relays[socket.relay].tags;
+        if let Some(buffer) = socket.tag.and_then(|tag| tags.get_mut(&tag)) {
+            buffer.link = None;
         }
     }
 
@@ -463,7 +462,7 @@ impl World {
         }
     }
 
-    fn to_client(&mut self, link: LinkId, tag: Tag, payload: &[u8]) {
+    fn send(&mut self, link: LinkId, tag: Tag, payload: &[u8]) {
         let frame = encode_frame(tag, MessageId::random(&mut self.rng), payload);
         self.net.frame(link, &frame, self.now, &mut self.rng);
     }
@@ -492,7 +491,7 @@ impl World {
                     digest: Bytes(listed.iter().cloned().collect::<Directory>().digest()),
                     descriptors: BoundedList::new(descriptors).unwrap(),
                 };
-                self.to_client(link, Tag::Directory, &to_cbor(&body));
+                self.send(link, Tag::Directory, &to_cbor(&body));
             }
             Tag::RelayForward => self.packet(relay, frame.payload.to_vec()),
             Tag::Ack => {
@@ -504,7 +503,7 @@ impl World {
                     .unwrap()
                     .counted(ack.received);
             }
-            Tag::Ping => self.to_client(link, Tag::Pong, frame.payload),
+            Tag::Ping => self.send(link, Tag::Pong, frame.payload),
             Tag::Error => {}
             other => panic!("a client sent {other:?}"),
         }
@@ -524,7 +523,7 @@ impl World {
             nonce: None,
             signature: None,
         };
-        self.to_client(link, Tag::HandshakeAck, &to_cbor(&ack));
+        self.send(link, Tag::HandshakeAck, &to_cbor(&ack));
         if hello.role != Role::Client {
             return;
         }
@@ -538,7 +537,7 @@ impl World {
         }
         buffer.link = Some(link);
         for frame in buffer.frames.clone() {
-            self.to_client(link, Tag::Deliver, &frame);
+            self.send(link, Tag::Deliver, &frame);
         }
     }
 
@@ -567,7 +566,7 @@ impl World {
         let buffer = self.relays[relay].tags.entry(tag).or_default();
         buffer.frames.push_back(frame.clone());
         if let Some(link) = buffer.link.filter(|_| !self.cut.contains(&relay)) {
-            self.to_client(link, Tag::Deliver, &frame);
+            self.send(link, Tag::Deliver, &frame);
         }
     }
 
