@@ -1,5 +1,15 @@
 //! The relay: a core without IO and a thin daemon around it.
+//!
+//! ```text
+//!  main ─▶ config ─▶ daemon ─┬─ http, connection, dial: sockets
+//!                            ├─ actor ─▶ core: what a relay is
+//!                            └─ store: SQLite, one writer
+//! ```
 
+pub mod config;
 pub mod core;
+pub mod daemon;
 pub mod files;
+pub mod identity;
+pub mod log;
 pub mod store;

@@ -293,16 +293,14 @@ impl Relay {
 
     /// Asks one linked relay, chosen at random.
     pub(super) fn sync_directory(&mut self, step: &mut Step<'_>) {
-        let mut linked: Vec<_> = self.peers.nodes().copied().collect();
-        linked.sort_unstable();
+        let linked = self.peers.dialed();
         let pick = step
             .rng
             .next_u64()
             .checked_rem(linked.len() as u64)
             .unwrap_or(0);
-        let chosen = usize::try_from(pick).ok().and_then(|pick| linked.get(pick));
-        if let Some(conn) = chosen.and_then(|node| self.peers.conn(node)) {
-            self.ask_directory(conn, step);
+        if let Some(conn) = usize::try_from(pick).ok().and_then(|pick| linked.get(pick)) {
+            self.ask_directory(*conn, step);
         }
         self.schedule_directory_sync(step);
     }

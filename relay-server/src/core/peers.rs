@@ -96,6 +96,14 @@ impl Peers {
         self.links.keys()
     }
 
+    /// Connections that this relay has made itself: on the others, answers have to be small.
+    pub(super) fn dialed(&self) -> Vec<ConnId> {
+        let dialed = self.links.values().filter(|link| link.dialed);
+        let mut conns: Vec<_> = dialed.map(|link| link.conn).collect();
+        conns.sort_unstable();
+        conns
+    }
+
     /// Who must answer an attempt, if that is known.
     pub(super) fn expected(&self, dial: Dial) -> Option<NodeId> {
         let dialer = self
@@ -235,7 +243,9 @@ impl Relay {
         for frame in self.peers.queues.remove(&node).unwrap_or_default() {
             self.output(Output::Send(conn, frame));
         }
-        self.ask_directory(conn, step);
+        if dialed {
+            self.ask_directory(conn, step);
+        }
         self.members_linked(node, step);
     }
 

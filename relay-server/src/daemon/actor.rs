@@ -1,0 +1,258 @@
+//! The thread that owns the core: events in, outputs carried out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rand_chacha::ChaCha20Rng;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{mpsc, oneshot};
+use zentalk_shared::time::Timestamp;
+
+use super::dial;
+use super::metrics;
+use crate::core::store::{StoreError, StoreReply};
+use crate::core::{ConnId, Dial, Input, Output, Relay, Remote, Ticket};
+use crate::store::StoreThreads;
+
+/// Frames that wait for the core; beyond this, sockets are not read.
+pub(super) const EVENT_QUEUE: usize = 1024;
+/// Events handled before what came out of them is looked at.
+const BATCH: usize = 64;
+/// Bytes that wait for one socket; beyond this, frames for it are dropped.
+const MAX_QUEUED: usize = 4 << 20;
+/// Gauges are set this often.
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
+
+/// What sockets and the process tell the core.
+pub(super) enum Event {
+    /// A connection is open; what is sent to it goes here.
+    Opened(ConnId, Remote, Outbound),
+    /// A frame has arrived.
+    Frame(ConnId, Vec<u8>),
+    /// A connection is gone.
+    Closed(ConnId),
+    /// A connection could not be made.
+    DialFailed(Dial),
+    /// Whether the relay serves.
+    Probe(oneshot::Sender<bool>),
+    /// Stop: tell everybody, then end.
+    Shutdown,
+}
+
+/// What a connection task sends.
+pub(super) enum Outgoing {
+    /// This frame.
+    Frame(Vec<u8>),
+    /// Nothing more: flush and close.
+    Close,
+}
+
+/// The way to a connection's only writer.
+#[derive(Clone)]
+pub(super) struct Outbound {
+    queue: mpsc::UnboundedSender<Outgoing>,
+    queued: Arc<AtomicUsize>,
+}
+
+/// The writer's end.
+pub(super) struct OutboundQueue {
+    queue: mpsc::UnboundedReceiver<Outgoing>,
+    queued: Arc<AtomicUsize>,
+}
+
+/// The way from the core to one socket, bounded in bytes.
+pub(super) fn outbound() -> (Outbound, OutboundQueue) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let queued = Arc::new(AtomicUsize::new(0));
+    let outbound = Outbound {
+        queue: sender,
+        queued: Arc::clone(&queued),
+    };
+    (
+        outbound,
+        OutboundQueue {
+            queue: receiver,
+            queued,
+        },
+    )
+}
+
+impl Outbound {
+    /// False: the socket does not keep up, or is gone.
+    fn send(&self, frame: Vec<u8>) -> bool {
+        if self.queued.load(Ordering::Relaxed) + frame.len() > MAX_QUEUED {
+            return false;
+        }
+        self.queued.fetch_add(frame.len(), Ordering::Relaxed);
+        self.queue.send(Outgoing::Frame(frame)).is_ok()
+    }
+}
+
+impl OutboundQueue {
+    /// The next thing to send; [`Outgoing::Close`] when nothing more will come.
+    pub(super) async fn next(&mut self) -> Outgoing {
+        let next = self.queue.recv().await;
+        self.taken(next)
+    }
+
+    /// The next thing to send, if there is one already.
+    pub(super) fn ready(&mut self) -> Option<Outgoing> {
+        let next = self.queue.try_recv().ok()?;
+        Some(self.taken(Some(next)))
+    }
+
+    fn taken(&self, outgoing: Option<Outgoing>) -> Outgoing {
+        if let Some(Outgoing::Frame(frame)) = &outgoing {
+            self.queued.fetch_sub(frame.len(), Ordering::Relaxed);
+        }
+        outgoing.unwrap_or(Outgoing::Close)
+    }
+}
+
+/// What the store's threads answer.
+pub(super) type Answered = (Ticket, Result<StoreReply, StoreError>);
+
+/// The core and its surroundings.
+pub(super) struct Actor {
+    pub(super) relay: Relay,
+    pub(super) rng: ChaCha20Rng,
+    pub(super) store: StoreThreads,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) answers: mpsc::UnboundedReceiver<Answered>,
+    pub(super) dialer: dial::Dialer,
+}
+
+struct Running {
+    actor: Actor,
+    conns: HashMap<ConnId, Outbound>,
+    runtime: Handle,
+    stopping: bool,
+}
+
+/// Now, as the protocol counts.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Starts the thread. It ends after [`Event::Shutdown`], with the store closed.
+pub(super) fn start(actor: Actor, runtime: Handle) -> std::io::Result<JoinHandle<()>> {
+    let timers = Builder::new_current_thread().enable_time().build()?;
+    std::thread::Builder::new()
+        .name("core".to_owned())
+        .spawn(move || {
+            let conns = HashMap::new();
+            let running = Running {
+                actor,
+                conns,
+                runtime,
+                stopping: false,
+            };
+            let actor = timers.block_on(running.run());
+            actor.store.finish();
+        })
+}
+
+impl Running {
+    async fn run(mut self) -> Actor {
+        let mut gauges = tokio::time::interval(GAUGES_EVERY);
+        let (mut batch, mut answered) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        self.carry_out();
+        while !self.stopping {
+            let timeout = until(self.actor.relay.next_timeout());
+            tokio::select! {
+                biased;
+                _ = self.actor.answers.recv_many(&mut answered, BATCH) => {
+                    for (ticket, answer) in answered.drain(..) {
+                        self.handle(Input::Stored(ticket, answer));
+                    }
+                }
+                count = self.actor.events.recv_many(&mut batch, BATCH) => {
+                    batch.drain(..).for_each(|event| self.on_event(event));
+                    self.stopping |= count == 0;
+                }
+                () = tokio::time::sleep(timeout) => self.handle(Input::Timer),
+                _ = gauges.tick() => metrics::set_gauges(&self.actor.relay),
+            }
+            // Timers are never starved by traffic.
+            if self
+                .actor
+                .relay
+                .next_timeout()
+                .is_some_and(|at| at <= now())
+            {
+                self.handle(Input::Timer);
+            }
+        }
+        self.actor
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Opened(conn, remote, outbound) => {
+                self.conns.insert(conn, outbound);
+                self.handle(Input::Opened(conn, remote));
+            }
+            Event::Frame(conn, bytes) => self.handle(Input::Frame(conn, bytes)),
+            Event::Closed(conn) => {
+                if self.conns.remove(&conn).is_some() {
+                    self.handle(Input::Closed(conn));
+                }
+            }
+            Event::DialFailed(dial) => self.handle(Input::DialFailed(dial)),
+            // Whoever asked may have gone.
+            Event::Probe(answer) => drop(answer.send(self.actor.relay.is_ready())),
+            Event::Shutdown => {
+                self.handle(Input::Shutdown);
+                self.stopping = true;
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.actor.relay.handle(input, now(), &mut self.actor.rng);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.actor.relay.poll() {
+            match output {
+                Output::Send(conn, frame) => self.send(conn, frame),
+                Output::Close(conn, _) => {
+                    if let Some(outbound) = self.conns.remove(&conn) {
+                        // A task that has ended is closed already.
+                        drop(outbound.queue.send(Outgoing::Close));
+                    }
+                }
+                Output::Connect(dial, url) => self.actor.dialer.dial(dial, url, &self.runtime),
+                Output::Store(ticket, op) => self.actor.store.submit(ticket, op),
+                Output::Count(metric, n) => metrics::count(metric, n),
+                Output::Peer(node, true) => tracing::info!(%node, "relay linked"),
+                Output::Peer(node, false) => tracing::info!(%node, "relay link lost"),
+            }
+        }
+    }
+
+    fn send(&self, conn: ConnId, frame: Vec<u8>) {
+        let kept_up = self
+            .conns
+            .get(&conn)
+            .is_none_or(|outbound| outbound.send(frame));
+        if !kept_up {
+            metrics::dropped_for_slow_socket();
+        }
+    }
+}
+
+/// How long until a moment; an hour at most, in case the clock is set.
+fn until(at: Option<Timestamp>) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(3600);
+    at.map_or(LONGEST, |at| {
+        Duration::from_millis(at.since(now()).as_ms()).min(LONGEST)
+    })
+}

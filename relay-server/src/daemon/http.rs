@@ -1,0 +1,153 @@
+//! The listener: `/v1` for WebSockets, `/healthz`, `/metrics`; deadlines and caps on all of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::{Message as WsMessage, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, State};
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+use tower_service::Service;
+use zentalk_shared::wire::HEADER_LEN;
+use zentalk_shared::wire::budget::MAX_PACKET_LEN;
+
+use super::actor::Event;
+use super::connection::{Message, serve};
+use super::origin::Origins;
+use crate::core::Remote;
+
+/// Tungstenite takes this much for every connection as soon as it reads.
+const READ_BUFFER: usize = 4096;
+/// Frames are flushed to the socket beyond this.
+const WRITE_BUFFER: usize = 16 << 10;
+/// Whoever connects sends nothing longer: large directories are answers to who has dialed.
+const MAX_MESSAGE: usize = HEADER_LEN + MAX_PACKET_LEN;
+/// From the TCP connection to the end of the request's header.
+const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+const HTTP_BUFFER: usize = 16 << 10;
+/// A core that does not answer within this time is not healthy.
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+/// Sockets beyond the core's own cap, so that it can refuse them with a reason.
+const SPARE_SOCKETS: usize = 256;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) origins: Arc<Origins>,
+}
+
+/// Serves connections until the task is dropped.
+pub(super) async fn serve_all(listener: TcpListener, shared: Shared, connections: usize) {
+    let room = Arc::new(Semaphore::new(connections.saturating_add(SPARE_SOCKETS)));
+    let router = Router::new()
+        .route("/v1", get(websocket))
+        .route("/healthz", get(health))
+        .route("/metrics", get(render_metrics))
+        .with_state(shared);
+    loop {
+        match listener.accept().await {
+            // Whoever comes when every place is taken is hung up on.
+            Ok((stream, address)) => {
+                if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
+                    let visitor = Visitor {
+                        address,
+                        _place: Arc::new(place),
+                    };
+                    tokio::spawn(serve_one(stream, visitor, router.clone()));
+                }
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: wait for some to come back.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Who is at the other end, and the place that it takes as long as this lives.
+#[derive(Clone)]
+struct Visitor {
+    address: SocketAddr,
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+async fn serve_one(stream: TcpStream, visitor: Visitor, router: Router) {
+    // Without it frames wait for each other; with it failing the socket is broken anyway.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(visitor.clone());
+        router.clone().call(request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .max_buf_size(HTTP_BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = served.await {
+        tracing::trace!(%error, "an HTTP connection ended");
+    }
+}
+
+async fn websocket(
+    upgrade: WebSocketUpgrade,
+    State(shared): State<Shared>,
+    Extension(visitor): Extension<Visitor>,
+) -> Response {
+    let remote = Remote::Accepted(shared.origins.of(visitor.address.ip()));
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE);
+    upgrade.on_upgrade(move |socket: WebSocket| async move {
+        serve(socket, remote, shared.events, read, write).await;
+        drop(visitor);
+    })
+}
+
+async fn health(State(shared): State<Shared>) -> (StatusCode, &'static str) {
+    let (answer, answered) = oneshot::channel();
+    let probe = async {
+        shared.events.send(Event::Probe(answer)).await.ok()?;
+        answered.await.ok()
+    };
+    match timeout(PROBE_DEADLINE, probe).await {
+        Ok(Some(true)) => (StatusCode::OK, "ok\n"),
+        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n"),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the core does not answer\n",
+        ),
+    }
+}
+
+async fn render_metrics(State(shared): State<Shared>) -> String {
+    shared.metrics.render()
+}
+
+fn read(message: WsMessage) -> Message {
+    match message {
+        WsMessage::Binary(bytes) => Message::Binary(bytes.into()),
+        WsMessage::Ping(_) | WsMessage::Pong(_) => Message::Control,
+        _ => Message::End,
+    }
+}
+
+fn write(frame: Vec<u8>) -> WsMessage {
+    WsMessage::Binary(frame.into())
+}

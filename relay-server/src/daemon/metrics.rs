@@ -1,0 +1,75 @@
+//! Counters and gauges. No label names a client, an address or a mailbox.
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+use crate::core::{Metric, Relay};
+
+/// Says what every series is.
+pub(super) fn describe() {
+    describe_counter!(
+        "zentalk_packets_total",
+        "Onion packets, by what became of them"
+    );
+    describe_counter!(
+        "zentalk_packets_dropped_total",
+        "Onion packets dropped, by reason"
+    );
+    describe_counter!(
+        "zentalk_links_refused_total",
+        "Connections refused or closed, by reason"
+    );
+    describe_counter!("zentalk_answers_total", "Remote calls answered, by type");
+    describe_counter!("zentalk_refusals_total", "Remote calls refused, by reason");
+    describe_counter!("zentalk_pushes_total", "Pushes to owners of mailboxes");
+    describe_counter!(
+        "zentalk_replicated_total",
+        "Envelopes stored for other members"
+    );
+    describe_counter!(
+        "zentalk_store_failures_total",
+        "Operations that the store could not do"
+    );
+    describe_counter!(
+        "zentalk_slow_sockets_total",
+        "Frames dropped for sockets that do not keep up"
+    );
+    describe_gauge!("zentalk_connections", "Open connections, by role");
+    describe_gauge!("zentalk_relays_linked", "Links to other relays");
+    describe_gauge!("zentalk_relays_known", "Relays in the directory");
+    describe_gauge!("zentalk_mailboxes", "Mailboxes held");
+}
+
+pub(super) fn count(metric: Metric, n: u64) {
+    match metric {
+        Metric::Forwarded => counter!("zentalk_packets_total", "fate" => "forwarded").increment(n),
+        Metric::Delivered => counter!("zentalk_packets_total", "fate" => "delivered").increment(n),
+        Metric::Processed => counter!("zentalk_packets_total", "fate" => "processed").increment(n),
+        Metric::PacketDropped(reason) => {
+            counter!("zentalk_packets_dropped_total", "reason" => reason).increment(n);
+        }
+        Metric::LinkRefused(reason) => {
+            counter!("zentalk_links_refused_total", "reason" => reason).increment(n);
+        }
+        Metric::Answered(kind) => counter!("zentalk_answers_total", "type" => kind).increment(n),
+        Metric::Refused(reason) => {
+            counter!("zentalk_refusals_total", "reason" => reason).increment(n);
+        }
+        Metric::Pushed => counter!("zentalk_pushes_total").increment(n),
+        Metric::Replicated => counter!("zentalk_replicated_total").increment(n),
+        Metric::StoreFailed => counter!("zentalk_store_failures_total").increment(n),
+    }
+}
+
+pub(super) fn dropped_for_slow_socket() {
+    counter!("zentalk_slow_sockets_total").increment(1);
+}
+
+pub(super) fn set_gauges(relay: &Relay) {
+    let [clients, relays, others] = relay.connections();
+    gauge!("zentalk_connections", "role" => "client").set(clients as f64);
+    gauge!("zentalk_connections", "role" => "relay").set(relays as f64);
+    gauge!("zentalk_connections", "role" => "other").set(others as f64);
+    gauge!("zentalk_relays_linked").set(relay.linked_relays() as f64);
+    gauge!("zentalk_relays_known").set(relay.known_relays() as f64);
+    gauge!("zentalk_mailboxes").set(relay.mailboxes_held() as f64);
+}

@@ -1,0 +1,23 @@
+//! Logs on standard error, for people or machines. What is logged never names a client, an address, a
+//! mailbox or a connection tag.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts logging. A level that is not one means `info`.
+pub fn start(config: &LogConfig) {
+    let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
+    // A second start, in a test, keeps the first one's logger.
+    let _ = match config.format {
+        LogFormat::Text => logs.with_target(false).try_init(),
+        LogFormat::Json => logs.json().with_target(false).try_init(),
+    };
+}
