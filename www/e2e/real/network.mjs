@@ -35,6 +35,10 @@ async function freePorts(count) {
   return ports;
 }
 
+// No daemon outlives the tests, however they end.
+const started = new Set();
+process.once("exit", () => started.forEach((child) => child.kill("SIGKILL")));
+
 /** One daemon: started, killed and started again with the same configuration. */
 class Daemon {
   #child = null;
@@ -46,9 +50,10 @@ class Daemon {
 
   async start() {
     const log = createWriteStream(this.log, { flags: "a" });
-    // Its standard input closes with this process, and the daemon ends with it.
-    const child = spawn(this.binary, ["--config", this.config, "--exit-with-parent"], { stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn(this.binary, ["--config", this.config], { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
+    started.add(child);
+    child.once("exit", () => started.delete(child));
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
     const deadline = Date.now() + READY_MS;
