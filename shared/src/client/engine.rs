@@ -98,6 +98,8 @@ pub struct Client {
     pub(super) net: Net,
     pub(super) requests: BTreeMap<RequestId, Purpose>,
     pub(super) stock: StockConfig,
+    /// Until when a swarm waits for the directory to grow.
+    pub(super) patience: Option<Timestamp>,
     shown: Option<Connection>,
     housekeeping: Timestamp,
 }
@@ -177,6 +179,7 @@ impl Client {
             net: Net::restore(config.net, &meta_rows, now, rng),
             requests: BTreeMap::new(),
             stock: config.stock,
+            patience: None,
             shown: None,
             housekeeping: now,
         };
@@ -304,7 +307,10 @@ impl Client {
                     self.lookups.hurry(ctx.now);
                 }
             }
-            NetOutput::NetworkChanged => ctx.batch.event(Event::Network(self.net.network())),
+            NetOutput::NetworkChanged => {
+                self.network_changed(ctx);
+                ctx.batch.event(Event::Network(self.net.network()));
+            }
             NetOutput::StockLost => self.mailbox.reset(ctx.now),
         }
     }
@@ -341,7 +347,12 @@ impl Client {
             self.publication.next_timeout(&busy),
             self.lookups.next_timeout(),
         ];
-        let own = own.into_iter().flatten().filter(|_| online);
+        let patience = self.patience.filter(|_| self.mailbox.descriptor.is_none());
+        let own = own
+            .into_iter()
+            .chain([patience])
+            .flatten()
+            .filter(|_| online);
         let always = [
             self.net.next_timeout(),
             self.outbox.next_timeout(online),

@@ -23,6 +23,8 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 pub(super) struct Publication {
     pub(super) row: PublicationRow,
     record: RecordState,
+    /// Relays that were last asked to hold the record.
+    relays: Vec<NodeId>,
     members: BTreeMap<NodeId, PreKeyState>,
 }
 
@@ -64,6 +66,7 @@ impl Publication {
         Self {
             row,
             record: RecordState::Waiting { due, attempts: 0 },
+            relays: Vec::new(),
             members: BTreeMap::new(),
         }
     }
@@ -92,6 +95,17 @@ impl Publication {
         matches!(&self.record, RecordState::Waiting { due, .. } if *due <= now)
     }
 
+    /// Readers ask these relays now: if they are others than those that were asked to hold the record, it is
+    /// published again at once.
+    pub(super) fn relays_are(&mut self, relays: &[NodeId], now: Timestamp) {
+        if self.relays != relays {
+            self.record = RecordState::Waiting {
+                due: now,
+                attempts: 0,
+            };
+        }
+    }
+
     /// Nobody to ask: try again later.
     pub(super) fn record_postponed(&mut self, now: Timestamp) {
         self.record = RecordState::Waiting {
@@ -101,7 +115,9 @@ impl Publication {
     }
 
     /// A new sequence for the record, larger than any before; the caller stores the row.
-    pub(super) fn record_asked(&mut self, asked: usize, now: Timestamp) -> u64 {
+    pub(super) fn record_asked(&mut self, relays: &[NodeId], now: Timestamp) -> u64 {
+        let asked = relays.len();
+        self.relays = relays.to_vec();
         let sequence = now.as_ms().max(self.row.record_sequence.saturating_add(1));
         self.row.record_sequence = sequence;
         let attempts = match &self.record {

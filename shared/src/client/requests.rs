@@ -30,6 +30,10 @@ const RECORD_RELAYS: usize = 3;
 const RECORD_LIFE: Duration = Duration::from_days(29);
 /// Relays that hold my mail, in networks that are large enough.
 const SWARM: usize = 6;
+/// A directory with fewer relays than this may still be growing.
+const FEW: u32 = 5;
+/// How long a small directory is waited for.
+const GROWING: Duration = Duration::from_secs(15);
 /// Those of them that are active.
 const ACTIVE: usize = 3;
 /// After every so many failed attempts of one envelope its contact is looked up again.
@@ -357,8 +361,21 @@ impl Client {
 
     // --- my mailbox -----------------------------------------------------------------------------
 
+    /// The directory has changed: the record may belong elsewhere, because readers ask
+    /// the relays nearest to its key.
+    pub(super) fn network_changed(&mut self, ctx: &mut Ctx<'_>) {
+        let relays = self.record_relays(&self.me.directory.public().record_key());
+        self.publication.relays_are(&relays, ctx.now);
+    }
+
+    /// Chooses the swarm once. A directory with few relays may be one that is still growing: it gets
+    /// a few seconds to do so.
     fn choose_swarm(&mut self, ctx: &mut Ctx<'_>) {
         if self.mailbox.descriptor.is_some() {
+            return;
+        }
+        let patience = *self.patience.get_or_insert(ctx.now.saturating_add(GROWING));
+        if self.net.network().relays < FEW && ctx.now < patience {
             return;
         }
         let members = self.net.choose_swarm(SWARM, ctx.now, &mut ctx.rng);
@@ -498,7 +515,7 @@ impl Client {
             self.publication.record_postponed(ctx.now);
             return;
         }
-        let sequence = self.publication.record_asked(relays.len(), ctx.now);
+        let sequence = self.publication.record_asked(&relays, ctx.now);
         ctx.batch.writes.push(self.publication.write());
         let Some(record) = self.account_record(mailbox, sequence, ctx) else {
             return;

@@ -1,4 +1,5 @@
-//! Keeping the directory fresh, through onions: once an hour two relays are asked page by page.
+//! Keeping the directory fresh, through onions: once an hour two relays are asked page by page; at first,
+//! when the directory came from a few relays that may have known little themselves, more often.
 //! DESIGN §3.1.
 //!
 //! ```text
@@ -26,6 +27,8 @@ const PERIOD: Duration = Duration::from_mins(50);
 const PERIOD_JITTER: Duration = Duration::from_mins(20);
 /// A round begins at least so long before the onion keys run out.
 const KEYS_MARGIN: Duration = Duration::from_mins(30);
+/// After the first directory the pauses begin with this one and double up to the hour.
+const FIRST_PERIOD: Duration = Duration::from_secs(10);
 /// The first round of a run starts within so long: a crowd that reloads does not ask at once.
 const FIRST_JITTER: Duration = Duration::from_secs(20);
 /// Ceilings of the wait after a round that nobody answered.
@@ -40,6 +43,8 @@ const MAX_CANDIDATES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct DirectorySync {
     next: Timestamp,
+    /// Pause after the next round.
+    period: Duration,
     backoff: Backoff,
     round: Option<Round>,
     /// Relays that are not known, and the one that listed them.
@@ -87,6 +92,7 @@ impl DirectorySync {
         let soon = now + jitter(FIRST_JITTER, rng);
         Self {
             next: soon.max((synced + PERIOD).min(keys_until - KEYS_MARGIN)),
+            period: PERIOD,
             backoff: Backoff::new(RETRY_BASE, RETRY_CAP),
             round: None,
             candidates: BTreeMap::new(),
@@ -149,6 +155,17 @@ impl DirectorySync {
         Next::Done
     }
 
+    /// The first directory has come: others will know more soon.
+    pub(super) fn first(
+        &mut self,
+        keys_until: Timestamp,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        self.period = FIRST_PERIOD;
+        self.fresh(keys_until, now, rng);
+    }
+
     /// The directory is fresh: the next round comes in an hour, or half an hour before the keys run out.
     pub(super) fn fresh(
         &mut self,
@@ -157,9 +174,12 @@ impl DirectorySync {
         rng: &mut impl CryptoRng,
     ) {
         self.backoff.reset();
-        let hourly = now + PERIOD + jitter(PERIOD_JITTER, rng);
+        let spread =
+            Duration::from_ms(self.period.as_ms() * PERIOD_JITTER.as_ms() / PERIOD.as_ms());
+        let later = now + self.period + jitter(spread, rng);
         let before = keys_until - KEYS_MARGIN - jitter(PERIOD_JITTER, rng);
-        self.next = hourly.min(before).max(now + Duration::from_mins(5));
+        self.next = later.min(before.max(now + Duration::from_mins(5)));
+        self.period = self.period.saturating_mul(2).min(PERIOD);
     }
 
     /// The request of [`Next::Ask`] has this name.

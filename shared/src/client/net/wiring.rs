@@ -72,7 +72,7 @@ impl Net {
             self.relays.replace(agreed, now);
             self.relays_changed(true, now, rng);
             self.guards.retry_now(now);
-            self.sync.fresh(self.relays.keys_until(), now, rng);
+            self.sync.first(self.relays.keys_until(), now, rng);
         }
     }
 

@@ -28,7 +28,7 @@ fn publication() -> Publication {
 fn a_record_is_published_when_a_majority_has_it() {
     let (mut publication, mut rng) = (publication(), rng(1));
     assert!(publication.record_due(NOW));
-    let sequence = publication.record_asked(3, NOW);
+    let sequence = publication.record_asked(&[node(1), node(2), node(3)], NOW);
     assert!(!publication.record_due(NOW));
     assert!(!publication.record_answered(sequence, true, NOW, &mut rng));
     assert!(!publication.record_answered(sequence, false, NOW, &mut rng));
@@ -42,13 +42,13 @@ fn a_record_is_published_when_a_majority_has_it() {
         publication.record_due(NOW.saturating_add(Duration::from_hours(24))),
         "renewed daily"
     );
-    assert!(publication.record_asked(3, NOW) > sequence);
+    assert!(publication.record_asked(&[node(1), node(2), node(3)], NOW) > sequence);
 }
 
 #[test]
 fn a_minority_is_not_enough() {
     let (mut publication, mut rng) = (publication(), rng(1));
-    let sequence = publication.record_asked(3, NOW);
+    let sequence = publication.record_asked(&[node(1), node(2), node(3)], NOW);
     for stored in [true, false, false] {
         assert!(!publication.record_answered(sequence, stored, NOW, &mut rng));
     }
