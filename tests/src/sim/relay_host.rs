@@ -1,0 +1,153 @@
+//! A relay's host in virtual time: the core, and a disk that survives crashes.
+
+use std::sync::OnceLock;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use zentalk_relay::core::Relay;
+use zentalk_relay::core::mem_store::MemStore;
+use zentalk_relay::core::store::Quotas;
+use zentalk_relay::core::{CoreConfig, Limits, RelaySecrets};
+use zentalk_relay::core::{Input, Output};
+use zentalk_shared::crypto::sign::SigningKey;
+use zentalk_shared::id::NodeId;
+use zentalk_shared::onion::{Features, RelayInfo, RelaySigner, RelayUrl, ReplayLimits};
+use zentalk_shared::time::{Duration, Timestamp};
+
+use crate::keys;
+
+/// Broken on purpose: how far the disk lags behind what was answered.
+const LAG: Duration = Duration::from_secs(20);
+
+/// One relay: a core while it runs, a disk for ever.
+#[derive(Debug)]
+pub struct RelayHost {
+    config: CoreConfig,
+    secrets: RelaySecrets,
+    store: MemStore,
+    core: Option<Relay>,
+    /// Broken on purpose: answers come before the disk has anything; this is what the disk has.
+    lagging: Option<(Timestamp, MemStore)>,
+}
+
+impl RelayHost {
+    /// Relay `index` of the pool at `urls[index]`, with an empty disk, not started yet.
+    pub fn new(index: usize, urls: &[String], answers_early: bool, now: Timestamp) -> Self {
+        let url = |text: &String| RelayUrl::parse(text).expect("a relay's URL");
+        let info = RelayInfo {
+            urls: vec![url(&urls[index])],
+            operator: format!("operator {index}"),
+            region: String::new(),
+            software: "simulated".into(),
+            max_connections: 1000,
+            features: Features::ALL,
+        };
+        let config = CoreConfig {
+            info,
+            peers: urls.iter().map(url).collect(),
+            allow_private: true,
+            limits: Limits::default(),
+            replay: ReplayLimits::small(14),
+        };
+        let secrets = RelaySecrets {
+            signer: signers()[index].clone(),
+        };
+        let store = MemStore::new(Quotas::default());
+        let lagging = answers_early.then(|| (now, store.clone()));
+        Self {
+            config,
+            secrets,
+            store,
+            core: None,
+            lagging,
+        }
+    }
+
+    /// Which relay.
+    pub fn node(&self) -> NodeId {
+        self.secrets.signer.node()
+    }
+
+    /// Starts the core from what the disk has.
+    ///
+    /// # Panics
+    /// If the disk does not hold what a relay needs: that would be a fault of the relay.
+    pub fn start(&mut self, now: Timestamp, rng: &mut ChaCha20Rng) {
+        let restored = self.store.restore();
+        let core = Relay::new(
+            self.config.clone(),
+            self.secrets.clone(),
+            restored,
+            now,
+            rng,
+        );
+        self.core = Some(core.expect("a whole disk"));
+    }
+
+    /// Whether the process runs.
+    pub const fn is_up(&self) -> bool {
+        self.core.is_some()
+    }
+
+    /// When the core wants the next [`Input::Timer`].
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        self.core.as_ref().and_then(Relay::next_timeout)
+    }
+
+    /// `kill -9`: the first `applied` of the unanswered operations reached the disk.
+    pub fn crash(&mut self, applied: usize) {
+        self.core = None;
+        match &self.lagging {
+            Some((_, behind)) => self.store = behind.clone(),
+            None => self.store.crash(applied),
+        }
+    }
+
+    /// One input; what the core wants done. Operations go to the disk, and are answered at its next sync.
+    pub fn handle(&mut self, input: Input, now: Timestamp, rng: &mut ChaCha20Rng) -> Vec<Output> {
+        let Some(core) = &mut self.core else {
+            return Vec::new();
+        };
+        core.handle(input, now, rng);
+        let mut outputs = Vec::new();
+        while let Some(output) = core.poll() {
+            match output {
+                Output::Store(ticket, op) => self.store.submit(ticket, op),
+                other => outputs.push(other),
+            }
+        }
+        outputs
+    }
+
+    /// Whether operations wait for a sync.
+    pub fn is_dirty(&self) -> bool {
+        self.store.is_dirty()
+    }
+
+    /// The disk has everything that was submitted: answers for the core.
+    pub fn sync(&mut self, now: Timestamp) -> Vec<Input> {
+        let answers = self.store.sync();
+        if let Some((since, behind)) = &mut self.lagging
+            && now.since(*since) >= LAG
+        {
+            (*since, *behind) = (now, self.store.clone());
+        }
+        answers
+            .into_iter()
+            .map(|(ticket, answer)| Input::Stored(ticket, answer))
+            .collect()
+    }
+}
+
+/// Identities of the pool's relays: the RSA signatures are made once a process.
+fn signers() -> &'static [RelaySigner] {
+    static SIGNERS: OnceLock<Vec<RelaySigner>> = OnceLock::new();
+    SIGNERS.get_or_init(|| {
+        let mut rng = ChaCha20Rng::seed_from_u64(0);
+        let mut sign = |index| {
+            let key = SigningKey::random(&mut rng);
+            RelaySigner::certify(&keys::relay(index), key, &mut rng).expect("a relay key")
+        };
+        (0..keys::RELAYS).map(&mut sign).collect()
+    })
+}

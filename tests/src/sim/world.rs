@@ -1,0 +1,668 @@
+//! The world of one run: clock, queue, wires, hosts, faults.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use rand::RngExt;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Output, Remote};
+use zentalk_shared::client::{
+    Bootstrap, Client, Command, Config, Effect, Event, Input as ClientInput, NetConfig, StockConfig,
+};
+use zentalk_shared::id::{Address, MessageId};
+use zentalk_shared::identity::ContactCode;
+use zentalk_shared::time::{Duration, Timestamp};
+
+use super::checker::{Checker, Sent, Violation};
+use super::client_host::{ClientHost, Crash, Turned};
+use super::plan::{Mutation, Plan};
+use super::relay_host::RelayHost;
+use super::wire::{End, Wire, is_packet};
+
+/// When every run begins.
+const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// A disk makes what was submitted durable after this.
+const SYNC: Duration = Duration::from_ms(4);
+/// Events after which a run is given up as going round in circles.
+const MAX_EVENTS: u64 = 20_000_000;
+
+/// What happens next.
+#[derive(Debug)]
+enum Happening {
+    Frame {
+        wire: u64,
+        side: usize,
+        bytes: Vec<u8>,
+    },
+    Opened {
+        wire: u64,
+    },
+    Refused {
+        end: End,
+        dial: Option<Dial>,
+    },
+    Cut {
+        wire: u64,
+        side: usize,
+    },
+    ClientTimer(usize, u64),
+    RelayTimer(usize, u64),
+    RelaySync(usize, u64),
+    Say(usize),
+    CrashClient(Crash),
+    CrashRelay,
+    CutAny,
+    StartClient(usize),
+    StartRelay(usize),
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Report {
+    /// Of which seed.
+    pub seed: u64,
+    /// Promises broken; empty is good.
+    pub violations: Vec<Violation>,
+    /// Texts sent.
+    pub messages: usize,
+    /// Client crashes that hit, between commit and send.
+    pub crashes_after_commit: usize,
+    /// All client and relay crashes that hit.
+    pub crashes: usize,
+    /// Onion packets lost.
+    pub lost: u64,
+    /// Events that were played.
+    pub events: u64,
+    /// Virtual time that passed.
+    pub took: Duration,
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct World {
+    plan: Plan,
+    now: Timestamp,
+    rng: ChaCha20Rng,
+    queue: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    happenings: BTreeMap<u64, Happening>,
+    order: u64,
+    clients: Vec<ClientHost>,
+    addresses: Vec<Address>,
+    codes: Vec<ContactCode>,
+    relays: Vec<RelayHost>,
+    wires: BTreeMap<u64, Wire>,
+    ends: BTreeMap<End, u64>,
+    next_wire: u64,
+    /// What the core calls the connection that it asked for, until the wire is open.
+    dials: BTreeMap<u64, Dial>,
+    /// Counts up with every restart, so that timers of a former life are ignored.
+    lives: BTreeMap<Who, u64>,
+    timers: BTreeMap<Who, Timestamp>,
+    syncing: Vec<bool>,
+    checker: Checker,
+    texts: Vec<(usize, usize)>,
+    report: (usize, usize, u64, u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Client(usize),
+    Relay(usize),
+}
+
+impl World {
+    /// A world in which everything is started and scheduled.
+    pub fn new(plan: Plan) -> Self {
+        let rng = ChaCha20Rng::seed_from_u64(plan.seed);
+        let mut world = Self {
+            now: START,
+            rng,
+            queue: BinaryHeap::new(),
+            happenings: BTreeMap::new(),
+            order: 0,
+            clients: Vec::new(),
+            addresses: Vec::new(),
+            codes: Vec::new(),
+            relays: Vec::new(),
+            wires: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            next_wire: 0,
+            dials: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            syncing: vec![false; plan.relays],
+            checker: Checker::default(),
+            texts: Vec::new(),
+            report: (0, 0, 0, 0),
+            plan,
+        };
+        world.make_relays();
+        world.make_clients();
+        world.schedule_plan();
+        world
+    }
+
+    /// Plays the run to its end.
+    pub fn run(mut self) -> Report {
+        let end = START
+            .saturating_add(self.plan.trouble)
+            .saturating_add(self.plan.calm);
+        while let Some(Reverse((at, id))) = self.queue.pop() {
+            if at > end || self.report.3 >= MAX_EVENTS || self.is_done() {
+                break;
+            }
+            self.now = at;
+            self.report.3 += 1;
+            if let Some(happening) = self.happenings.remove(&id) {
+                self.happen(happening);
+            }
+        }
+        self.finish()
+    }
+
+    /// All texts are out and have arrived, and the trouble is over.
+    fn is_done(&self) -> bool {
+        self.now > START.saturating_add(self.plan.trouble) && self.checker.is_complete()
+    }
+
+    fn finish(self) -> Report {
+        let mut stored = BTreeMap::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            let messages = client.stored_messages();
+            stored.extend(messages.into_iter().map(|(id, count)| ((index, id), count)));
+        }
+        let (crashes, crashes_after_commit, lost, events) = self.report;
+        Report {
+            seed: self.plan.seed,
+            violations: self.checker.finish(&stored),
+            messages: self.plan.messages,
+            crashes_after_commit,
+            crashes,
+            lost,
+            events,
+            took: self.now.since(START),
+        }
+    }
+
+    // --- making the world -----------------------------------------------------------------------
+
+    fn url(index: usize) -> String {
+        format!("ws://127.0.0.1:{}/v1", 9001 + index)
+    }
+
+    fn make_relays(&mut self) {
+        let early = self.plan.mutation == Some(Mutation::AcknowledgeBeforeCommit);
+        let urls: Vec<String> = (0..self.plan.relays).map(Self::url).collect();
+        for index in 0..self.plan.relays {
+            let mut host = RelayHost::new(index, &urls, early, self.now);
+            host.start(self.now, &mut self.rng);
+            self.relays.push(host);
+            self.settle_relay(index, Vec::new());
+        }
+    }
+
+    fn make_clients(&mut self) {
+        let bootstrap = (0..3).map(|index| Bootstrap {
+            node: self.relays[index].node(),
+            url: Self::url(index),
+        });
+        let stock = StockConfig {
+            surbs: 6,
+            prekeys: 4,
+        };
+        let config = Config {
+            net: NetConfig {
+                bootstrap: bootstrap.collect(),
+            },
+            stock,
+        };
+        for index in 0..self.plan.clients {
+            let mut host = ClientHost::new(index, config.clone(), START, &mut self.rng);
+            host.commits_late = self.plan.mutation == Some(Mutation::CommitAfterSend);
+            let me = host.engine().map(Client::me).expect("a running engine");
+            self.addresses.push(me.address);
+            self.codes
+                .push(ContactCode::parse(&me.code).expect("own code"));
+            self.clients.push(host);
+            self.client(index, ClientInput::Online(true));
+        }
+    }
+
+    fn schedule_plan(&mut self) {
+        let trouble = self.plan.trouble.as_ms();
+        for _ in 0..self.plan.messages {
+            let from = self.rng.random_range(0..self.plan.clients);
+            let to = (from + self.rng.random_range(1..self.plan.clients)) % self.plan.clients;
+            // Half of the texts go between few pairs, so that conversations go back and forth.
+            let (from, to) = if self.rng.random_bool(0.5) {
+                (from % 4, (from + 1) % 4)
+            } else {
+                (from, to)
+            };
+            self.texts.push((from, to));
+            let index = self.texts.len() - 1;
+            let at = self.rng.random_range(1_000..trouble);
+            self.schedule(Duration::from_ms(at), Happening::Say(index));
+        }
+        let faults = [
+            (self.plan.crashes_after_commit, 0),
+            (self.plan.crashes_before_commit, 1),
+            (self.plan.relay_crashes, 2),
+            (self.plan.cuts, 3),
+        ];
+        for (count, kind) in faults {
+            for _ in 0..count {
+                let at = Duration::from_ms(self.rng.random_range(5_000..trouble));
+                let happening = match kind {
+                    0 => Happening::CrashClient(Crash::AfterCommit),
+                    1 => Happening::CrashClient(Crash::BeforeCommit),
+                    2 => Happening::CrashRelay,
+                    _ => Happening::CutAny,
+                };
+                self.schedule(at, happening);
+            }
+        }
+    }
+
+    fn schedule(&mut self, after: Duration, happening: Happening) {
+        self.schedule_at(self.now.saturating_add(after), happening);
+    }
+
+    fn schedule_at(&mut self, at: Timestamp, happening: Happening) {
+        self.order += 1;
+        self.happenings.insert(self.order, happening);
+        self.queue.push(Reverse((at, self.order)));
+    }
+
+    // --- what happens ---------------------------------------------------------------------------
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Frame { wire, side, bytes } => self.arrive(wire, side, bytes),
+            Happening::Opened { wire } => self.opened(wire),
+            Happening::Refused { end, dial } => self.refused(end, dial),
+            Happening::Cut { wire, side } => self.closed(wire, side),
+            Happening::ClientTimer(index, life) => {
+                if self.is_due(Who::Client(index), life) {
+                    self.client(index, ClientInput::Timer);
+                }
+            }
+            Happening::RelayTimer(index, life) => {
+                if self.is_due(Who::Relay(index), life) {
+                    self.relay(index, RelayInput::Timer);
+                }
+            }
+            Happening::RelaySync(index, life) => {
+                if self.life(Who::Relay(index)) == life {
+                    self.sync(index);
+                }
+            }
+            Happening::Say(index) => self.say(index),
+            Happening::CrashClient(crash) => {
+                // Whoever next stores something about mail is hit.
+                let index = self.rng.random_range(0..self.clients.len());
+                self.clients[index].crash = Some(crash);
+            }
+            Happening::CrashRelay => self.crash_relay(),
+            Happening::CutAny => self.cut_any(),
+            Happening::StartClient(index) => {
+                self.clients[index].start(self.now, &mut self.rng);
+                self.client(index, ClientInput::Online(true));
+            }
+            Happening::StartRelay(index) => {
+                self.relays[index].start(self.now, &mut self.rng);
+                self.settle_relay(index, Vec::new());
+            }
+        }
+    }
+
+    /// Whether a timer is the one that is set now, and not of a former life or replaced since.
+    fn is_due(&mut self, who: Who, life: u64) -> bool {
+        let due = self.life(who) == life && self.timers.get(&who) == Some(&self.now);
+        if due {
+            self.timers.remove(&who);
+        }
+        due
+    }
+
+    fn life(&self, who: Who) -> u64 {
+        self.lives.get(&who).copied().unwrap_or(0)
+    }
+
+    fn say(&mut self, index: usize) {
+        let (from, to) = self.texts[index];
+        if self.clients[from].engine().is_none() {
+            self.schedule(Duration::from_secs(1), Happening::Say(index));
+            return;
+        }
+        let known = self.clients[from].engine().is_some_and(|engine| {
+            engine
+                .contacts()
+                .iter()
+                .any(|contact| contact.address == self.addresses[to])
+        });
+        if !known {
+            let command = Command::AddContact {
+                code: self.codes[to],
+                name: None,
+            };
+            self.client(from, ClientInput::Command(command));
+        }
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.plan.seed.to_be_bytes());
+        id[8..].copy_from_slice(&u64::try_from(index).unwrap_or(0).to_be_bytes());
+        let (id, text) = (MessageId::from_bytes(id), format!("text {index}"));
+        // A person whose program crashes while they press the key presses it again.
+        if self.clients[from].engine().is_none() {
+            self.schedule(Duration::from_secs(1), Happening::Say(index));
+            return;
+        }
+        self.checker.sent(
+            id,
+            Sent {
+                from,
+                to,
+                text: text.clone(),
+                shown: 0,
+            },
+        );
+        let command = Command::Send {
+            address: self.addresses[to],
+            id,
+            text,
+        };
+        self.client(from, ClientInput::Command(command));
+        if self.clients[from].engine().is_none() {
+            self.schedule(Duration::from_secs(1), Happening::Say(index));
+        }
+    }
+
+    fn crash_relay(&mut self) {
+        let index = self.rng.random_range(0..self.relays.len());
+        if !self.relays[index].is_up() {
+            return;
+        }
+        self.report.0 += 1;
+        let applied = self.rng.random_range(0..8);
+        self.relays[index].crash(applied);
+        self.gone(Who::Relay(index));
+        let pause = Duration::from_ms(self.rng.random_range(200..30_000));
+        self.schedule(pause, Happening::StartRelay(index));
+    }
+
+    fn cut_any(&mut self) {
+        let count = self.wires.len();
+        if count == 0 {
+            return;
+        }
+        let chosen = self.rng.random_range(0..count);
+        if let Some(wire) = self.wires.keys().nth(chosen).copied() {
+            for side in 0..2 {
+                self.schedule(Duration::from_ms(1), Happening::Cut { wire, side });
+            }
+        }
+    }
+
+    /// A process is gone: its wires break, its timers mean nothing.
+    fn gone(&mut self, who: Who) {
+        *self.lives.entry(who).or_default() += 1;
+        self.timers.remove(&who);
+        let mine = |end: &End| match (*end, who) {
+            (End::Client(a, _), Who::Client(b)) | (End::Relay(a, _), Who::Relay(b)) => a == b,
+            _ => false,
+        };
+        let broken: Vec<(u64, usize)> = self
+            .wires
+            .iter()
+            .filter_map(|(id, wire)| wire.ends.iter().position(mine).map(|side| (*id, side)))
+            .collect();
+        for (wire, side) in broken {
+            self.ends.remove(&self.wires[&wire].ends[side]);
+            self.schedule(
+                Duration::from_ms(20),
+                Happening::Cut {
+                    wire,
+                    side: 1 - side,
+                },
+            );
+        }
+        if let Who::Relay(index) = who {
+            self.syncing[index] = false;
+        }
+    }
+
+    // --- wires ----------------------------------------------------------------------------------
+
+    fn connect(&mut self, from: End, url: &str, dial: Option<Dial>) {
+        let latency = self.latency();
+        let target = (0..self.relays.len()).find(|index| Self::url(*index) == url);
+        let Some(target) = target.filter(|index| self.relays[*index].is_up()) else {
+            self.schedule(latency, Happening::Refused { end: from, dial });
+            return;
+        };
+        self.next_wire += 1;
+        let wire = self.next_wire;
+        // Connections of relays are named by their wire: one number serves both ends.
+        let from = match from {
+            End::Relay(index, _) => End::Relay(index, ConnId(2 * wire)),
+            client @ End::Client(..) => client,
+        };
+        let to = End::Relay(target, ConnId(2 * wire + 1));
+        self.wires.insert(
+            wire,
+            Wire {
+                ends: [from, to],
+                last: [self.now; 2],
+            },
+        );
+        self.ends.insert(from, wire);
+        self.ends.insert(to, wire);
+        if let Some(dial) = dial {
+            self.dials.insert(wire, dial);
+        }
+        self.schedule(latency, Happening::Opened { wire });
+    }
+
+    fn opened(&mut self, wire: u64) {
+        let dial = self.dials.remove(&wire);
+        let Some(ends) = self.wires.get(&wire).map(|wire| wire.ends) else {
+            return;
+        };
+        // Both are still there?
+        if ends.iter().any(|end| !self.ends.contains_key(end)) {
+            return;
+        }
+        if let End::Relay(index, conn) = ends[1] {
+            self.relay(index, RelayInput::Opened(conn, Remote::Accepted(None)));
+        }
+        match (ends[0], dial) {
+            (End::Client(index, link), _) => self.client(index, ClientInput::LinkOpened(link)),
+            (End::Relay(index, conn), Some(dial)) => {
+                self.relay(index, RelayInput::Opened(conn, Remote::Dialed(dial)));
+            }
+            (End::Relay(..), None) => {}
+        }
+    }
+
+    fn refused(&mut self, end: End, dial: Option<Dial>) {
+        match (end, dial) {
+            (End::Client(index, link), _) => self.client(index, ClientInput::LinkClosed(link)),
+            (End::Relay(index, _), Some(dial)) => self.relay(index, RelayInput::DialFailed(dial)),
+            (End::Relay(..), None) => {}
+        }
+    }
+
+    /// The end at `side` learns that the wire is gone.
+    fn closed(&mut self, wire: u64, side: usize) {
+        let Some(end) = self.wires.get(&wire).map(|wire| wire.ends[side]) else {
+            return;
+        };
+        if self.ends.remove(&end).is_none() {
+            return;
+        }
+        let other = self.wires[&wire].ends[1 - side];
+        if !self.ends.contains_key(&other) {
+            self.wires.remove(&wire);
+        }
+        match end {
+            End::Client(index, link) => self.client(index, ClientInput::LinkClosed(link)),
+            End::Relay(index, conn) => self.relay(index, RelayInput::Closed(conn)),
+        }
+    }
+
+    /// The end `from` closes its wire: the other end learns of it.
+    fn close(&mut self, from: End) {
+        let Some(wire) = self.ends.remove(&from) else {
+            return;
+        };
+        let side = self
+            .wires
+            .get(&wire)
+            .and_then(|wire| wire.side(from))
+            .unwrap_or(0);
+        let latency = self.latency();
+        self.schedule(
+            latency,
+            Happening::Cut {
+                wire,
+                side: 1 - side,
+            },
+        );
+    }
+
+    fn transmit(&mut self, from: End, bytes: Vec<u8>) {
+        let Some(wire) = self.ends.get(&from).copied() else {
+            return;
+        };
+        let packet = is_packet(&bytes);
+        let troubled = self.now < START.saturating_add(self.plan.trouble);
+        if packet && troubled && self.rng.random_range(0..100) < self.plan.loss {
+            self.report.2 += 1;
+            return;
+        }
+        let latency = self.latency();
+        let Some(state) = self.wires.get_mut(&wire) else {
+            return;
+        };
+        let Some(side) = state.side(from).map(|side| 1 - side) else {
+            return;
+        };
+        let mut at = self.now.saturating_add(latency);
+        if !packet {
+            at = at.max(state.last[side]);
+            state.last[side] = at;
+        }
+        self.schedule_at(at, Happening::Frame { wire, side, bytes });
+    }
+
+    fn arrive(&mut self, wire: u64, side: usize, bytes: Vec<u8>) {
+        let Some(end) = self.wires.get(&wire).map(|wire| wire.ends[side]) else {
+            return;
+        };
+        if !self.ends.contains_key(&end) {
+            return;
+        }
+        match end {
+            End::Client(index, link) => self.client(index, ClientInput::Frame(link, bytes)),
+            End::Relay(index, conn) => self.relay(index, RelayInput::Frame(conn, bytes)),
+        }
+    }
+
+    /// 10 to 60 ms, sometimes much more.
+    fn latency(&mut self) -> Duration {
+        let slow = self.rng.random_bool(0.02);
+        Duration::from_ms(if slow {
+            self.rng.random_range(200..1500)
+        } else {
+            self.rng.random_range(10..60)
+        })
+    }
+
+    // --- hosts ----------------------------------------------------------------------------------
+
+    fn client(&mut self, index: usize, input: ClientInput) {
+        let (now, host) = (self.now, &mut self.clients[index]);
+        let crash = host.crash;
+        let effects = match host.turn(input, now, &mut self.rng) {
+            Turned::Effects(effects) => {
+                self.perform(index, effects);
+                self.arm(Who::Client(index));
+                return;
+            }
+            Turned::Crashed(effects) => effects,
+        };
+        self.report.0 += 1;
+        self.report.1 += usize::from(crash == Some(Crash::AfterCommit));
+        self.perform(index, effects);
+        self.gone(Who::Client(index));
+        let pause = Duration::from_ms(self.rng.random_range(500..20_000));
+        self.schedule(pause, Happening::StartClient(index));
+    }
+
+    fn perform(&mut self, index: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Open { link, url } => self.connect(End::Client(index, link), &url, None),
+                Effect::Frame { link, bytes } => self.transmit(End::Client(index, link), bytes),
+                Effect::Close { link } => self.close(End::Client(index, link)),
+                Effect::Event(Event::Message(view)) => {
+                    self.checker
+                        .seen(index, &view, |client| self.addresses[client]);
+                }
+                Effect::Event(_) => {}
+            }
+        }
+    }
+
+    fn relay(&mut self, index: usize, input: RelayInput) {
+        let outputs = self.relays[index].handle(input, self.now, &mut self.rng);
+        self.settle_relay(index, outputs);
+    }
+
+    fn settle_relay(&mut self, index: usize, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Send(conn, bytes) => self.transmit(End::Relay(index, conn), bytes),
+                Output::Close(conn, _) => self.close(End::Relay(index, conn)),
+                Output::Connect(dial, url) => {
+                    self.connect(End::Relay(index, ConnId(0)), &url, Some(dial))
+                }
+                Output::Store(..) | Output::Count(..) | Output::Peer(..) => {}
+            }
+        }
+        if self.relays[index].is_dirty() && !self.syncing[index] {
+            self.syncing[index] = true;
+            let life = self.life(Who::Relay(index));
+            self.schedule(SYNC, Happening::RelaySync(index, life));
+        }
+        self.arm(Who::Relay(index));
+    }
+
+    fn sync(&mut self, index: usize) {
+        self.syncing[index] = false;
+        for input in self.relays[index].sync(self.now) {
+            self.relay(index, input);
+        }
+    }
+
+    /// Sets the timer of a host to what it wants now.
+    fn arm(&mut self, who: Who) {
+        let wanted = match who {
+            Who::Client(index) => self.clients[index].engine().and_then(Client::next_timeout),
+            Who::Relay(index) => self.relays[index].next_timeout(),
+        };
+        let Some(wanted) = wanted else { return };
+        let at = wanted.max(self.now.saturating_add(Duration::from_ms(1)));
+        if self.timers.get(&who).is_some_and(|armed| *armed <= at) {
+            return;
+        }
+        self.timers.insert(who, at);
+        let life = self.life(who);
+        let happening = match who {
+            Who::Client(index) => Happening::ClientTimer(index, life),
+            Who::Relay(index) => Happening::RelayTimer(index, life),
+        };
+        self.schedule_at(at, happening);
+    }
+}
