@@ -103,7 +103,7 @@ impl Network {
         let home = folder.join("api");
         fs::create_dir_all(&home)?;
         let api_config = home.join("api.toml");
-        fs::write(&api_config, self::api_config(&home, ports.app, &peers))?;
+        fs::write(&api_config, self::api_config(ports.app, &peers))?;
         Ok(Self {
             relays,
             api_config,
@@ -195,13 +195,11 @@ fn relay_config(home: &Path, name: &str, port: u16, peers: &str) -> String {
     )
 }
 
-fn api_config(home: &Path, port: u16, bootstrap: &str) -> String {
-    let data_dir = toml_text(&home.join("data").to_string_lossy());
+fn api_config(port: u16, bootstrap: &str) -> String {
     let www = toml_text(&workspace::path("www/dist").to_string_lossy());
     format!(
         "# Written by `cargo xtask up` at every start.\n\
          listen = \"127.0.0.1:{port}\"\n\
-         data_dir = {data_dir}\n\
          www = {www}\n\
          bootstrap = [{bootstrap}]\n\
          development = true\n\
