@@ -35,6 +35,11 @@ async function freePorts(count) {
   return ports;
 }
 
+// The variables above are for us; a daemon would take them for settings.
+const environment = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith("ZENTALK_")),
+);
+
 // No daemon outlives the tests, however they end.
 const started = new Set();
 process.once("exit", () => started.forEach((child) => child.kill("SIGKILL")));
@@ -50,7 +55,10 @@ class Daemon {
 
   async start() {
     const log = createWriteStream(this.log, { flags: "a" });
-    const child = spawn(this.binary, ["--config", this.config], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(this.binary, ["--config", this.config], {
+      env: environment,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     this.#child = child;
     started.add(child);
     child.once("exit", () => started.delete(child));
@@ -111,12 +119,13 @@ export async function startNetwork({ relays: count = 5 } = {}) {
     const own = join(home, name);
     await mkdir(own);
     const config = join(own, "config.toml");
-    await writeFile(config, [`listen = "127.0.0.1:${port}"`, `data_dir = ${JSON.stringify(join(own, "data"))}`, ...lines, ""].join("\n"));
+    await writeFile(config, [`listen = "127.0.0.1:${port}"`, ...lines(own), ""].join("\n"));
     return new Daemon(name, binary, config, port, own);
   };
   const relays = await Promise.all(
     ports.map((port, i) =>
-      daemon(`relay-${i + 1}`, RELAY, port, [
+      daemon(`relay-${i + 1}`, RELAY, port, (own) => [
+        `data_dir = ${JSON.stringify(join(own, "data"))}`,
         `url = "ws://127.0.0.1:${port}/v1"`,
         `operator = "relay-${i + 1}"`,
         `region = "local"`,
@@ -126,7 +135,11 @@ export async function startNetwork({ relays: count = 5 } = {}) {
       ]),
     ),
   );
-  const api = await daemon("api", API, apiPort, [`www = ${JSON.stringify(resolve(WWW))}`, `bootstrap = ${links}`, `development = true`]);
+  const api = await daemon("api", API, apiPort, () => [
+    `www = ${JSON.stringify(resolve(WWW))}`,
+    `bootstrap = ${links}`,
+    `development = true`,
+  ]);
 
   const close = async () => {
     await Promise.all([...relays, api].map((d) => d.stop()));
