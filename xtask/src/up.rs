@@ -16,7 +16,7 @@ use anstream::println;
 use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Flavour};
-use crate::setup::disk;
+use crate::setup::{disk, node};
 use crate::util::process::Cmd;
 use crate::util::ui::{self, Step};
 use crate::util::workspace;
@@ -85,11 +85,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn build(is_dev: bool) -> Result<()> {
     daemons()?;
     build::wasm_client(Flavour::Development)?;
-    if is_dev {
-        crate::setup::node::packages(&workspace::path("www"))
-    } else {
-        build::web_app()
+    // The API server wants an app to serve, though Vite's is the one that is looked at.
+    if is_dev && workspace::path("www/dist/index.html").exists() {
+        return node::packages(&workspace::path("www"));
     }
+    build::web_app()
 }
 
 /// Builds the relay and the API server.
@@ -108,13 +108,12 @@ pub(crate) fn daemons() -> Result<()> {
     Ok(())
 }
 
-/// Where a daemon's executable lies once built.
-pub(crate) fn daemon(name: &str) -> PathBuf {
-    target_folder().join("debug").join(name)
-}
-
-fn target_folder() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace::path("target"), PathBuf::from)
+/// Where the daemons' executables lie once built.
+pub(crate) fn daemon_folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    target
+        .map_or_else(|| workspace::path("target"), PathBuf::from)
+        .join("debug")
 }
 
 /// Holds the folder for this process; two runs on one folder would share queues and keys.

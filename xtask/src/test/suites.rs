@@ -90,8 +90,7 @@ pub(super) fn end_to_end() -> Result<Outcome> {
             .args(["run", script])
             .dir(&home)
             .env("CHROMIUM", &browser.chromium)
-            .env("ZENTALK_RELAY_BIN", up::daemon("zentalk-relay"))
-            .env("ZENTALK_API_BIN", up::daemon("zentalk-api"))
+            .env("ZENTALK_BIN_DIR", up::daemon_folder())
             .env("ZENTALK_WWW_DIST", workspace::path("www/dist"));
         outcome.add(counted(command)?);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::daemon;
+use super::daemon_folder;
 use super::supervise::Supervisor;
 use crate::util::process::Cmd;
 use crate::util::workspace;
@@ -115,7 +115,7 @@ impl Network {
     /// Starts the relays side by side and waits until each says that it is ready.
     pub(super) fn start_relays(&self, supervisor: &mut Supervisor) -> Result<()> {
         for relay in &self.relays {
-            let command = Cmd::new(daemon("zentalk-relay"))
+            let command = Cmd::new(daemon_folder().join("zentalk-relay"))
                 .arg("--config")
                 .arg(&relay.config);
             supervisor.start(&relay.name, command)?;
@@ -128,7 +128,7 @@ impl Network {
 
     /// Starts the API server and waits until it is ready.
     pub(super) fn start_api(&self, supervisor: &mut Supervisor) -> Result<()> {
-        let command = Cmd::new(daemon("zentalk-api"))
+        let command = Cmd::new(daemon_folder().join("zentalk-api"))
             .arg("--config")
             .arg(&self.api_config);
         supervisor.start("api", command)?;
