@@ -54,6 +54,15 @@ pub(super) enum Purpose {
     TakePreKeys { address: Address, device: DeviceId },
 }
 
+/// Whom a request is for.
+struct Target<'a> {
+    node: NodeId,
+    /// The swarm concerned: no guard of the path is a member of it.
+    swarm: &'a [NodeId],
+    /// It is my own.
+    own: bool,
+}
+
 impl Client {
     /// Makes every request whose time has come.
     pub(super) fn pump(&mut self, ctx: &mut Ctx<'_>) {
@@ -132,17 +141,16 @@ impl Client {
 
     fn ask(
         &mut self,
-        to: NodeId,
-        swarm: &[NodeId],
-        own: bool,
+        to: Target<'_>,
         request: Request,
         class: PacketClass,
         purpose: Purpose,
         ctx: &mut Ctx<'_>,
     ) {
+        let Target { node, swarm, own } = to;
         let id = self
             .net
-            .request(to, swarm, own, request, class, ctx.now, &mut ctx.rng);
+            .request(node, swarm, own, request, class, ctx.now, &mut ctx.rng);
         self.requests.insert(id, purpose);
     }
 
@@ -177,9 +185,11 @@ impl Client {
             envelope: due.envelope,
         };
         self.ask(
-            member,
-            mailbox.members(),
-            false,
+            Target {
+                node: member,
+                swarm: mailbox.members(),
+                own: false,
+            },
             request,
             PacketClass::Message,
             purpose,
@@ -214,9 +224,11 @@ impl Client {
             let request = Request::RecordGet(RecordGetRequest { key });
             let purpose = Purpose::FindRecord { address, key };
             self.ask(
-                *relay,
-                &relays,
-                false,
+                Target {
+                    node: *relay,
+                    swarm: &relays,
+                    own: false,
+                },
                 request,
                 PacketClass::Bulk,
                 purpose,
@@ -316,9 +328,11 @@ impl Client {
         });
         let purpose = Purpose::TakePreKeys { address, device };
         self.ask(
-            member,
-            mailbox.members(),
-            false,
+            Target {
+                node: member,
+                swarm: mailbox.members(),
+                own: false,
+            },
             request,
             PacketClass::Message,
             purpose,
@@ -445,9 +459,11 @@ impl Client {
             .asked(member, Need::Subscribe { count, replace }, ctx.now);
         let purpose = Purpose::Subscribe { member, replace };
         self.ask(
-            member,
-            descriptor.members(),
-            true,
+            Target {
+                node: member,
+                swarm: descriptor.members(),
+                own: true,
+            },
             Request::Subscribe(request),
             PacketClass::Bulk,
             purpose,
@@ -469,9 +485,11 @@ impl Client {
         self.mailbox.asked(member, Need::Fetch { after }, ctx.now);
         let purpose = Purpose::Fetch { member };
         self.ask(
-            member,
-            descriptor.members(),
-            true,
+            Target {
+                node: member,
+                swarm: descriptor.members(),
+                own: true,
+            },
             Request::Fetch(request),
             PacketClass::Bulk,
             purpose,
@@ -488,9 +506,11 @@ impl Client {
         };
         let purpose = Purpose::Acknowledge { ids };
         self.ask(
-            member,
-            descriptor.members(),
-            true,
+            Target {
+                node: member,
+                swarm: descriptor.members(),
+                own: true,
+            },
             Request::Acknowledge(tombstone),
             PacketClass::Message,
             purpose,
@@ -526,9 +546,11 @@ impl Client {
             });
             let purpose = Purpose::PublishRecord { sequence };
             self.ask(
-                *relay,
-                &relays,
-                true,
+                Target {
+                    node: *relay,
+                    swarm: &relays,
+                    own: true,
+                },
                 request,
                 PacketClass::Bulk,
                 purpose,
@@ -629,9 +651,11 @@ impl Client {
         let purpose = Purpose::PublishPreKeys { member: due.node };
         let request = Request::PreKeyPublish(request);
         self.ask(
-            due.node,
-            descriptor.members(),
-            true,
+            Target {
+                node: due.node,
+                swarm: descriptor.members(),
+                own: true,
+            },
             request,
             PacketClass::Bulk,
             purpose,

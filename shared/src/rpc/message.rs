@@ -57,6 +57,7 @@ macro_rules! messages {
     ($(#[$doc:meta])* $enum:ident { $($(#[$item:meta])* $variant:ident($body:ty) = $tag:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(clippy::large_enum_variant, reason = "made, encoded and dropped; never kept in numbers")]
         pub enum $enum { $($(#[$item])* $variant($body),)* }
 
         impl $enum {

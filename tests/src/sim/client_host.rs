@@ -14,7 +14,7 @@ use crate::keys;
 
 /// Where a crash hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crash {
+pub(super) enum Crash {
     /// The batch is lost, nothing was sent.
     BeforeCommit,
     /// The batch is stored, nothing was sent.
@@ -23,19 +23,19 @@ pub enum Crash {
 
 /// One client: an engine while it runs, rows for ever.
 #[derive(Debug)]
-pub struct ClientHost {
+pub(super) struct ClientHost {
     config: Config,
     rows: BTreeMap<Key, Row>,
     engine: Option<Client>,
     /// The next turn that writes anything crashes here.
-    pub crash: Option<Crash>,
+    pub(super) crash: Option<Crash>,
     /// Broken on purpose: effects leave before the commit, and a crash comes between.
-    pub commits_late: bool,
+    pub(super) commits_late: bool,
 }
 
 /// What came of a turn.
 #[derive(Debug)]
-pub enum Turned {
+pub(super) enum Turned {
     /// Carry these out.
     Effects(Vec<Effect>),
     /// The process is gone; these left before.
@@ -47,7 +47,7 @@ impl ClientHost {
     ///
     /// # Panics
     /// If the pool's keys do not make an account.
-    pub fn new(index: usize, config: Config, now: Timestamp, rng: &mut ChaCha20Rng) -> Self {
+    pub(super) fn new(index: usize, config: Config, now: Timestamp, rng: &mut ChaCha20Rng) -> Self {
         let mut host = Self {
             config,
             rows: new_rows(index, now),
@@ -63,7 +63,7 @@ impl ClientHost {
     ///
     /// # Panics
     /// If the store does not hold what an engine needs: that would be a fault of the engine.
-    pub fn start(&mut self, now: Timestamp, rng: &mut ChaCha20Rng) {
+    pub(super) fn start(&mut self, now: Timestamp, rng: &mut ChaCha20Rng) {
         let scans = Client::boot_scans();
         let rows = scans.iter().flat_map(|scan| self.scan(scan)).collect();
         let engine = Client::restore(self.config.clone(), rows, now, rng).expect("a whole store");
@@ -71,17 +71,12 @@ impl ClientHost {
     }
 
     /// The engine, while the process runs.
-    pub const fn engine(&self) -> Option<&Client> {
+    pub(super) const fn engine(&self) -> Option<&Client> {
         self.engine.as_ref()
     }
 
-    /// The process dies.
-    pub fn kill(&mut self) {
-        self.engine = None;
-    }
-
     /// One turn of the host's loop.
-    pub fn turn(&mut self, input: Input, now: Timestamp, rng: &mut ChaCha20Rng) -> Turned {
+    pub(super) fn turn(&mut self, input: Input, now: Timestamp, rng: &mut ChaCha20Rng) -> Turned {
         let Some(engine) = &mut self.engine else {
             return Turned::Effects(Vec::new());
         };
@@ -130,7 +125,7 @@ impl ClientHost {
     }
 
     /// Rows of one list, newest first.
-    pub fn scan(&self, scan: &Scan) -> Vec<Row> {
+    pub(super) fn scan(&self, scan: &Scan) -> Vec<Row> {
         let fits = |row: &&Row| {
             row.key.table == scan.table
                 && row.partition == scan.partition
@@ -143,7 +138,7 @@ impl ClientHost {
     }
 
     /// Ids of all messages stored, with how often each occurs.
-    pub fn stored_messages(&self) -> BTreeMap<MessageId, u32> {
+    pub(super) fn stored_messages(&self) -> BTreeMap<MessageId, u32> {
         let mut ids = BTreeMap::new();
         for key in self.rows.keys().filter(|key| key.table == Table::Message) {
             // Named by address and MessageId.

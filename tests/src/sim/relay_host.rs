@@ -21,7 +21,7 @@ const LAG: Duration = Duration::from_secs(20);
 
 /// One relay: a core while it runs, a disk for ever.
 #[derive(Debug)]
-pub struct RelayHost {
+pub(super) struct RelayHost {
     config: CoreConfig,
     secrets: RelaySecrets,
     store: MemStore,
@@ -32,7 +32,7 @@ pub struct RelayHost {
 
 impl RelayHost {
     /// Relay `index` of the pool at `urls[index]`, with an empty disk, not started yet.
-    pub fn new(index: usize, urls: &[String], answers_early: bool, now: Timestamp) -> Self {
+    pub(super) fn new(index: usize, urls: &[String], answers_early: bool, now: Timestamp) -> Self {
         let url = |text: &String| RelayUrl::parse(text).expect("a relay's URL");
         let info = RelayInfo {
             urls: vec![url(&urls[index])],
@@ -64,7 +64,7 @@ impl RelayHost {
     }
 
     /// Which relay.
-    pub fn node(&self) -> NodeId {
+    pub(super) fn node(&self) -> NodeId {
         self.secrets.signer.node()
     }
 
@@ -72,7 +72,7 @@ impl RelayHost {
     ///
     /// # Panics
     /// If the disk does not hold what a relay needs: that would be a fault of the relay.
-    pub fn start(&mut self, now: Timestamp, rng: &mut ChaCha20Rng) {
+    pub(super) fn start(&mut self, now: Timestamp, rng: &mut ChaCha20Rng) {
         let restored = self.store.restore();
         let core = Relay::new(
             self.config.clone(),
@@ -85,17 +85,17 @@ impl RelayHost {
     }
 
     /// Whether the process runs.
-    pub const fn is_up(&self) -> bool {
+    pub(super) const fn is_up(&self) -> bool {
         self.core.is_some()
     }
 
     /// When the core wants the next [`Input::Timer`].
-    pub fn next_timeout(&self) -> Option<Timestamp> {
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
         self.core.as_ref().and_then(Relay::next_timeout)
     }
 
     /// `kill -9`: the first `applied` of the unanswered operations reached the disk.
-    pub fn crash(&mut self, applied: usize) {
+    pub(super) fn crash(&mut self, applied: usize) {
         self.core = None;
         match &self.lagging {
             Some((_, behind)) => self.store = behind.clone(),
@@ -104,7 +104,12 @@ impl RelayHost {
     }
 
     /// One input; what the core wants done. Operations go to the disk, and are answered at its next sync.
-    pub fn handle(&mut self, input: Input, now: Timestamp, rng: &mut ChaCha20Rng) -> Vec<Output> {
+    pub(super) fn handle(
+        &mut self,
+        input: Input,
+        now: Timestamp,
+        rng: &mut ChaCha20Rng,
+    ) -> Vec<Output> {
         let Some(core) = &mut self.core else {
             return Vec::new();
         };
@@ -120,12 +125,12 @@ impl RelayHost {
     }
 
     /// Whether operations wait for a sync.
-    pub fn is_dirty(&self) -> bool {
+    pub(super) fn is_dirty(&self) -> bool {
         self.store.is_dirty()
     }
 
     /// The disk has everything that was submitted: answers for the core.
-    pub fn sync(&mut self, now: Timestamp) -> Vec<Input> {
+    pub(super) fn sync(&mut self, now: Timestamp) -> Vec<Input> {
         let answers = self.store.sync();
         if let Some((since, behind)) = &mut self.lagging
             && now.since(*since) >= LAG

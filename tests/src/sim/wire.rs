@@ -7,7 +7,7 @@ use zentalk_shared::wire::{Header, Tag};
 
 /// One end of a wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum End {
+pub(super) enum End {
     /// A client's link.
     Client(usize, LinkId),
     /// A relay's connection.
@@ -16,22 +16,22 @@ pub enum End {
 
 /// A wire between two ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Wire {
+pub(super) struct Wire {
     /// Who connected, and who accepted.
-    pub ends: [End; 2],
+    pub(super) ends: [End; 2],
     /// The last arrival at each end: what is in order does not overtake it.
-    pub last: [Timestamp; 2],
+    pub(super) last: [Timestamp; 2],
 }
 
 impl Wire {
     /// The index of an end.
-    pub fn side(&self, end: End) -> Option<usize> {
+    pub(super) fn side(&self, end: End) -> Option<usize> {
         self.ends.iter().position(|other| *other == end)
     }
 }
 
 /// Whether a frame may be lost or overtaken: onion packets may, as relays drop and delay them.
-pub fn is_packet(frame: &[u8]) -> bool {
+pub(super) fn is_packet(frame: &[u8]) -> bool {
     Header::decode(frame)
         .is_ok_and(|(header, _)| matches!(header.tag, Tag::RelayForward | Tag::Deliver))
 }
