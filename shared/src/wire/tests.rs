@@ -206,16 +206,21 @@ fn budget_matches_the_protocol_document() {
     assert_eq!(FRAGMENT_LEN, 6864);
     assert_eq!(FRAGMENT_DATA_LEN, 6842);
     assert_eq!(RATCHET_HEADER_LEN, 2312);
-    assert!(
-        FRAGMENT_DATA_LEN - RATCHET_HEADER_LEN - 16 - HEADER_LEN - 64 >= SINGLE_ENVELOPE_CONTENT
-    );
+    const {
+        assert!(
+            FRAGMENT_DATA_LEN - RATCHET_HEADER_LEN - 16 - HEADER_LEN - 64
+                >= SINGLE_ENVELOPE_CONTENT
+        )
+    };
     // A put carries the envelope, mailbox, id, permit and their CBOR heads within one `message` packet.
-    assert!(
-        HEADER_LEN + 1 + (1 + 3 + ENVELOPE_LEN) + (2 + 20) + (2 + 16) + (3 + 32)
-            <= CAPACITY_MESSAGE
-    );
+    const {
+        assert!(
+            HEADER_LEN + 1 + (1 + 3 + ENVELOPE_LEN) + (2 + 20) + (2 + 16) + (3 + 32)
+                <= CAPACITY_MESSAGE
+        )
+    };
     // Three envelopes and their ids fit one `bulk` packet.
-    assert!(HEADER_LEN + 3 * (ENVELOPE_LEN + 16 + 10) + 32 <= CAPACITY_BULK);
+    const { assert!(HEADER_LEN + 3 * (ENVELOPE_LEN + 16 + 10) + 32 <= CAPACITY_BULK) };
     // A full stock of X25519 reply blocks fits one `bulk` subscription.
     assert!(32 * (surb_len(X25519_CT_LEN) + 3) + 1024 + 512 <= CAPACITY_BULK);
     // A post-quantum first message takes two or three fragments.

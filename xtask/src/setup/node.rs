@@ -71,15 +71,6 @@ pub(crate) fn packages(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// True when the folder's package.json has a script of this name.
-pub(crate) fn has_script(folder: &Path, script: &str) -> bool {
-    Cmd::new("npm")
-        .args(["pkg", "get", &format!("scripts.{script}")])
-        .dir(folder)
-        .capture()
-        .is_ok_and(|found| found.starts_with('"'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

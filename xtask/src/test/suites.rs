@@ -2,13 +2,12 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::Outcome;
 use super::count::Count;
 use crate::build::{self, Flavour};
 use crate::setup::{bindgen, browser, disk, node, wasm_std};
-use crate::up;
 use crate::util::process::Cmd;
 use crate::util::workspace;
 
@@ -73,28 +72,17 @@ pub(super) fn web() -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Browsers: the npm package by itself, every screen of the app against a made-up engine, then the
-/// app against real relay processes.
+/// Browsers: every screen of the app against a made-up engine. The specs against real relay processes
+/// (`www/e2e/real`) join once the browser's host is there.
 pub(super) fn end_to_end() -> Result<Outcome> {
     let browser = browser::ensure()?;
-    up::daemons()?;
-    build::wasm_client(Flavour::Development)?;
-    build::web_app()?;
-    let mut outcome = Outcome::default();
-    for (folder, script) in [("client-wasm", "e2e"), ("www", "e2e:fake"), ("www", "e2e")] {
-        let home = workspace::path(folder);
-        if !node::has_script(&home, script) {
-            bail!("{folder}/package.json has no script `{script}`");
-        }
-        let command = Cmd::new("npm")
-            .args(["run", script])
-            .dir(&home)
-            .env("CHROMIUM", &browser.chromium)
-            .env("ZENTALK_BIN_DIR", up::daemon_folder())
-            .env("ZENTALK_WWW_DIST", workspace::path("www/dist"));
-        outcome.add(counted(command)?);
-    }
-    Ok(outcome)
+    let home = workspace::path("www");
+    node::packages(&home)?;
+    let command = Cmd::new("npm")
+        .args(["run", "e2e:fake"])
+        .dir(&home)
+        .env("CHROMIUM", &browser.chromium);
+    counted(command)
 }
 
 /// Runs a runner with its output passed on, and adds up what it reports.

@@ -70,7 +70,7 @@ impl Host {
             .filter(above)
             .cloned()
             .collect();
-        rows.sort_by(|a, b| b.sort.cmp(&a.sort));
+        rows.sort_by_key(|row| core::cmp::Reverse(row.sort));
         rows.truncate(scan.limit);
         rows
     }

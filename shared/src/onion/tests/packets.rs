@@ -303,10 +303,10 @@ fn another_relays_key_does_not_peel() {
 fn fault_14_a_packet_passes_every_hop_once() {
     let mut relays = relays(3);
     let packet = build_request(&path(&relays), None, b"", Class::Message, &mut rng(1)).unwrap();
-    for hop in 0..3 {
+    for (hop, relay) in relays.iter_mut().enumerate() {
         let at_hop = forward(&mut relays_fresh(hop), packet.clone());
-        assert!(relays[hop].peel(at_hop.clone()).is_ok());
-        let again = relays[hop].peel(at_hop).unwrap_err();
+        assert!(relay.peel(at_hop.clone()).is_ok());
+        let again = relay.peel(at_hop).unwrap_err();
         assert_eq!(again, PeelError::Replay(ReplayError::Seen));
     }
 }

@@ -191,7 +191,7 @@ fn bytes_are_bounded() {
     for seed in 0..6 {
         let (_, fragments) = message(seed, 150);
         for fragment in &fragments[..149] {
-            time = time + Duration::from_ms(1);
+            time += Duration::from_ms(1);
             insert(&mut state, &mut rows, fragment, time);
             assert!(rows.len() * FRAGMENT_LEN <= MAX_BYTES);
         }
