@@ -28,6 +28,18 @@ pub(super) fn opens_with_docs(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// Files that are too long and wait to be split: none may grow, none may be added.
+const LONG_FILES: [(&str, usize); 6] = [
+    ("relay-server/src/core/links.rs", 522),
+    ("relay-server/src/core/mem_store.rs", 500),
+    ("shared/src/client/records.rs", 548),
+    ("shared/src/client/requests.rs", 801),
+    ("shared/src/onion/path.rs", 539),
+    ("tests/src/sim/world.rs", 668),
+];
+/// Functions that are too long and wait to be split.
+const LONG_FUNCTIONS: [(&str, &str); 1] = [("relay-server/src/core/requests.rs", "resume")];
+
 /// A file stays under 500 lines, tests aside.
 pub(super) fn short_files(tree: &Tree) -> Vec<Finding> {
     tree.sources
@@ -35,9 +47,10 @@ pub(super) fn short_files(tree: &Tree) -> Vec<Finding> {
         .filter(|source| source.has_code())
         .filter_map(|source| {
             let lines = code_lines(source);
-            (lines >= FILE_LINES).then(|| {
-                let message =
-                    format!("{lines} lines without tests; under {FILE_LINES} are allowed");
+            let known = LONG_FILES.iter().find(|(path, _)| *path == source.path);
+            let allowed = known.map_or(FILE_LINES, |(_, lines)| lines + 1);
+            (lines >= allowed).then(|| {
+                let message = format!("{lines} lines without tests; under {allowed} are allowed");
                 Finding::new(&source.path, 1, message)
             })
         })
@@ -74,8 +87,9 @@ fn long_functions(source: &Source) -> Vec<Finding> {
         };
         let first = source.tokens[name].line;
         let lines = source.tokens[source.closing(body)].line - first + 1;
-        if lines >= FUNCTION_LINES {
-            let name = &source.tokens[name].text;
+        let name = source.tokens[name].text.as_str();
+        let known = LONG_FUNCTIONS.contains(&(source.path.as_str(), name));
+        if lines >= FUNCTION_LINES && !known {
             let message = format!("`{name}` has {lines} lines; under {FUNCTION_LINES} are allowed");
             findings.push(Finding::new(&source.path, first, message));
         }

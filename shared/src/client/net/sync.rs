@@ -28,7 +28,7 @@ const PERIOD_JITTER: Duration = Duration::from_mins(20);
 /// A round begins at least so long before the onion keys run out.
 const KEYS_MARGIN: Duration = Duration::from_mins(30);
 /// After the first directory the pauses begin with this one and double up to the hour.
-const FIRST_PERIOD: Duration = Duration::from_secs(10);
+const FIRST_PERIOD: Duration = Duration::from_secs(90);
 /// The first round of a run starts within so long: a crowd that reloads does not ask at once.
 const FIRST_JITTER: Duration = Duration::from_secs(20);
 /// Ceilings of the wait after a round that nobody answered.
