@@ -41,6 +41,9 @@ pub const TARGETS: &[Target] = &[
     target("surb", onion::surb),
     target("descriptor", onion::descriptor),
     target("relay_url", onion::relay_url),
+    target("onion_packet", onion::packet),
+    target("onion_authentic_packet", onion::authentic_packet),
+    target("onion_keys", onion::onion_keys),
     target("guards", onion::guards),
     target("rpc", rpc::messages),
 ];

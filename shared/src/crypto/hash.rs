@@ -1,4 +1,4 @@
-//! BLAKE2b (RFC 7693) with 128, 160 or 256 bits of output, plain and keyed.
+//! BLAKE2b (RFC 7693) with 128, 160 or 256 bits of output, plain and keyed; BLAKE3, keyed, for long input.
 //!
 //! The output length is BLAKE2b's own parameter, not a truncation: the three lengths are unrelated
 //! functions. Two framings exist, and PROTOCOL.md names which one an identifier uses:
@@ -98,6 +98,12 @@ impl KeyedHasher {
     }
 }
 
+/// Keyed BLAKE3 (O'Connor, Aumasson, Neves and Wilcox-O'Hearn, 2020, §2.3): for the wide-block cipher
+/// only, whose input is long enough for its parallel chunks to count.
+pub fn keyed_blake3(key: &Secret32, data: &[u8]) -> [u8; 32] {
+    blake3::keyed_hash(key.as_bytes(), data).into()
+}
+
 /// Starts any keyed BLAKE2b with a 32-byte key.
 fn keyed<M: KeyInit>(key: &Secret32) -> M {
     // Infallible: BLAKE2b takes keys of up to 64 bytes.
@@ -141,6 +147,19 @@ mod tests {
             hex(&keyed_256(&counting_key(), &[b"abc"])),
             "d63a32d3e44738d7907f964316c241adaba0abfeabc32349677578a15a203f7f"
         );
+    }
+
+    #[test]
+    fn known_answers_of_keyed_blake3() {
+        // BLAKE3 team, test_vectors.json: key "whats the Elvish word for friend", input 0, 1, …, 250, 0, …
+        let key = Secret32::from_bytes(*b"whats the Elvish word for friend");
+        let input: Vec<u8> = (0..8193).map(|i| (i % 251) as u8).collect();
+        let expect = |length: usize, expected: &str| {
+            assert_eq!(hex(&keyed_blake3(&key, &input[..length])), expected, "{length} bytes");
+        };
+        expect(0, "92b2b75604ed3c761f9d6f62392c8a9227ad0ea3f09573e783f1498a4ed60d26");
+        expect(1, "6d7878dfff2f485635d39013278ae14f1454b8c0a3a2d34bc1ab38228a80c95b");
+        expect(1024, "75c46f6f3d9eb4f55ecaaee480db732e6c2105546f1e675003687c31719c7ba4");
     }
 
     #[test]

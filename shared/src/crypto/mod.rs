@@ -6,7 +6,7 @@
 //! | file | what | source |
 //! |---|---|---|
 //! | `secret` | bytes that zeroize, compare in constant time, print nothing | – |
-//! | `hash` | BLAKE2b at 128, 160 and 256 bits, plain and keyed | RFC 7693 |
+//! | `hash` | BLAKE2b at 128, 160 and 256 bits, plain and keyed; keyed BLAKE3 | RFC 7693, BLAKE3 |
 //! | `kdf` | HKDF-SHA256, HMAC-SHA256 | RFC 5869, RFC 2104 |
 //! | `aead` | AES-256-GCM | NIST SP 800-38D |
 //! | `stream` | ChaCha20 | RFC 8439 |

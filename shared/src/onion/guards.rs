@@ -10,7 +10,9 @@ use minicbor::{Decode, Encode};
 use rand::RngExt;
 use rand_core::CryptoRng;
 
-use super::path::{Candidate, PathFinder, Relaxation};
+use super::candidate::Candidate;
+use super::path::PathFinder;
+use super::privacy::Relaxation;
 use crate::id::NodeId;
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedList, CodecError, from_cbor, to_cbor};

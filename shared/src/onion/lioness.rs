@@ -1,5 +1,5 @@
 //! LIONESS (Anderson and Biham, "Two Practical and Provably Secure Block Ciphers: BEAR and LION",
-//! FSE 1996), composed from ChaCha20 and keyed BLAKE2b-256: a block cipher as wide as the body.
+//! FSE 1996), composed from ChaCha20 and keyed BLAKE3: a block cipher as wide as the body.
 //!
 //! A body carries no MAC per hop, or a reply could not be wrapped by relays that do not know its
 //! content. A wide block takes the MAC's place: whoever changes one bit of it on the way gets a body
@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! body = L[32] ‖ Rest          key = k1 ‖ k2 ‖ k3 ‖ k4
-//! Rest ^= ChaCha20(L ^ k1)     L ^= BLAKE2b-256(key k2, Rest)
-//! Rest ^= ChaCha20(L ^ k3)     L ^= BLAKE2b-256(key k4, Rest)
+//! Rest ^= ChaCha20(L ^ k1)     L ^= BLAKE3(key k2, Rest)
+//! Rest ^= ChaCha20(L ^ k3)     L ^= BLAKE3(key k4, Rest)
 //! ```
 
 use core::fmt;
@@ -85,9 +85,9 @@ fn xor_stream(key: &Secret32, left: &[u8; 32], rest: &mut [u8]) {
     stream::xor(&key, rest).expect("a body is shorter than 256 GiB");
 }
 
-/// `left ^= BLAKE2b-256(key, rest)`.
+/// `left ^= BLAKE3(key, rest)`.
 fn xor_hash(key: &Secret32, left: &mut [u8; 32], rest: &[u8]) {
-    xor(left, &hash::keyed_256(key, &[rest]));
+    xor(left, &hash::keyed_blake3(key, rest));
 }
 
 fn xor(to: &mut [u8; 32], from: &[u8; 32]) {
@@ -129,7 +129,7 @@ mod tests {
                 .zip(stream_key.as_bytes())
                 .for_each(|(a, b)| *a ^= b);
             stream::xor(&Secret32::from_bytes(round), &mut rest).unwrap();
-            let digest = hash::keyed_256(hash_key, &[&rest]);
+            let digest = hash::keyed_blake3(hash_key, &rest);
             left.iter_mut().zip(&digest).for_each(|(a, b)| *a ^= b);
         }
         let mut body = plain;

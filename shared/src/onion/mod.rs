@@ -11,6 +11,7 @@
 //! ones lie in the submodules.
 
 pub mod build;
+mod candidate;
 mod command;
 pub mod descriptor;
 pub mod directory;
@@ -23,6 +24,7 @@ pub mod layout;
 mod lioness;
 pub mod path;
 pub mod peel;
+pub mod privacy;
 pub mod replay;
 pub mod signer;
 pub mod surb;
@@ -41,8 +43,9 @@ pub use guards::{GuardSet, VanguardSet};
 pub use health::RelayHealth;
 pub use keyring::{ReplayEntry, RestoreError};
 pub use layout::{Class, Layout, MAX_HOPS};
-pub use path::{NetworkPrivacy, PathError, PathFinder, PathPair, PathRules, Relaxation};
+pub use path::{PathError, PathFinder, PathPair, PathRules};
 pub use peel::PeelError;
+pub use privacy::{NetworkPrivacy, Relaxation};
 pub use replay::{ReplayError, ReplayLimits};
 pub use signer::{LinkSide, LinkTranscript, Publication, RelaySigner};
 pub use surb::{ReplyError, SurbError, build_surb};

@@ -28,19 +28,16 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::Hop;
-use super::descriptor::{Features, RelayDescriptor};
+use super::candidate::{Candidate, count_independent, weighted};
+use super::descriptor::Features;
 use super::directory::Directory;
 use super::guards::VanguardSet;
 use super::health::RelayHealth;
-use super::url::Subnet;
+use super::privacy::{NetworkPrivacy, Relaxation};
 use crate::id::NodeId;
 use crate::time::{Duration, Timestamp};
 
-/// From this many relays on, if no two of them have one operator or subnet, the rules are strict.
-pub const ENOUGH_RELAYS: usize = 12;
-
-/// A relay says itself how many connections it takes; what it says counts within these bounds only.
-const CAPACITIES: (u64, u64) = (1_000, 10_000);
+pub use super::privacy::ENOUGH_RELAYS;
 
 /// What is chosen once for a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,87 +46,6 @@ pub struct PathRules {
     pub allow_loopback: bool,
     /// Every relay but the last holds a packet for a random time up to this. Zero: not at all.
     pub max_delay: Duration,
-}
-
-/// How far the rules gave way for a path. Each step includes those before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Relaxation {
-    /// Not at all.
-    #[default]
-    Strict,
-    /// Two relays may have one operator.
-    SameOperator,
-    /// Two relays may be in one subnet.
-    SameSubnet,
-    /// A relay between guard and target may be in the swarm.
-    SwarmOnPath,
-    /// No vanguard.
-    NoVanguard,
-    /// The guard may be in the swarm.
-    GuardInSwarm,
-    /// Guard and target only.
-    TwoHops,
-    /// The guard is the target.
-    OneHop,
-}
-
-impl Relaxation {
-    /// In the order in which the rules give way.
-    pub const ALL: [Self; 8] = [
-        Self::Strict,
-        Self::SameOperator,
-        Self::SameSubnet,
-        Self::SwarmOnPath,
-        Self::NoVanguard,
-        Self::GuardInSwarm,
-        Self::TwoHops,
-        Self::OneHop,
-    ];
-
-    /// What is lost, as a sentence for people. `None` if nothing is.
-    pub const fn warning(self) -> Option<&'static str> {
-        match self {
-            Self::Strict => None,
-            Self::SameOperator | Self::SameSubnet => Some(
-                "Relays of one operator or network carry the same message: together they could trace it.",
-            ),
-            Self::SwarmOnPath | Self::NoVanguard => Some(
-                "There are few relays: those that hold mail also pass messages on, and could trace some.",
-            ),
-            Self::GuardInSwarm => Some(
-                "There are few relays: the one that sees your IP address may also hold the mail concerned.",
-            ),
-            Self::TwoHops => {
-                Some("There are two relays only: together they see who talks to whom.")
-            }
-            Self::OneHop => Some(
-                "There is one relay only: it sees your IP address and which mailboxes you use.",
-            ),
-        }
-    }
-}
-
-/// What the network as it is now can do for its users' privacy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NetworkPrivacy {
-    /// Relays that can be used.
-    pub relays: usize,
-    /// How many of them are independent of each other; counted up to [`ENOUGH_RELAYS`].
-    pub independent: usize,
-    /// Relays on the way to another relay, that one included.
-    pub hops: usize,
-    /// The furthest that the rules may have to give way.
-    pub worst: Relaxation,
-}
-
-impl NetworkPrivacy {
-    /// What is lost, as a sentence for people. `None` if nothing is.
-    pub const fn warning(&self) -> Option<&'static str> {
-        match self.relays {
-            0 => Some("No relay is known."),
-            _ => self.worst.warning(),
-        }
-    }
 }
 
 /// A way there and a way back.
@@ -164,36 +80,6 @@ pub enum PathError {
     TooFewRelays,
 }
 
-/// A relay that can be used now.
-pub(super) struct Candidate<'a> {
-    pub(super) relay: &'a RelayDescriptor,
-    pub(super) node: NodeId,
-    subnets: Vec<Subnet>,
-    hop: Hop,
-    weight: f64,
-    suspect: bool,
-}
-
-impl Candidate<'_> {
-    fn same_operator(&self, other: &Self) -> bool {
-        let operator = &self.relay.info().operator;
-        !operator.is_empty() && *operator == other.relay.info().operator
-    }
-
-    fn same_subnet(&self, other: &Self) -> bool {
-        self.subnets
-            .iter()
-            .any(|subnet| other.subnets.contains(subnet))
-    }
-
-    /// Whether the two may not be on one path.
-    pub(super) fn clashes(&self, other: &Self, relaxed: Relaxation) -> bool {
-        self.node == other.node
-            || (relaxed < Relaxation::SameOperator && self.same_operator(other))
-            || (relaxed < Relaxation::SameSubnet && self.same_subnet(other))
-    }
-}
-
 /// Finds paths through a directory as it is at one moment. Cheap to make, cheaper to use twice.
 pub struct PathFinder<'a> {
     candidates: Vec<Candidate<'a>>,
@@ -212,19 +98,7 @@ impl<'a> PathFinder<'a> {
     ) -> Self {
         let usable = directory.iter().filter(|relay| relay.is_valid(now));
         let candidates: Vec<_> = usable
-            .filter_map(|relay| {
-                let (least, most) = CAPACITIES;
-                let capacity = relay.info().max_connections.clamp(least, most);
-                let urls = relay.info().urls.iter();
-                Some(Candidate {
-                    relay,
-                    node: relay.node(),
-                    subnets: urls.map(|url| url.subnet(rules.allow_loopback)).collect(),
-                    hop: relay.hop(now, Duration::ZERO)?,
-                    weight: capacity as f64 * health.factor(&relay.node(), now),
-                    suspect: false,
-                })
-            })
+            .filter_map(|relay| Candidate::new(relay, rules.allow_loopback, health, now))
             .collect();
         let independent = count_independent(&candidates);
         Self {
@@ -500,40 +374,4 @@ fn fits(
 ) -> bool {
     let outside = relaxed >= Relaxation::SwarmOnPath || !swarm.contains(&relay.node);
     outside && taken.iter().all(|other| !relay.clashes(other, relaxed))
-}
-
-/// One of the candidates, with a probability in proportion to its weight.
-fn weighted<'c, 'a>(
-    candidates: impl Iterator<Item = &'c Candidate<'a>> + Clone,
-    rng: &mut impl CryptoRng,
-) -> Option<&'c Candidate<'a>> {
-    let total: f64 = candidates.clone().map(|candidate| candidate.weight).sum();
-    let mut draw = rng.random::<f64>() * total;
-    let mut last = None;
-    for candidate in candidates {
-        last = Some(candidate);
-        draw -= candidate.weight;
-        if draw < 0.0 {
-            break;
-        }
-    }
-    last
-}
-
-/// How many relays there are with no two of one operator or subnet, counted greedily up to
-/// [`ENOUGH_RELAYS`].
-fn count_independent(candidates: &[Candidate<'_>]) -> usize {
-    let mut chosen: Vec<&Candidate<'_>> = Vec::with_capacity(ENOUGH_RELAYS);
-    for candidate in candidates {
-        if chosen.len() >= ENOUGH_RELAYS {
-            break;
-        }
-        if chosen
-            .iter()
-            .all(|other| !candidate.clashes(other, Relaxation::Strict))
-        {
-            chosen.push(candidate);
-        }
-    }
-    chosen.len()
 }

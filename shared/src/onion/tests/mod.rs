@@ -5,3 +5,4 @@ mod keyrings;
 mod packets;
 mod paths;
 pub(crate) mod support;
+mod vectors;

@@ -1,0 +1,102 @@
+//! A relay as path selection sees it: whether it can be used now, what it may share a path with, and how
+//! often it is drawn.
+
+use rand::RngExt;
+use rand_core::CryptoRng;
+
+use super::Hop;
+use super::descriptor::RelayDescriptor;
+use super::health::RelayHealth;
+use super::privacy::{ENOUGH_RELAYS, Relaxation};
+use super::url::Subnet;
+use crate::id::NodeId;
+use crate::time::{Duration, Timestamp};
+
+/// A relay says itself how many connections it takes; what it says counts within these bounds only.
+const CAPACITIES: (u64, u64) = (1_000, 10_000);
+
+/// A relay that can be used now.
+pub(super) struct Candidate<'a> {
+    pub(super) relay: &'a RelayDescriptor,
+    pub(super) node: NodeId,
+    pub(super) hop: Hop,
+    pub(super) suspect: bool,
+    subnets: Vec<Subnet>,
+    weight: f64,
+}
+
+impl<'a> Candidate<'a> {
+    /// `None` if the relay has published no key for this epoch.
+    pub(super) fn new(
+        relay: &'a RelayDescriptor,
+        allow_loopback: bool,
+        health: &RelayHealth,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let (least, most) = CAPACITIES;
+        let capacity = relay.info().max_connections.clamp(least, most);
+        let urls = relay.info().urls.iter();
+        Some(Self {
+            relay,
+            node: relay.node(),
+            hop: relay.hop(now, Duration::ZERO)?,
+            suspect: false,
+            subnets: urls.map(|url| url.subnet(allow_loopback)).collect(),
+            weight: capacity as f64 * health.factor(&relay.node(), now),
+        })
+    }
+
+    fn same_operator(&self, other: &Self) -> bool {
+        let operator = &self.relay.info().operator;
+        !operator.is_empty() && *operator == other.relay.info().operator
+    }
+
+    fn same_subnet(&self, other: &Self) -> bool {
+        self.subnets
+            .iter()
+            .any(|subnet| other.subnets.contains(subnet))
+    }
+
+    /// Whether the two may not be on one path.
+    pub(super) fn clashes(&self, other: &Self, relaxed: Relaxation) -> bool {
+        self.node == other.node
+            || (relaxed < Relaxation::SameOperator && self.same_operator(other))
+            || (relaxed < Relaxation::SameSubnet && self.same_subnet(other))
+    }
+}
+
+/// One of the candidates, with a probability in proportion to its weight.
+pub(super) fn weighted<'c, 'a>(
+    candidates: impl Iterator<Item = &'c Candidate<'a>> + Clone,
+    rng: &mut impl CryptoRng,
+) -> Option<&'c Candidate<'a>> {
+    let total: f64 = candidates.clone().map(|candidate| candidate.weight).sum();
+    let mut draw = rng.random::<f64>() * total;
+    let mut last = None;
+    for candidate in candidates {
+        last = Some(candidate);
+        draw -= candidate.weight;
+        if draw < 0.0 {
+            break;
+        }
+    }
+    last
+}
+
+/// How many relays there are with no two of one operator or subnet, counted greedily up to
+/// [`ENOUGH_RELAYS`].
+pub(super) fn count_independent(candidates: &[Candidate<'_>]) -> usize {
+    let mut chosen: Vec<&Candidate<'_>> = Vec::with_capacity(ENOUGH_RELAYS);
+    for candidate in candidates {
+        if chosen.len() >= ENOUGH_RELAYS {
+            break;
+        }
+        if chosen
+            .iter()
+            .all(|other| !candidate.clashes(other, Relaxation::Strict))
+        {
+            chosen.push(candidate);
+        }
+    }
+    chosen.len()
+}
