@@ -88,13 +88,9 @@ impl Tags {
         }
         self.forget_counted(&tag, received);
         let buffer = self.buffers.get_mut(&tag)?;
-        let fresh = |(kept, _): &&(Timestamp, Vec<u8>)| now.since(*kept) <= KEPT_FOR;
-        let missed = buffer
-            .kept
-            .iter()
-            .filter(fresh)
-            .map(|(_, frame)| frame.clone())
-            .collect();
+        self.bytes -= buffer.forget_old(now);
+        buffer.go_on_from(received);
+        let missed = buffer.kept.iter().map(|(_, frame)| frame.clone()).collect();
         let replaced = buffer.conn.replace(conn);
         Some(Attached {
             resumed,
@@ -156,12 +152,7 @@ impl Tags {
     pub(super) fn expire(&mut self, now: Timestamp) {
         let bytes = &mut self.bytes;
         self.buffers.retain(|_, buffer| {
-            let old = buffer
-                .kept
-                .iter()
-                .take_while(|(kept, _)| now.since(*kept) > KEPT_FOR)
-                .count();
-            *bytes -= buffer.forget(old);
+            *bytes -= buffer.forget_old(now);
             let lives = buffer.conn.is_some() || now.since(buffer.left) < TAG_LIFE;
             if !lives {
                 *bytes -= buffer.forget(usize::MAX);
@@ -179,6 +170,20 @@ impl Buffer {
             count: 0,
             kept: VecDeque::new(),
         }
+    }
+
+    /// What the client has not counted and will not get any more is not counted here either: both sides
+    /// go on from the client's count.
+    fn go_on_from(&mut self, received: u64) {
+        let expected = received.saturating_add(self.kept.len() as u64);
+        self.count = self.count.min(expected);
+    }
+
+    /// Forgets frames whose time is over; yields their bytes.
+    fn forget_old(&mut self, now: Timestamp) -> usize {
+        let old = |(kept, _): &&(Timestamp, Vec<u8>)| now.since(*kept) > KEPT_FOR;
+        let old = self.kept.iter().take_while(old).count();
+        self.forget(old)
     }
 
     /// Forgets the `n` oldest frames; yields their bytes.
@@ -276,6 +281,23 @@ mod tests {
         );
         tags.expire(later + Duration::from_ms(1));
         assert_eq!(tags.bytes, 0);
+    }
+
+    #[test]
+    fn frames_lost_while_the_client_was_away_do_not_shift_the_count() {
+        let mut tags = tags();
+        attach(&mut tags, 1, 0, NOW);
+        tags.detach(&TAG, ConnId(1), NOW);
+        (0..3).for_each(|n| assert_eq!(tags.deliver(&TAG, &[n], NOW), Delivery::Kept));
+        let later = NOW + KEPT_FOR + Duration::from_ms(1);
+        assert_eq!(attach(&mut tags, 2, 0, later).missed.len(), 0);
+        tags.deliver(&TAG, &[3], later);
+        assert_eq!(attach(&mut tags, 3, 1, later).missed.len(), 0, "it came");
+        tags.deliver(&TAG, &[4], later);
+        assert_eq!(attach(&mut tags, 4, 1, later).missed, [[4]], "it did not");
+        attach(&mut tags, 5, u64::MAX, later);
+        tags.deliver(&TAG, &[5], later);
+        assert_eq!(tags.bytes, 1, "a count from nowhere does no harm");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use rand_core::CryptoRng;
 
+use super::guard_links::Shunned;
 use super::link::{LinkId, packet_frame};
 use super::requests::{Call, Flight, Lost, NetFailure, ReplyKeys};
 use super::{Net, NetOutput};
@@ -23,9 +24,10 @@ impl Net {
 
     /// Wants the guards that waiting requests need.
     pub(super) fn want_guards(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
-        let needs: Vec<_> = self.requests.waiting().map(Call::excluded).collect();
-        for excluded in needs {
-            if let Some(guard) = self.guard_for(&excluded, rng) {
+        let waiting = self.requests.waiting();
+        let needs: Vec<_> = waiting.map(|call| call.shunned.clone()).collect();
+        for shunned in needs {
+            if let Some(guard) = self.guard_for(&shunned, rng) {
                 self.guards.want(guard, now);
             }
         }
@@ -42,7 +44,7 @@ impl Net {
             let id = waiting.call.id;
             match self.send(&waiting.call, guard, link, now, rng) {
                 Ok(()) => {}
-                Err(Unsent::AnotherGuard) if waiting.call.not_via.len() < MAX_GUARDS_TRIED => {
+                Err(Unsent::AnotherGuard) if waiting.call.shunned.never.len() <= MAX_GUARDS_TRIED => {
                     self.requests.wait_on(waiting.not_via(guard));
                     again = true;
                 }
@@ -57,21 +59,26 @@ impl Net {
 
     /// The guard that a request is to leave by, and its link if that is up.
     fn ready_guard(&self, call: &Call) -> Option<(NodeId, LinkId)> {
-        let small = self.relays.is_small();
-        let guard = self.guards.choose(&call.excluded(), small);
-        let guard = guard.or_else(|| self.guards.primary().filter(|_| small))?;
+        let (shunned, small) = (&call.shunned, self.relays.is_small());
+        let guard = self.guards.choose(shunned, small);
+        let guard = guard.or_else(|| self.guards.last_resort(shunned, small))?;
         Some((guard, self.guards.up(guard)?))
     }
 
-    /// The guard that a request needs: a kept one, or else a spare one, drawn for this run.
-    fn guard_for(&mut self, excluded: &[NodeId], rng: &mut impl CryptoRng) -> Option<NodeId> {
+    /// The guard that a request needs: a kept one, or else a spare one, drawn for this run once it is known
+    /// that it is not the client's own network that fails.
+    fn guard_for(&mut self, shunned: &Shunned, rng: &mut impl CryptoRng) -> Option<NodeId> {
         let small = self.relays.is_small();
-        if let Some(guard) = self.guards.choose(excluded, small) {
+        if let Some(guard) = self.guards.choose(shunned, small) {
             return Some(guard);
         }
-        let spare = self.relays.spare_guard(excluded, rng)?;
-        self.guards.add_spare(spare);
-        Some(spare)
+        let may_draw = self.primary_link().is_some() && self.guards.has_room_for_spare();
+        let spare = may_draw.then(|| self.relays.spare_guard(shunned, rng)).flatten();
+        match spare {
+            Some(spare) => self.guards.add_spare(spare),
+            None => return self.guards.last_resort(shunned, small),
+        }
+        spare
     }
 
     fn send(
@@ -82,10 +89,10 @@ impl Net {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<(), Unsent> {
-        if call.own {
-            self.relays.set_own_swarm(&call.swarm);
-        }
-        let path = self.path(call, guard, now, rng)?;
+        let path = match self.path(call, guard, now, rng) {
+            Err(PathError::Unknown(node)) if node == guard => return Err(Unsent::AnotherGuard),
+            path => path?,
+        };
         let rpc = MessageId::random(rng);
         let payload = call.request.encode(rpc, call.class);
         let payload = payload.map_err(|_| Unsent::Failed(NetFailure::TooLarge))?;
@@ -114,8 +121,8 @@ impl Net {
         let finder = finder.avoiding(&self.suspects.now(now));
         let vanguards = self.relays.vanguards();
         match call.own {
-            true => finder.own_mailbox_path(guard, vanguards, call.to, &call.swarm, rng),
-            false => finder.request_path(guard, call.to, &call.swarm, rng),
+            true => finder.own_mailbox_path(guard, vanguards, call.to, &call.shunned.swarm, rng),
+            false => finder.request_path(guard, call.to, &call.shunned.swarm, rng),
         }
     }
 
@@ -221,7 +228,6 @@ impl Net {
         if !self.stock.has_room(member) {
             return None;
         }
-        self.relays.set_own_swarm(swarm);
         let tag = self.guards.tag(guard, rng).tag;
         let finder = self.relays.finder(self.suspects.health(), now);
         let finder = finder.avoiding(&self.suspects.now(now));
@@ -234,16 +240,6 @@ impl Net {
             self.stock.add(member, guard, keys);
         }
         Some(minted)
-    }
-}
-
-impl Call {
-    /// Relays that the guard must not be one of: the swarm, those that did not fit, and last the target itself.
-    pub(super) fn excluded(&self) -> Vec<NodeId> {
-        let mut excluded = self.swarm.clone();
-        excluded.extend(&self.not_via);
-        excluded.push(self.to);
-        excluded
     }
 }
 

@@ -10,7 +10,7 @@
 //! Every guard has one connection tag a run. Reply blocks are bound to the tag of one guard, so a reply
 //! can only come back through the guard that its request left by.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use rand_core::CryptoRng;
 
@@ -30,7 +30,7 @@ pub(super) const MAX_FAILURES: u32 = 2;
 pub(super) const MAX_UNANSWERED: u32 = 8;
 /// A link to another guard than the primary is closed after so long without a request.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
-/// Spare guards of a run.
+/// Spare guards of a run: each learns the client's IP address.
 const MAX_SPARE: usize = 4;
 /// A link that was up for less, and brought no reply, counts as a failed attempt when it is lost.
 const STABLE: Duration = Duration::from_secs(30);
@@ -39,8 +39,8 @@ const STABLE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct GuardLinks {
     kept: Vec<NodeId>,
-    /// Guards of this run for requests whose swarm holds every kept one. Oldest first.
-    spare: VecDeque<NodeId>,
+    /// Guards of this run for requests whose swarm holds every kept one.
+    spare: Vec<NodeId>,
     primary: Option<NodeId>,
     slots: BTreeMap<NodeId, Slot>,
     tags: BTreeMap<NodeId, TagCount>,
@@ -57,6 +57,21 @@ pub(super) struct TagCount {
     pub(super) tag: ConnectionTag,
     /// `Deliver` frames received under it.
     pub(super) received: u64,
+}
+
+/// Relays that a request must not leave by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shunned {
+    /// The swarm concerned: with few relays that rule gives way.
+    pub(super) swarm: Vec<NodeId>,
+    /// The target, and guards that turned out not to fit.
+    pub(super) never: Vec<NodeId>,
+}
+
+impl Shunned {
+    fn all(&self) -> Vec<NodeId> {
+        self.swarm.iter().chain(&self.never).copied().collect()
+    }
 }
 
 /// What a failure means for the primary.
@@ -126,7 +141,7 @@ impl GuardLinks {
     pub(super) const fn new() -> Self {
         Self {
             kept: Vec::new(),
-            spare: VecDeque::new(),
+            spare: Vec::new(),
             primary: None,
             slots: BTreeMap::new(),
             tags: BTreeMap::new(),
@@ -174,37 +189,45 @@ impl GuardLinks {
         }
     }
 
-    /// The guard for a request that must not leave by any of `excluded`, its target last. In a `small`
-    /// network a member of the swarm will do, but not the target. `None`: a spare one is needed.
-    pub(super) fn choose(&self, excluded: &[NodeId], small: bool) -> Option<NodeId> {
-        let strict = self.choose_outside(excluded);
-        if strict.is_some() || !small {
-            return strict;
-        }
-        let target = excluded.split_last().map(|(target, _)| *target);
-        self.choose_outside(target.as_slice())
+    /// The guard for a request. In a `small` network a member of its swarm will do. `None`: a spare one is
+    /// needed.
+    pub(super) fn choose(&self, shunned: &Shunned, small: bool) -> Option<NodeId> {
+        let strict = self.best(&shunned.all(), false);
+        strict.or_else(|| self.best(&shunned.never, false).filter(|_| small))
     }
 
-    fn choose_outside(&self, excluded: &[NodeId]) -> Option<NodeId> {
+    /// The guard for a request when [`choose`](Self::choose) finds none and no spare one can be drawn: one
+    /// that keeps failing, or in a `small` network the primary, whatever it is.
+    pub(super) fn last_resort(&self, shunned: &Shunned, small: bool) -> Option<NodeId> {
+        let primary = self.primary.filter(|_| small);
+        primary.or_else(|| self.best(&shunned.all(), true))
+    }
+
+    /// The primary if it fits; else a guard that is up, one that has not failed of late, the most preferred.
+    fn best(&self, excluded: &[NodeId], failing_too: bool) -> Option<NodeId> {
         let fits = |node: &&NodeId| !excluded.contains(node);
         if let Some(primary) = self.primary.as_ref().filter(fits) {
             return Some(*primary);
         }
-        // One that is up, else one that has not failed of late, else the most preferred.
         let reluctance = |node: &NodeId| match self.slots.get(node) {
             Some(slot) if matches!(slot.state, SlotState::Up(..)) => 0,
             Some(slot) => 1 + slot.backoff.failures(),
             None => 1,
         };
         let candidates = self.kept.iter().chain(&self.spare).filter(fits);
+        let candidates = candidates.filter(|node| failing_too || reluctance(node) <= MAX_FAILURES);
         candidates.min_by_key(|node| reluctance(node)).copied()
+    }
+
+    /// Whether another guard may be drawn for this run.
+    pub(super) fn has_room_for_spare(&self) -> bool {
+        self.spare.len() < MAX_SPARE
     }
 
     /// Another guard for this run.
     pub(super) fn add_spare(&mut self, node: NodeId) {
-        self.spare.push_back(node);
-        if self.spare.len() > MAX_SPARE {
-            self.spare.pop_front();
+        if self.has_room_for_spare() {
+            self.spare.push(node);
         }
     }
 
@@ -237,6 +260,11 @@ impl GuardLinks {
         let due = |slot: &Slot| matches!(slot.state, SlotState::Waiting(at) if at <= now);
         let slots = self.slots.iter().filter(|(_, slot)| due(slot));
         slots.map(|(node, _)| *node).collect()
+    }
+
+    /// How often in a row attempts to reach this guard have failed.
+    pub(super) fn failures(&self, node: NodeId) -> u32 {
+        self.slots.get(&node).map_or(0, |slot| slot.backoff.failures())
     }
 
     /// The host has been asked for a link to this guard.

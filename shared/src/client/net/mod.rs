@@ -279,16 +279,12 @@ impl Net {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> RequestId {
+        if own && self.relays.set_own_swarm(swarm) {
+            self.relays_changed(self.primary_link().is_some(), now, rng);
+        }
         let id = self.requests.next_id();
-        let call = Call {
-            id,
-            to,
-            swarm: swarm.to_vec(),
-            not_via: Vec::new(),
-            own,
-            request,
-            class,
-        };
+        let mut call = Call::new(id, to, swarm, request, class);
+        call.own = own;
         self.call(call, now, rng);
         self.settle(now, rng);
         id
@@ -304,10 +300,11 @@ impl Net {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Option<Vec<SurbBytes>> {
-        let guard = self
-            .guards
-            .primary()
-            .filter(|node| self.guards.up(*node).is_some())?;
+        if self.relays.set_own_swarm(swarm) {
+            self.relays_changed(self.primary_link().is_some(), now, rng);
+        }
+        let guard = self.guards.primary();
+        let guard = guard.filter(|node| self.guards.up(*node).is_some())?;
         self.mint(guard, member, swarm, count, now, rng)
     }
 

@@ -4,8 +4,10 @@
 use minicbor::{Decode, Encode};
 
 use crate::client::store::{Key, Row, Table, Write};
+use crate::id::NodeId;
 use crate::onion::directory::MAX_RELAYS;
 use crate::onion::{GuardSet, VanguardSet};
+use crate::rpc::MAX_SWARM;
 use crate::time::Timestamp;
 use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_cbor};
 use crate::wire::link::DescriptorBytes;
@@ -83,15 +85,24 @@ pub(super) struct GuardRow {
     guards: BoundedBytes<4096>,
     #[n(2)]
     vanguards: BoundedBytes<4096>,
+    /// Relays of my own mailbox, so that none of them becomes a guard.
+    #[n(3)]
+    own_swarm: Option<BoundedList<NodeId, MAX_SWARM>>,
 }
 
 impl GuardRow {
-    pub(super) fn new(guards: &GuardSet, vanguards: &VanguardSet) -> Self {
+    pub(super) fn new(guards: &GuardSet, vanguards: &VanguardSet, own_swarm: &[NodeId]) -> Self {
         Self {
             version: VERSION,
             guards: BoundedBytes::new(guards.encode()).unwrap_or_default(),
             vanguards: BoundedBytes::new(vanguards.encode()).unwrap_or_default(),
+            own_swarm: BoundedList::new(own_swarm.to_vec()).ok(),
         }
+    }
+
+    /// The relays of my own mailbox.
+    pub(super) fn into_own_swarm(self) -> Vec<NodeId> {
+        self.own_swarm.map(BoundedList::into_inner).unwrap_or_default()
     }
 
     /// The sets, if both can be read.
@@ -113,8 +124,12 @@ mod tests {
     use super::*;
     use crate::test_support::unhex;
 
+    const NODE: NodeId = NodeId::from_bytes([1; 20]);
     /// Rows as version 1 wrote them. They stay readable for ever.
     const DIRECTORY_V1: &str = "a40001011b0000018bcfe568000207038143010203";
+
+    const GUARDS_V1: &str = "a400010145a2000101800245a20001018003815401010101010101010101010101010101\
+                             01010101";
 
     fn row(id: &[u8], hex: &str) -> Row {
         Row::plain(Key::new(Table::Meta, id), unhex(hex))
@@ -131,6 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn guards_of_version_1_are_read() {
+        let guards = GuardRow::new(&GuardSet::new(), &VanguardSet::new(), &[NODE]);
+        let Write::Put(written) = guards.write() else {
+            panic!("a row is put");
+        };
+        assert_eq!(crate::test_support::hex(&written.value), GUARDS_V1);
+        let found = GuardRow::find(&[row(GUARDS, GUARDS_V1)]).unwrap();
+        assert_eq!(found.sets(), Some((GuardSet::new(), VanguardSet::new())));
+        assert_eq!(found.into_own_swarm(), [NODE]);
+        let without = "a300010145a2000101800245a200010180";
+        let found = GuardRow::find(&[row(GUARDS, without)]).unwrap();
+        assert!(found.into_own_swarm().is_empty());
+    }
+
+    #[test]
     fn what_is_written_is_read_again() {
         let now = Timestamp::from_ms(1_700_000_000_000);
         let descriptors = vec![DescriptorBytes::new([1, 2, 3]).unwrap()];
@@ -138,7 +168,7 @@ mod tests {
             panic!("a row is put");
         };
         assert_eq!(crate::test_support::hex(&row.value), DIRECTORY_V1);
-        let Write::Put(guards) = GuardRow::new(&GuardSet::new(), &VanguardSet::new()).write()
+        let Write::Put(guards) = GuardRow::new(&GuardSet::new(), &VanguardSet::new(), &[]).write()
         else {
             panic!("a row is put");
         };

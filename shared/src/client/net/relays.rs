@@ -1,8 +1,11 @@
 //! The relays known, the guards kept among them, and paths through them.
 
+use std::collections::BTreeSet;
+
 use rand::seq::IndexedRandom;
 use rand_core::CryptoRng;
 
+use super::guard_links::Shunned;
 use super::records::{DirectoryRow, GuardRow, NetRow};
 use super::{Bootstrap, NetConfig};
 use crate::client::store::{Row, Write};
@@ -65,9 +68,8 @@ impl Relays {
             let descriptor = UnverifiedDescriptor::decode(bytes).ok()?;
             descriptor.verify(now).ok()
         });
-        let (guards, vanguards) = GuardRow::find(rows)
-            .and_then(|row| row.sets())
-            .unwrap_or_default();
+        let kept = GuardRow::find(rows);
+        let (guards, vanguards) = kept.as_ref().and_then(GuardRow::sets).unwrap_or_default();
         let allow_loopback = config.bootstrap.iter().any(Bootstrap::is_loopback);
         let mut relays = Self {
             directory: verified.collect(),
@@ -77,7 +79,7 @@ impl Relays {
             },
             guards,
             vanguards,
-            own_swarm: Vec::new(),
+            own_swarm: kept.map(GuardRow::into_own_swarm).unwrap_or_default(),
             network: UNKNOWN,
             synced,
             seen: usize::try_from(seen).unwrap_or(usize::MAX),
@@ -182,7 +184,8 @@ impl Relays {
         self.keys_until = self.usable_until(now);
         let finder = PathFinder::new(&self.directory, self.rules, &RelayHealth::new(), now);
         if proven || finder.is_small() || self.guards.in_use(&finder).is_none() {
-            self.unsaved_guards |= self.guards.refresh(&finder, &self.own_swarm, rng);
+            let kin = self.kin_of_own_swarm();
+            self.unsaved_guards |= self.guards.refresh(&finder, &kin, rng);
         }
         let avoid: Vec<_> = self
             .guards
@@ -192,15 +195,17 @@ impl Relays {
         self.unsaved_guards |= self.vanguards.refresh(&finder, &avoid, rng);
         self.network = network(&finder.privacy());
         let ends = self.directory.iter().map(RelayDescriptor::until);
-        let ends = ends.chain([self.keys_until]).filter(|at| *at > now);
+        let guards = self.guards.nodes().map(|node| self.guard_until(node, now));
+        let ends = ends.chain(guards).chain([self.keys_until]);
+        let ends = ends.filter(|at| *at > now);
         self.next_check = ends.min().unwrap_or(Timestamp::MAX).min(now + MAINTENANCE);
     }
 
     /// The guards that are kept, as far as they can be used, most preferred first, and the one to begin with.
     pub(super) fn kept_guards(&self, now: Timestamp) -> (Vec<NodeId>, Option<NodeId>) {
         let finder = self.finder(&RelayHealth::new(), now);
-        let known = |node: &NodeId| self.directory.get(node).is_some();
-        let kept = self.guards.nodes().filter(known).collect();
+        let usable = |node: &NodeId| self.guard_until(*node, now) > now;
+        let kept = self.guards.nodes().filter(usable).collect();
         (kept, self.guards.in_use(&finder))
     }
 
@@ -216,7 +221,8 @@ impl Relays {
         self.unsaved_guards = true;
         let finder = PathFinder::new(&self.directory, self.rules, &RelayHealth::new(), now);
         if finder.is_small() {
-            self.guards.refresh(&finder, &self.own_swarm, rng);
+            let kin = self.kin_of_own_swarm();
+            self.guards.refresh(&finder, &kin, rng);
         }
         self.guards.in_use(&finder)
     }
@@ -228,22 +234,49 @@ impl Relays {
         self.unsaved_guards |= self.guards != before;
     }
 
-    /// My own mailbox is held by these relays.
-    pub(super) fn set_own_swarm(&mut self, swarm: &[NodeId]) {
-        if self.own_swarm != swarm {
+    /// My own mailbox is held by these relays. True if that is news: then look after guards and vanguards.
+    pub(super) fn set_own_swarm(&mut self, swarm: &[NodeId]) -> bool {
+        let news = self.own_swarm != swarm;
+        if news {
             self.own_swarm = swarm.to_vec();
+            self.unsaved_guards = true;
         }
+        news
+    }
+
+    /// The relays of my mailbox and those of the same operators and subnets: no guards for me.
+    fn kin_of_own_swarm(&self) -> Vec<NodeId> {
+        let members = self.own_swarm.iter().filter_map(|node| self.directory.get(node));
+        let subnets: BTreeSet<_> = members.clone().flat_map(|relay| self.subnets(relay)).collect();
+        let operators: BTreeSet<_> = members.map(|relay| relay.info().operator.as_str()).collect();
+        let related = |relay: &&RelayDescriptor| {
+            let operator = relay.info().operator.as_str();
+            (!operator.is_empty() && operators.contains(operator))
+                || !self.subnets(relay).is_disjoint(&subnets)
+        };
+        let related = self.directory.iter().filter(related).map(RelayDescriptor::node);
+        related.chain(self.own_swarm.iter().copied()).collect()
     }
 
     /// A guard for requests that no kept one may carry.
     pub(super) fn spare_guard(
         &self,
-        excluded: &[NodeId],
+        shunned: &Shunned,
         rng: &mut impl CryptoRng,
     ) -> Option<NodeId> {
         let mut guards = self.offering(Features::GUARD);
-        guards.retain(|node| !excluded.contains(node) && self.guard_url(*node).is_some());
-        guards.choose(rng).copied()
+        guards.retain(|node| !shunned.never.contains(node) && self.guard_url(*node, 0).is_some());
+        let outside = |node: &&NodeId| !shunned.swarm.contains(node);
+        let strict: Vec<_> = guards.iter().filter(outside).copied().collect();
+        match strict.is_empty() && self.is_small() {
+            true => guards.choose(rng).copied(),
+            false => strict.choose(rng).copied(),
+        }
+    }
+
+    fn guard_until(&self, node: NodeId, now: Timestamp) -> Timestamp {
+        let relay = self.directory.get(&node);
+        relay.map_or(Timestamp::EPOCH, |relay| usable_until(relay, now))
     }
 
     fn usable_until(&self, now: Timestamp) -> Timestamp {
@@ -271,7 +304,8 @@ impl Relays {
             writes.push(DirectoryRow::new(self.synced, seen, descriptors.collect()).write());
         }
         if core::mem::take(&mut self.unsaved_guards) {
-            writes.push(GuardRow::new(&self.guards, &self.vanguards).write());
+            let row = GuardRow::new(&self.guards, &self.vanguards, &self.own_swarm);
+            writes.push(row.write());
         }
         writes
     }
@@ -286,14 +320,18 @@ impl Relays {
             .collect()
     }
 
-    /// Where a guard is reached: `wss://`, or on this machine in development.
-    pub(super) fn guard_url(&self, node: NodeId) -> Option<String> {
+    /// Where a guard is reached: `wss://`, or on this machine in development. Each `attempt` takes the next
+    /// of its URLs.
+    pub(super) fn guard_url(&self, node: NodeId, attempt: u32) -> Option<String> {
         let urls = &self.directory.get(&node)?.info().urls;
         let reachable = |url: &&RelayUrl| match url.is_loopback() {
             true => self.rules.allow_loopback,
             false => url.is_secure(),
         };
-        urls.iter().find(reachable).map(ToString::to_string)
+        let urls: Vec<_> = urls.iter().filter(reachable).collect();
+        let attempt = usize::try_from(attempt).unwrap_or(0);
+        let turn = attempt.checked_rem(urls.len())?;
+        urls.get(turn).map(ToString::to_string)
     }
 }
 

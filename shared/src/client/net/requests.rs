@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::guard_links::Shunned;
 use crate::id::{MessageId, NodeId, SurbId};
 use crate::onion::SurbKeys;
 use crate::onion::epoch::SURB_MARGIN;
@@ -55,9 +56,7 @@ pub(super) struct Call {
     /// The relay that serves it.
     pub(super) to: NodeId,
     /// Relays that its guard must not be one of.
-    pub(super) swarm: Vec<NodeId>,
-    /// Guards that turned out not to fit.
-    pub(super) not_via: Vec<NodeId>,
+    pub(super) shunned: Shunned,
     /// To a member of the caller's own swarm: goes by a vanguard.
     pub(super) own: bool,
     /// What.
@@ -255,10 +254,34 @@ impl Requests {
     }
 }
 
+impl Call {
+    /// A request for `to`, which concerns the mailbox that `swarm` holds.
+    pub(super) fn new(
+        id: RequestId,
+        to: NodeId,
+        swarm: &[NodeId],
+        request: Request,
+        class: PacketClass,
+    ) -> Self {
+        let shunned = Shunned {
+            swarm: swarm.to_vec(),
+            never: vec![to],
+        };
+        Self {
+            id,
+            to,
+            shunned,
+            own: false,
+            request,
+            class,
+        }
+    }
+}
+
 impl Waiting {
     /// The same, not by this guard.
     pub(super) fn not_via(mut self, guard: NodeId) -> Self {
-        self.call.not_via.push(guard);
+        self.call.shunned.never.push(guard);
         self
     }
 }

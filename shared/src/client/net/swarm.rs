@@ -110,7 +110,7 @@ impl Relays {
         order
     }
 
-    fn subnets(&self, relay: &RelayDescriptor) -> BTreeSet<Subnet> {
+    pub(super) fn subnets(&self, relay: &RelayDescriptor) -> BTreeSet<Subnet> {
         let urls = relay.info().urls.iter();
         urls.map(|url| url.subnet(self.rules().allow_loopback))
             .collect()

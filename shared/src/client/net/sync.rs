@@ -27,7 +27,8 @@ const PERIOD: Duration = Duration::from_mins(50);
 const PERIOD_JITTER: Duration = Duration::from_mins(20);
 /// A round begins at least so long before the onion keys run out.
 const KEYS_MARGIN: Duration = Duration::from_mins(30);
-/// After the first directory the pauses begin with this one and double up to the hour.
+/// After the first directory, and when relays appear that were not known, the pauses begin with this one
+/// and double up to the hour.
 const FIRST_PERIOD: Duration = Duration::from_secs(90);
 /// The first round of a run starts within so long: a crowd that reloads does not ask at once.
 const FIRST_JITTER: Duration = Duration::from_secs(20);
@@ -58,6 +59,8 @@ struct Round {
     /// Being asked.
     page: Option<Page>,
     answered: bool,
+    /// A relay that was not known has been listed.
+    growing: bool,
     /// Digest of the directory when the round began.
     known: [u8; 32],
 }
@@ -115,6 +118,7 @@ impl DirectorySync {
             relays: relays.into(),
             page: None,
             answered: false,
+            growing: false,
             known,
         });
     }
@@ -146,10 +150,12 @@ impl DirectorySync {
     }
 
     fn finish(&mut self, keys_until: Timestamp, now: Timestamp, rng: &mut impl CryptoRng) -> Next {
-        let answered = self.round.take().is_some_and(|round| round.answered);
-        if !answered {
+        let Some(round) = self.round.take().filter(|round| round.answered) else {
             self.next = self.backoff.fail(now, rng);
             return Next::Wait;
+        };
+        if round.growing {
+            self.period = self.period.min(FIRST_PERIOD);
         }
         self.fresh(keys_until, now, rng);
         Next::Done
@@ -225,6 +231,9 @@ impl DirectorySync {
 
     /// `lister` lists a relay that is not known. True once two have; `enough` says that one suffices.
     pub(super) fn vouch(&mut self, node: NodeId, lister: NodeId, enough: bool) -> bool {
+        if let Some(round) = &mut self.round {
+            round.growing = true;
+        }
         if enough {
             return true;
         }

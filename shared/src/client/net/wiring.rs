@@ -87,7 +87,8 @@ impl Net {
 
     fn connect_guards(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
         for node in self.guards.due(now) {
-            let Some(url) = self.relays.guard_url(node) else {
+            let attempt = self.guards.failures(node);
+            let Some(url) = self.relays.guard_url(node, attempt) else {
                 // Its descriptor has expired: as good as unreachable until it publishes another.
                 self.guard_failed(node, false, now, rng);
                 continue;
@@ -128,15 +129,8 @@ impl Net {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) {
-        let call = Call {
-            id: self.requests.next_id(),
-            to,
-            swarm: Vec::new(),
-            not_via: Vec::new(),
-            own: false,
-            request: Request::DirectorySync(body),
-            class: PacketClass::Bulk,
-        };
+        let (id, request) = (self.requests.next_id(), Request::DirectorySync(body));
+        let call = Call::new(id, to, &[], request, PacketClass::Bulk);
         self.sync.asked(call.id);
         self.call(call, now, rng);
     }

@@ -22,6 +22,13 @@ fn up() -> GuardLinks {
     links
 }
 
+fn shun(swarm: &[NodeId]) -> Shunned {
+    Shunned {
+        swarm: swarm.to_vec(),
+        never: Vec::new(),
+    }
+}
+
 #[test]
 fn the_primary_is_wanted_at_once_and_only_it() {
     let links = links();
@@ -109,28 +116,53 @@ fn attempts_keep_the_pace_whichever_guard_is_primary() {
 #[test]
 fn a_guard_is_chosen_outside_the_swarm() {
     let mut links = up();
-    assert_eq!(links.choose(&[C], false), Some(A));
-    assert_eq!(links.choose(&[A], false), Some(B));
-    assert_eq!(links.choose(&[A, B], false), Some(C));
-    assert_eq!(links.choose(&[A, B, C], false), None);
+    assert_eq!(links.choose(&shun(&[C]), false), Some(A));
+    assert_eq!(links.choose(&shun(&[A]), false), Some(B));
+    assert_eq!(links.choose(&shun(&[A, B]), false), Some(C));
+    assert_eq!(links.choose(&shun(&[A, B, C]), false), None);
     links.want(C, NOW);
     links.connecting(C, LinkId(8));
     links.accepted(C, LinkId(8), NOW);
-    assert_eq!(links.choose(&[A], false), Some(C), "one that is up");
+    assert_eq!(links.choose(&shun(&[A]), false), Some(C), "one that is up");
     let spare = NodeId::from_bytes([9; 20]);
     links.add_spare(spare);
-    assert_eq!(links.choose(&[A, B, C], false), Some(spare));
+    assert_eq!(links.choose(&shun(&[A, B, C]), false), Some(spare));
+    assert_eq!(links.choose(&shun(&[A, B, C, spare]), false), None);
     for n in 10..20 {
         links.add_spare(NodeId::from_bytes([n; 20]));
     }
     assert_eq!(links.spare.len(), MAX_SPARE);
+    assert!(!links.has_room_for_spare());
 }
 
 #[test]
-fn in_a_small_network_only_the_target_is_excluded() {
+fn in_a_small_network_the_swarm_is_no_obstacle_but_the_target_is() {
     let links = up();
-    assert_eq!(links.choose(&[A, B, C], true), Some(A));
-    assert_eq!(links.choose(&[C, B, A], true), Some(B));
+    let shunned = |never| Shunned {
+        swarm: vec![A, B, C],
+        never,
+    };
+    assert_eq!(links.choose(&shunned(vec![]), true), Some(A));
+    assert_eq!(links.choose(&shunned(vec![A]), true), Some(B));
+    assert_eq!(links.choose(&shunned(vec![A]), false), None);
+}
+
+#[test]
+fn another_guard_that_keeps_failing_is_a_last_resort() {
+    let mut links = up();
+    let mut rng = rng(6);
+    for node in [B, C] {
+        links.want(node, NOW);
+        for _ in 0..MAX_FAILURES {
+            assert!(links.choose(&shun(&[A]), false).is_some());
+            links.failed(node, false, NOW, &mut rng);
+        }
+    }
+    assert_eq!(links.choose(&shun(&[A]), false), None);
+    assert_eq!(links.last_resort(&shun(&[A]), false), Some(B));
+    assert_eq!(links.last_resort(&shun(&[A]), true), Some(A));
+    let _ = links.drop_idle(NOW + IDLE);
+    assert_eq!(links.choose(&shun(&[A]), false), Some(B), "forgiven in time");
 }
 
 #[test]

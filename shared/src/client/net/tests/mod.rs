@@ -2,5 +2,6 @@
 
 mod directory;
 mod guards;
+mod random;
 mod replies;
 mod world;

@@ -98,6 +98,9 @@ pub(super) struct World {
     pub(super) opened: Vec<(Timestamp, usize)>,
     /// Guards whose `Deliver` frames are lost on the link, not in the buffer.
     pub(super) cut: BTreeSet<usize>,
+    /// What a relay last sent.
+    pub(super) last_frame: Option<Vec<u8>>,
+    pinned: usize,
     /// When every relay publishes a descriptor next.
     next_publication: Timestamp,
 }
@@ -199,6 +202,8 @@ impl World {
             stock_lost: 0,
             opened: Vec::new(),
             cut: BTreeSet::new(),
+            last_frame: None,
+            pinned,
             next_publication: START + PUBLICATION,
         };
         world.run();
@@ -214,12 +219,14 @@ impl World {
     }
 
     /// The engine is dropped and restored from what it stored.
-    pub(super) fn restart(&mut self, pinned: usize) {
+    pub(super) fn restart_net(&mut self) {
         let rows: Vec<_> = self.rows.values().cloned().collect();
         for (_, socket) in core::mem::take(&mut self.sockets) {
             self.unlink(&socket);
         }
-        let config = config(&self.relays, pinned);
+        self.replies.clear();
+        self.failures.clear();
+        let config = config(&self.relays, self.pinned);
         self.net = Net::restore(config, &rows, self.now, &mut self.rng);
         self.run();
     }
@@ -464,6 +471,7 @@ impl World {
 
     fn send(&mut self, link: LinkId, tag: Tag, payload: &[u8]) {
         let frame = encode_frame(tag, MessageId::random(&mut self.rng), payload);
+        self.last_frame = Some(frame.clone());
         self.net.frame(link, &frame, self.now, &mut self.rng);
     }
 
@@ -563,7 +571,9 @@ impl World {
 
     fn deliver(&mut self, relay: usize, tag: ConnectionTag, surb: SurbId, body: &[u8]) {
         let frame = [surb.as_bytes().as_slice(), body].concat();
-        let buffer = self.relays[relay].tags.entry(tag).or_default();
+        let Some(buffer) = self.relays[relay].tags.get_mut(&tag) else {
+            return;
+        };
         buffer.frames.push_back(frame.clone());
         if let Some(link) = buffer.link.filter(|_| !self.cut.contains(&relay)) {
             self.send(link, Tag::Deliver, &frame);
