@@ -44,8 +44,10 @@ pub struct Limits {
     pub operations: usize,
     /// Puts on their way to a majority.
     pub puts: usize,
-    /// Envelopes and tombstones that another member has not confirmed.
+    /// Envelopes and tombstones that other members have not confirmed.
     pub replication: usize,
+    /// Of these, for one member.
+    pub replication_each: usize,
     /// One-time prekeys handed out of one mailbox.
     pub prekeys: Rate,
 }
@@ -65,12 +67,13 @@ impl Default for Limits {
             },
             tags: 100_000,
             tag_bytes: 256 << 20,
-            delayed: 20_000,
-            peer_queue: 512,
+            delayed: 8_000,
+            peer_queue: 128,
             peer_queues: 64,
             operations: 20_000,
             puts: 4_000,
-            replication: 4_000,
+            replication: 20_000,
+            replication_each: 4_000,
             prekeys: Rate {
                 per_minute: 2,
                 burst: 20,

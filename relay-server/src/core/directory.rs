@@ -13,7 +13,7 @@ use zentalk_shared::onion::{
     Directory, Epoch, Inserted, OnionKeys, Publication, RelayDescriptor, UnverifiedDescriptor,
 };
 use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, PacketClass, Reply};
-use zentalk_shared::time::Duration;
+use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::{BoundedList, Bytes, to_cbor};
 use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet, LinkErrorCode};
 use zentalk_shared::wire::{HEADER_LEN, Tag};
@@ -30,6 +30,8 @@ const SYNC_EVERY: Duration = Duration::from_mins(10);
 const RETRY: Duration = Duration::from_secs(5);
 /// A descriptor is good for this long; it is renewed every onion epoch.
 const VALIDITY: Duration = Duration::from_hours(12);
+/// The tags of packets that have passed are handed to the store after this long at most.
+const REPLAY_FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// Onion epochs whose keys may still be accepted.
 const EPOCHS_BACK: u64 = 3;
 /// What a directory frame has room for, less its own CBOR.
@@ -46,6 +48,10 @@ pub(super) struct RelayDirectory {
     keys: OnionKeys,
     /// The keys are not on disk as they are.
     unsaved: bool,
+    /// When the timer of the next epoch is due.
+    rotates: Option<Timestamp>,
+    /// A timer is set to log replay tags.
+    logs: bool,
     last_sequence: u64,
     /// Digest and encoded answer for who has nothing; rebuilt when the directory changes.
     cached: Option<([u8; 32], Vec<u8>)>,
@@ -83,6 +89,8 @@ impl RelayDirectory {
             own: None,
             keys,
             unsaved: restored.onion_keys.is_none(),
+            rotates: None,
+            logs: false,
             last_sequence,
             cached: None,
             asked: Vec::new(),
@@ -104,6 +112,11 @@ impl RelayDirectory {
 
     pub(super) fn known(&self) -> usize {
         self.relays.len()
+    }
+
+    /// A relay that was asked is gone.
+    pub(super) fn forget_question(&mut self, node: &NodeId) {
+        self.asked.retain(|asked| asked != node);
     }
 
     fn insert(&mut self, descriptor: RelayDescriptor) -> Inserted {
@@ -148,11 +161,15 @@ impl Relay {
     pub(super) fn rotate(&mut self, step: &mut Step<'_>) -> Result<(), StartError> {
         let made = self.directory.keys.rotate(step.now, &mut step.rng)?;
         self.directory.unsaved |= made;
-        self.timers
-            .set(OnionKeys::next_rotation(step.now), Timer::Rotate);
-        match self.directory.unsaved {
-            true => self.save_keys(),
-            false => self.publish(step)?,
+        let next = OnionKeys::next_rotation(step.now);
+        if self.directory.rotates != Some(next) {
+            self.directory.rotates = Some(next);
+            self.timers.set(next, Timer::Rotate);
+        }
+        match (self.directory.unsaved, self.directory.own) {
+            (true, _) => self.save_keys(),
+            (false, None) => self.publish(step)?,
+            (false, Some(_)) => {}
         }
         let around = (0..=EPOCHS_BACK).map(|back| Epoch::at(step.now - EPOCH_LENGTH * back));
         let held = around.chain([Epoch::at(step.now).next()]);
@@ -180,6 +197,8 @@ impl Relay {
         self.directory.unsaved &= saved.is_err();
         let published = saved.is_ok() && self.publish(step).is_ok();
         if !published && !self.stopping {
+            // Saves again, which publishes again.
+            self.directory.unsaved = true;
             self.timers.set(step.now + RETRY, Timer::Rotate);
         }
     }
@@ -256,8 +275,18 @@ impl Relay {
         }
     }
 
+    /// A packet has passed: its tag is logged within a second.
+    pub(super) fn log_soon(&mut self, step: &Step<'_>) {
+        if !self.directory.logs {
+            self.directory.logs = true;
+            self.timers
+                .set(step.now + REPLAY_FLUSH_AFTER, Timer::FlushReplay);
+        }
+    }
+
     /// Logs the tags of the packets since the last time.
     pub(super) fn flush_replay(&mut self) {
+        self.directory.logs = false;
         let entries = self.directory.keys.drain_replay_log();
         if !entries.is_empty() {
             self.store(StoreOp::AppendReplay(entries), After::Nothing);

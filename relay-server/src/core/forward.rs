@@ -32,6 +32,7 @@ impl Forwarder {
 impl Relay {
     /// A packet has come from a client or another relay. Whatever is wrong with it, nobody is told.
     pub(super) fn on_packet(&mut self, packet: Vec<u8>, step: &mut Step<'_>) {
+        self.log_soon(step);
         match self.directory.keys().peel(packet, step.now, &mut step.rng) {
             Err(error) => self.count(Metric::PacketDropped(error.label())),
             Ok(Peeled::Forward {

@@ -2,17 +2,16 @@
 //!
 //! Whatever a peer sends can at worst close its own connection.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use zentalk_shared::id::{ConnectionTag, MessageId, NodeId};
 use zentalk_shared::time::{Duration, Timestamp};
-use zentalk_shared::wire::codec::{BoundedText, from_cbor, to_cbor};
-use zentalk_shared::wire::link::{
-    Ack, Handshake, HandshakeAck, LinkError, LinkErrorCode, LinkProof,
-};
+use zentalk_shared::wire::codec::{BoundedText, to_cbor};
+use zentalk_shared::wire::link::{Handshake, HandshakeAck, LinkError, LinkErrorCode, LinkProof};
 use zentalk_shared::wire::{Frame, FrameError, Tag, decode_frame, encode_frame};
 
 use super::admission::{Bucket, Doorkeeper, Rate};
+use super::frames::body;
 use super::handshake::{self, Challenged, Dialing, Greeting, Me};
 use super::io::{ConnId, Dial, Metric, Origin, Output, Remote};
 use super::relay::{Relay, Step, Timer};
@@ -25,13 +24,12 @@ const SILENCE: Duration = Duration::from_secs(90);
 const PING_PATIENCE: Duration = Duration::from_secs(30);
 /// A link that another one has replaced is read for this long.
 const DRAIN: Duration = Duration::from_secs(5);
-/// A directory costs as much as this many frames.
-const DIRECTORY_COST: u32 = 20;
 
 /// All connections.
 #[derive(Default)]
 pub(super) struct Links {
-    links: HashMap<ConnId, Link>,
+    /// In order, so that one seed always gives one run.
+    links: BTreeMap<ConnId, Link>,
     door: Doorkeeper,
 }
 
@@ -228,20 +226,23 @@ impl Relay {
                 Ok(())
             }
             (State::Dialing(dial, dialing), Tag::HandshakeAck) => {
-                let ack: HandshakeAck = body(frame)?;
+                let ack: HandshakeAck =
+                    body(frame).inspect_err(|_| self.peers.failed.push(dial))?;
                 if ack.node == self.me {
                     self.dialed_myself(dial);
                     return Err(LinkErrorCode::Unauthenticated);
                 }
-                let Some(descriptor) = self.directory.own() else {
-                    return Err(LinkErrorCode::ShuttingDown);
+                let result = match self.directory.own() {
+                    None => Err(LinkErrorCode::ShuttingDown),
+                    Some(descriptor) => {
+                        let me = Me {
+                            signer: &self.secrets.signer,
+                            descriptor,
+                            directory: self.directory.relays(),
+                        };
+                        dialing.on_ack(&ack, &me, step.now)
+                    }
                 };
-                let me = Me {
-                    signer: &self.secrets.signer,
-                    descriptor,
-                    directory: self.directory.relays(),
-                };
-                let result = dialing.on_ack(&ack, &me, step.now);
                 let (descriptor, proof) = result.inspect_err(|_| self.peers.failed.push(dial))?;
                 self.send(conn, Tag::LinkProof, &to_cbor(&proof), step);
                 self.dial_succeeded(dial, descriptor.node());
@@ -326,71 +327,13 @@ impl Relay {
         self.timers.set(step.now + SILENCE, Timer::Link(conn));
     }
 
-    fn on_client_frame(
+    /// Makes a frame cost as much as so many.
+    pub(super) fn charge(
         &mut self,
         conn: ConnId,
-        tag: ConnectionTag,
-        frame: &Frame<'_>,
-        step: &mut Step<'_>,
+        cost: u32,
+        step: &Step<'_>,
     ) -> Result<(), LinkErrorCode> {
-        match frame.tag {
-            Tag::RelayForward => self.on_packet(frame.payload.to_vec(), step),
-            Tag::Ack => self.tags.forget_counted(&tag, body::<Ack>(frame)?.received),
-            _ => return self.on_common_frame(conn, frame, step),
-        }
-        Ok(())
-    }
-
-    fn on_relay_frame(
-        &mut self,
-        conn: ConnId,
-        node: NodeId,
-        frame: &Frame<'_>,
-        step: &mut Step<'_>,
-    ) -> Result<(), LinkErrorCode> {
-        match frame.tag {
-            Tag::RelayForward => self.on_packet(frame.payload.to_vec(), step),
-            Tag::ReplicatePut => self.on_replicate_put(conn, node, frame.id, body(frame)?, step),
-            Tag::ReplicatePutAck => self.on_replicate_put_ack(node, frame.id, body(frame)?, step),
-            Tag::ReplicateTombstone => {
-                self.on_replicate_tombstone(conn, frame.id, &body(frame)?, step)?;
-            }
-            Tag::ReplicateTombstoneAck => self.on_replicate_tombstone_ack(node, frame.id, step),
-            Tag::Directory => self.on_directory(node, body(frame)?, step)?,
-            _ => return self.on_common_frame(conn, frame, step),
-        }
-        Ok(())
-    }
-
-    /// What everybody may send.
-    fn on_common_frame(
-        &mut self,
-        conn: ConnId,
-        frame: &Frame<'_>,
-        step: &mut Step<'_>,
-    ) -> Result<(), LinkErrorCode> {
-        match frame.tag {
-            Tag::Ping => {
-                let pong = encode_frame(Tag::Pong, frame.id, frame.payload);
-                self.output(Output::Send(conn, pong));
-            }
-            Tag::Pong | Tag::Error => {}
-            Tag::DirectoryGet => {
-                self.charge(conn, DIRECTORY_COST, step)?;
-                self.on_directory_get(conn, body(frame)?, step);
-            }
-            Tag::RelayForward
-            | Tag::ReplicatePut
-            | Tag::ReplicatePutAck
-            | Tag::ReplicateTombstone
-            | Tag::ReplicateTombstoneAck
-            | Tag::Directory => return Err(LinkErrorCode::Unauthenticated),
-            _ => return Err(LinkErrorCode::Malformed),
-        }
-        Ok(())
-    }
-
-    fn charge(&mut self, conn: ConnId, cost: u32, step: &Step<'_>) -> Result<(), LinkErrorCode> {
         let limits = self.config.limits;
         let Some(link) = self.links.links.get_mut(&conn) else {
             return Ok(());
@@ -479,10 +422,6 @@ impl Relay {
 fn error_body(code: LinkErrorCode) -> Vec<u8> {
     let message = BoundedText::new(sentence(code)).unwrap_or_default();
     to_cbor(&LinkError { code, message })
-}
-
-fn body<'b, T: minicbor::Decode<'b, ()>>(frame: &Frame<'b>) -> Result<T, LinkErrorCode> {
-    from_cbor(frame.payload, frame.tag.max_payload()).map_err(|_| LinkErrorCode::Malformed)
 }
 
 const fn code_of(error: FrameError) -> LinkErrorCode {

@@ -7,21 +7,23 @@
 //!                           └─crash(n)─▶ the first n applied, none answered, the rest lost
 //! ```
 
+mod mailbox;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::ReplayEntry;
-use zentalk_shared::rpc::{EnvelopeBytes, OneTimeBytes, PreKeyBaseBytes};
 use zentalk_shared::time::Timestamp;
-use zentalk_shared::wire::budget::ENVELOPE_LEN;
 use zeroize::Zeroizing;
+
+use mailbox::Mailbox;
 
 use super::io::Ticket;
 use super::store::{
     Bundle, ENVELOPE_LIFE, Fetched, Hour, MAILBOX_IDLE_LIFE, Owned, OwnerStamp, PushPick,
     PutEnvelope, PutOutcome, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys,
-    SaveSubscription, Stock, StockedSurb, StoreError, StoreOp, StoreReply, StoredEnvelope,
-    TOMBSTONE_LIFE, TakenPush,
+    SaveSubscription, Stock, StoreError, StoreOp, StoreReply, StoredEnvelope, TOMBSTONE_LIFE,
+    TakenPush,
 };
 
 /// A disk that exists as long as the value does.
@@ -41,21 +43,6 @@ struct Disk {
     descriptors: BTreeMap<NodeId, Vec<u8>>,
     onion_keys: Option<Zeroizing<Vec<u8>>>,
     replay: Vec<ReplayEntry>,
-}
-
-#[derive(Clone, Debug)]
-struct Mailbox {
-    stamp: OwnerStamp,
-    descriptor_sequence: u64,
-    descriptor: Option<Vec<u8>>,
-    permit: Option<[u8; 32]>,
-    touched: Hour,
-    next_cursor: u64,
-    envelopes: BTreeMap<u64, (EnvelopeId, StoredEnvelope)>,
-    tombstones: BTreeMap<EnvelopeId, Hour>,
-    surbs: Vec<StockedSurb>,
-    base: Option<PreKeyBaseBytes>,
-    one_time: VecDeque<OneTimeBytes>,
 }
 
 #[derive(Clone, Debug)]
@@ -432,68 +419,6 @@ impl Disk {
                 .retain(|_, (_, stored)| stored.hour > envelope);
             mailbox.tombstones.retain(|_, hour| *hour > tombstone);
             mailbox.surbs.retain(|surb| surb.expires > now);
-        }
-    }
-}
-
-impl Mailbox {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            stamp: OwnerStamp {
-                sequence: 0,
-                digest: [0; 32],
-            },
-            descriptor_sequence: 0,
-            descriptor: None,
-            permit: None,
-            touched: Hour::at(now),
-            next_cursor: 0,
-            envelopes: BTreeMap::new(),
-            tombstones: BTreeMap::new(),
-            surbs: Vec::new(),
-            base: None,
-            one_time: VecDeque::new(),
-        }
-    }
-
-    fn find(&self, id: &EnvelopeId) -> Option<&(EnvelopeId, StoredEnvelope)> {
-        self.envelopes.values().find(|(held, _)| held == id)
-    }
-
-    fn is_full(&self, quotas: &Quotas, permitted: bool) -> bool {
-        let held = self.envelopes.len();
-        let strangers = self
-            .envelopes
-            .values()
-            .filter(|(_, stored)| !stored.permitted)
-            .count();
-        held >= quotas.envelopes as usize
-            || (held as u64 + 1) * ENVELOPE_LEN as u64 > quotas.bytes
-            || (!permitted && strangers >= quotas.first_contact as usize)
-    }
-
-    fn pick(&self, pick: &PushPick) -> Vec<(EnvelopeId, Box<EnvelopeBytes>)> {
-        let item = |(id, stored): &(EnvelopeId, StoredEnvelope)| (*id, stored.envelope.clone());
-        match pick {
-            PushPick::Heartbeat => Vec::new(),
-            PushPick::These(ids) => ids
-                .iter()
-                .filter_map(|id| self.find(id))
-                .map(item)
-                .collect(),
-            PushPick::Oldest(limit) => self
-                .envelopes
-                .values()
-                .take(usize::from(*limit))
-                .map(item)
-                .collect(),
-        }
-    }
-
-    fn stock(&self) -> Stock {
-        Stock {
-            surbs: u16::try_from(self.surbs.len()).unwrap_or(u16::MAX),
-            waiting: u32::try_from(self.envelopes.len()).unwrap_or(u32::MAX),
         }
     }
 }

@@ -18,6 +18,7 @@ mod admission;
 mod config;
 mod directory;
 mod forward;
+mod frames;
 mod handshake;
 mod io;
 mod links;
@@ -43,3 +44,6 @@ pub use relay::{Relay, StartError};
 
 #[cfg(test)]
 pub(crate) mod conformance;
+
+#[cfg(test)]
+mod tests;

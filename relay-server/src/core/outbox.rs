@@ -125,7 +125,8 @@ impl Outbox {
         self.len() == 0
     }
 
-    fn len(&self) -> usize {
+    /// Items that are unconfirmed.
+    pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.flying.len() + self.reading.len()
     }
 }

@@ -29,13 +29,20 @@ const MAX_DYNAMIC: usize = 256;
 /// All other relays.
 #[derive(Default)]
 pub(super) struct Peers {
-    links: HashMap<NodeId, PeerLink>,
+    /// In order, so that one seed always gives one run.
+    links: BTreeMap<NodeId, PeerLink>,
     dialers: BTreeMap<String, Dialer>,
     dials: HashMap<Dial, String>,
-    queues: HashMap<NodeId, VecDeque<Vec<u8>>>,
+    queues: HashMap<NodeId, Queue>,
     next_dial: u64,
     /// Attempts that a handshake has ended; seen to when their connection is cleaned up.
     pub(super) failed: Vec<Dial>,
+}
+
+/// What waits for a relay that is being connected to.
+struct Queue {
+    since: Timestamp,
+    frames: VecDeque<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,11 +230,7 @@ impl Relay {
         step: &mut Step<'_>,
     ) {
         let node = descriptor.node();
-        for url in &descriptor.info().urls {
-            if let Some(dialer) = self.peers.dialers.get_mut(url.as_str()) {
-                dialer.node = Some(node);
-            }
-        }
+        // Who is behind a configured URL is learnt by dialing it: a descriptor may claim any URL.
         self.learn(descriptor);
         let link = PeerLink {
             conn,
@@ -240,7 +243,8 @@ impl Relay {
             None => self.output(Output::Peer(node, true)),
         }
         self.peers.links.insert(node, link);
-        for frame in self.peers.queues.remove(&node).unwrap_or_default() {
+        let queue = self.peers.queues.remove(&node);
+        for frame in queue.map(|queue| queue.frames).unwrap_or_default() {
             self.output(Output::Send(conn, frame));
         }
         if dialed {
@@ -257,6 +261,7 @@ impl Relay {
         self.peers.links.remove(&node);
         self.output(Output::Peer(node, false));
         self.members_unlinked(&node);
+        self.directory.forget_question(&node);
         let theirs =
             |dialer: &Dialer| dialer.node == Some(node) && dialer.state != DialState::Myself;
         self.peers
@@ -294,9 +299,12 @@ impl Relay {
             self.timers
                 .set(step.now + QUEUE_LIFE, Timer::PeerQueue(node));
         }
-        let queue = self.peers.queues.entry(node).or_default();
-        match queue.len() < limits.peer_queue {
-            true => queue.push_back(frame),
+        let queue = self.peers.queues.entry(node).or_insert_with(|| Queue {
+            since: step.now,
+            frames: VecDeque::new(),
+        });
+        match queue.frames.len() < limits.peer_queue {
+            true => queue.frames.push_back(frame),
             false => self.count(Metric::PacketDropped("peer_queue")),
         }
     }
@@ -322,12 +330,17 @@ impl Relay {
         }
     }
 
-    pub(super) fn drop_queue(&mut self, node: &NodeId) {
-        let dropped = self
-            .peers
-            .queues
-            .remove(node)
-            .map_or(0, |queue| queue.len());
+    /// Frames have waited for a relay in vain; the timer may be that of an earlier queue.
+    pub(super) fn queue_timed_out(&mut self, node: &NodeId, step: &Step<'_>) {
+        let queue = self.peers.queues.get(node);
+        if queue.is_some_and(|queue| step.now.since(queue.since) >= QUEUE_LIFE) {
+            self.drop_queue(node);
+        }
+    }
+
+    fn drop_queue(&mut self, node: &NodeId) {
+        let queue = self.peers.queues.remove(node);
+        let dropped = queue.map_or(0, |queue| queue.frames.len());
         self.output(Output::Count(
             Metric::PacketDropped("relay_away"),
             dropped as u64,

@@ -25,8 +25,6 @@ use super::timers::Timers;
 
 /// How often expired mail, records, tags and descriptors are swept away.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
-/// How often the replay log is handed to the store, while there is something to log.
-const REPLAY_FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// How often buffers of connection tags are looked through.
 const TAG_SWEEP_EVERY: Duration = Duration::from_secs(30);
 
@@ -144,9 +142,6 @@ impl Relay {
         relay.start_dialing(step);
         relay.resume_pushes(step);
         relay.timers.set(now + TAG_SWEEP_EVERY, Timer::SweepTags);
-        relay
-            .timers
-            .set(now + REPLAY_FLUSH_EVERY, Timer::FlushReplay);
         relay.timers.set(now, Timer::Sweep);
         relay.schedule_directory_sync(step);
         Ok(relay)
@@ -207,18 +202,14 @@ impl Relay {
             match timer {
                 Timer::Link(conn) => self.check_link(conn, step),
                 Timer::Dial(url) => self.dial(&url, step),
-                Timer::PeerQueue(node) => self.drop_queue(&node),
+                Timer::PeerQueue(node) => self.queue_timed_out(&node, step),
                 Timer::Forward(next, packet) => self.forward_delayed(next, packet, step),
                 Timer::Mailbox(mailbox) => self.push_due(mailbox, step),
                 Timer::Put(key) => self.put_timed_out(key, step),
                 Timer::Outbox(node) => self.check_outbox(node, step),
                 Timer::Rotate => self.rotate_or_retry(step),
                 Timer::SyncDirectory => self.sync_directory(step),
-                Timer::FlushReplay => {
-                    self.flush_replay();
-                    self.timers
-                        .set(step.now + REPLAY_FLUSH_EVERY, Timer::FlushReplay);
-                }
+                Timer::FlushReplay => self.flush_replay(),
                 Timer::SweepTags => {
                     self.tags.expire(step.now);
                     self.timers

@@ -15,6 +15,17 @@ use super::relay::{Relay, Step};
 use super::store::{PushPick, StoreError, StoreReply};
 use super::swarm::PutKey;
 
+/// The store's answer to the operation that was submitted; any other is a failure of the store.
+macro_rules! expect {
+    ($answer:ident, $variant:ident) => {
+        match $answer {
+            Ok(StoreReply::$variant(value)) => Ok(value),
+            Ok(_) => Err(StoreError::Failed),
+            Err(error) => Err(error),
+        }
+    };
+}
+
 /// Where an answer goes.
 pub(super) struct ReplyTo {
     surb: Surb,
@@ -125,63 +136,72 @@ impl Relay {
         answer: Result<StoreReply, StoreError>,
         step: &mut Step<'_>,
     ) {
-        /// The store's answer to the operation that was submitted, and no other.
-        macro_rules! answer {
-            ($variant:ident) => {
-                match answer {
-                    Ok(StoreReply::$variant(value)) => Ok(value),
-                    Ok(_) => Err(StoreError::Failed),
-                    Err(error) => Err(error),
-                }
-            };
-        }
         match after {
-            After::Nothing => {}
-            After::KeysSaved => self.keys_saved(answer.map(drop), step),
-            After::Put(key) => self.put_stored(key, answer!(Put), step),
+            After::Put(key) => self.put_stored(key, expect!(answer, Put), step),
             After::ReplicatePut {
                 conn,
                 frame,
                 from,
                 key,
-            } => {
-                self.replica_stored((conn, frame), from, key, answer!(Put), step);
+            } => self.replica_stored((conn, frame), from, key, expect!(answer, Put), step),
+            After::Replicate { node, key } => {
+                self.replica_read(node, key, expect!(answer, Envelope), step);
             }
-            After::Subscribe {
-                reply,
-                descriptor,
-                permit,
-            } => {
-                self.subscribed(reply, *descriptor, permit, answer!(Subscription), step);
-            }
-            After::Fetch(reply) => self.fetched(reply, answer!(Fetched), step),
             After::Acknowledge {
                 reply,
                 mailbox,
                 tombstone,
-            } => {
-                self.acknowledged(reply, mailbox, &tombstone, answer!(Tombstone), step);
-            }
+            } => self.acknowledged(reply, mailbox, &tombstone, expect!(answer, Tombstone), step),
             After::ReplicateTombstone {
                 conn,
                 frame,
                 mailbox,
                 ids,
             } => {
-                self.tombstone_replicated((conn, frame), mailbox, &ids, answer!(Tombstone));
+                let answer = expect!(answer, Tombstone);
+                self.tombstone_replicated((conn, frame), mailbox, &ids, answer);
             }
-            After::Push { mailbox, pick } => self.push_taken(mailbox, &pick, answer!(Push), step),
-            After::Replicate { node, key } => {
-                self.replica_read(node, key, answer!(Envelope), step);
+            After::Push { mailbox, pick } => {
+                self.push_taken(mailbox, &pick, expect!(answer, Push), step);
             }
+            other => self.resume_service(other, answer, step),
+        }
+    }
+
+    /// The same, for what concerns one asker and no other member.
+    fn resume_service(
+        &mut self,
+        after: After,
+        answer: Result<StoreReply, StoreError>,
+        step: &mut Step<'_>,
+    ) {
+        match after {
+            After::KeysSaved => self.keys_saved(answer.map(drop), step),
+            After::Subscribe {
+                reply,
+                descriptor,
+                permit,
+            } => {
+                let answer = expect!(answer, Subscription);
+                self.subscribed(reply, *descriptor, permit, answer, step);
+            }
+            After::Fetch(reply) => self.fetched(reply, expect!(answer, Fetched), step),
             After::PreKeyPublish { reply, mailbox } => {
-                self.prekeys_published(reply, mailbox, answer!(PreKeys), step);
+                self.prekeys_published(reply, mailbox, expect!(answer, PreKeys), step);
             }
-            After::PreKeyTake(reply) => self.prekey_taken(reply, answer!(Bundle), step),
+            After::PreKeyTake(reply) => self.prekey_taken(reply, expect!(answer, Bundle), step),
             After::RecordPut { reply, sequence } => {
-                self.record_put(reply, sequence, answer!(RecordPut), step);
+                self.record_put(reply, sequence, expect!(answer, RecordPut), step);
             }
-            After::RecordGet(reply) => self.record_got(reply, answer!(Record), step),
+            After::RecordGet(reply) => self.record_got(reply, expect!(answer, Record), step),
+            After::Nothing => {}
+            // `resume` has seen to these.
+            After::Put(_)
+            | After::ReplicatePut { .. }
+            | After::Replicate { .. }
+            | After::Acknowledge { .. }
+            | After::ReplicateTombstone { .. }
+            | After::Push { .. } => {}
         }
     }
 

@@ -13,7 +13,7 @@ use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
 use zentalk_shared::rpc::{
     MailboxDescriptor, PutReply, Refusal, ReplicatePut, ReplicatePutAck, Reply, Tombstone,
 };
-use zentalk_shared::time::Duration;
+use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::to_cbor;
 use zentalk_shared::wire::{Tag, encode_frame};
 
@@ -52,6 +52,8 @@ struct Put {
     own: bool,
     of: u8,
     majority: u8,
+    /// When its senders are told that too few have answered.
+    deadline: Timestamp,
     /// The payload of the frame for the others.
     payload: Arc<[u8]>,
 }
@@ -65,7 +67,12 @@ enum Verdict {
 }
 
 impl Put {
-    fn new(descriptor: &MailboxDescriptor, me: &NodeId, payload: Arc<[u8]>) -> Self {
+    fn new(
+        descriptor: &MailboxDescriptor,
+        me: &NodeId,
+        payload: Arc<[u8]>,
+        now: Timestamp,
+    ) -> Self {
         let others = descriptor
             .active()
             .iter()
@@ -80,6 +87,7 @@ impl Put {
             own: false,
             of: u8::try_from(descriptor.active().len()).unwrap_or(u8::MAX),
             majority: descriptor.majority(),
+            deadline: now + PUT_DEADLINE,
             payload,
         }
     }
@@ -148,7 +156,7 @@ impl Relay {
             hour: put.hour.0,
             permitted: put.permitted,
         });
-        let mut on_its_way = Put::new(descriptor, &self.me, payload.into());
+        let mut on_its_way = Put::new(descriptor, &self.me, payload.into(), step.now);
         on_its_way.waiters.push(reply);
         self.swarm.puts.insert(key, on_its_way);
         self.timers.set(step.now + PUT_DEADLINE, Timer::Put(key));
@@ -214,8 +222,12 @@ impl Relay {
         }
     }
 
+    /// Ends a put whose time is over; the timer may be that of an earlier put of the envelope.
     pub(super) fn put_timed_out(&mut self, key: PutKey, step: &mut Step<'_>) {
-        self.end_put(key, Refusal::TooFewMembers, step);
+        let put = self.swarm.puts.get(&key);
+        if put.is_some_and(|put| put.deadline <= step.now) {
+            self.end_put(key, Refusal::TooFewMembers, step);
+        }
     }
 
     /// Another member has an envelope for a mailbox that this relay is a member of, too.
@@ -354,21 +366,27 @@ impl Relay {
 
     /// Puts an item into a member's outbox and sends what can be sent.
     fn replicate(&mut self, node: NodeId, item: Item, step: &mut Step<'_>) {
-        let limit = self.config.limits.replication;
+        let linked = self.peers.conn(&node).is_some();
+        // A mailbox's owner may list members that do not exist; nothing is kept for those.
+        if !linked && !self.connect_to(node, step) {
+            return;
+        }
+        let limits = self.config.limits;
+        let kept: usize = self.swarm.outboxes.values().map(Outbox::len).sum();
+        if kept >= limits.replication {
+            return;
+        }
         let item = match item {
             // It is read again when the member is back.
-            Item::Put(key, _) if self.peers.conn(&node).is_none() => Item::Put(key, None),
+            Item::Put(key, _) if !linked => Item::Put(key, None),
             item => item,
         };
         self.swarm
             .outboxes
             .entry(node)
             .or_default()
-            .add(item, limit);
-        match self.peers.conn(&node) {
-            Some(_) => self.pump(node, step),
-            None => drop(self.connect_to(node, step)),
-        }
+            .add(item, limits.replication_each);
+        self.pump(node, step);
     }
 
     /// Sends a member what its window has room for.
@@ -439,7 +457,7 @@ impl Relay {
     /// A relay is connected: what waits for it goes out.
     pub(super) fn members_linked(&mut self, node: NodeId, step: &mut Step<'_>) {
         if let Some(outbox) = self.swarm.outboxes.get_mut(&node) {
-            outbox.resend(zentalk_shared::time::Timestamp::MAX);
+            outbox.resend(Timestamp::MAX);
         }
         self.pump(node, step);
     }
@@ -469,7 +487,6 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
     use zentalk_shared::identity::MailboxSecret;
-    use zentalk_shared::time::Timestamp;
 
     fn node(n: u8) -> NodeId {
         NodeId::from_bytes([n; 20])
@@ -480,7 +497,12 @@ mod tests {
         let members = (1..=members).map(node).collect();
         let descriptor =
             MailboxDescriptor::sign(&key, 1, members, active, Timestamp::EPOCH).unwrap();
-        Put::new(&descriptor, &node(1), [].as_slice().into())
+        Put::new(
+            &descriptor,
+            &node(1),
+            [].as_slice().into(),
+            Timestamp::EPOCH,
+        )
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! One mailbox in memory.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use zentalk_shared::id::EnvelopeId;
+use zentalk_shared::rpc::{EnvelopeBytes, OneTimeBytes, PreKeyBaseBytes};
+use zentalk_shared::time::Timestamp;
+use zentalk_shared::wire::budget::ENVELOPE_LEN;
+
+use crate::core::store::{Hour, OwnerStamp, PushPick, Quotas, Stock, StockedSurb, StoredEnvelope};
+
+#[derive(Clone, Debug)]
+pub(super) struct Mailbox {
+    pub(super) stamp: OwnerStamp,
+    pub(super) descriptor_sequence: u64,
+    pub(super) descriptor: Option<Vec<u8>>,
+    pub(super) permit: Option<[u8; 32]>,
+    pub(super) touched: Hour,
+    pub(super) next_cursor: u64,
+    pub(super) envelopes: BTreeMap<u64, (EnvelopeId, StoredEnvelope)>,
+    pub(super) tombstones: BTreeMap<EnvelopeId, Hour>,
+    pub(super) surbs: Vec<StockedSurb>,
+    pub(super) base: Option<PreKeyBaseBytes>,
+    pub(super) one_time: VecDeque<OneTimeBytes>,
+}
+
+impl Mailbox {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            stamp: OwnerStamp {
+                sequence: 0,
+                digest: [0; 32],
+            },
+            descriptor_sequence: 0,
+            descriptor: None,
+            permit: None,
+            touched: Hour::at(now),
+            next_cursor: 0,
+            envelopes: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            surbs: Vec::new(),
+            base: None,
+            one_time: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn find(&self, id: &EnvelopeId) -> Option<&(EnvelopeId, StoredEnvelope)> {
+        self.envelopes.values().find(|(held, _)| held == id)
+    }
+
+    pub(super) fn is_full(&self, quotas: &Quotas, permitted: bool) -> bool {
+        let held = self.envelopes.len();
+        let strangers = self
+            .envelopes
+            .values()
+            .filter(|(_, stored)| !stored.permitted)
+            .count();
+        held >= quotas.envelopes as usize
+            || (held as u64 + 1) * ENVELOPE_LEN as u64 > quotas.bytes
+            || (!permitted && strangers >= quotas.first_contact as usize)
+    }
+
+    pub(super) fn pick(&self, pick: &PushPick) -> Vec<(EnvelopeId, Box<EnvelopeBytes>)> {
+        let item = |(id, stored): &(EnvelopeId, StoredEnvelope)| (*id, stored.envelope.clone());
+        match pick {
+            PushPick::Heartbeat => Vec::new(),
+            PushPick::These(ids) => ids
+                .iter()
+                .filter_map(|id| self.find(id))
+                .map(item)
+                .collect(),
+            PushPick::Oldest(limit) => self
+                .envelopes
+                .values()
+                .take(usize::from(*limit))
+                .map(item)
+                .collect(),
+        }
+    }
+
+    pub(super) fn stock(&self) -> Stock {
+        Stock {
+            surbs: u16::try_from(self.surbs.len()).unwrap_or(u16::MAX),
+            waiting: u32::try_from(self.envelopes.len()).unwrap_or(u32::MAX),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! What hostile peers may try: it costs them their connection, and nobody else anything.
+
+use proptest::prelude::*;
+use zentalk_shared::id::{ConnectionTag, MessageId};
+use zentalk_shared::rpc::{PacketClass, Refusal, Refused, Reply, Request};
+use zentalk_shared::time::Duration;
+use zentalk_shared::wire::codec::to_cbor;
+use zentalk_shared::wire::link::{LinkErrorCode, Role};
+use zentalk_shared::wire::{HEADER_LEN, Header, Tag, encode_frame};
+
+use super::links::{error_code, visitor};
+use super::net::Net;
+use super::people::{Caller, Owner, hello};
+use crate::core::store::Quotas;
+use crate::core::{Limits, Metric, Rate};
+
+#[test]
+fn fault_10_short_and_broken_frames_cost_their_sender_its_connection() {
+    let mut net = Net::new(1);
+    let bystander = Caller::at(&mut net, 0);
+    let whole = hello(Role::Client, Some(ConnectionTag::from_bytes([1; 16])), None);
+    let mut frames: Vec<Vec<u8>> = (0..whole.len())
+        .map(|length| whole[..length].to_vec())
+        .collect();
+    let mut overflow = whole[..36].to_vec();
+    overflow[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
+    frames.push(overflow);
+    let broken_body = encode_frame(
+        Tag::Handshake,
+        MessageId::from_bytes([0; 16]),
+        &[0xa1, 0, 9],
+    );
+    frames.push(broken_body);
+    for frame in frames {
+        for opened in [false, true] {
+            let socket = if opened {
+                visitor(&mut net, 0)
+            } else {
+                net.connect(0)
+            };
+            net.send(socket, frame.clone());
+            assert!(!net.is_open(socket));
+        }
+    }
+    assert!(net.is_open(bystander.socket));
+    assert_eq!(net.relay(0).connections(), [1, 0, 0]);
+}
+
+#[test]
+fn fault_13_a_frame_of_an_unknown_type_does_not_break_the_next() {
+    let mut net = Net::new(1);
+    let caller = Caller::at(&mut net, 0);
+    let mut unknown = encode_frame(Tag::Ping, MessageId::from_bytes([2; 16]), b"later");
+    unknown[6..8].copy_from_slice(&0x0F0Fu16.to_be_bytes());
+    net.send(caller.socket, unknown);
+    net.send(
+        caller.socket,
+        encode_frame(Tag::Ping, MessageId::from_bytes([3; 16]), b""),
+    );
+    let inbox = net.take_inbox(caller.socket);
+    assert_eq!(
+        inbox,
+        [encode_frame(Tag::Pong, MessageId::from_bytes([3; 16]), b"")]
+    );
+}
+
+#[test]
+fn fault_13_what_a_client_acknowledges_to_its_guard_is_a_count() {
+    let mut net = Net::new(3);
+    let mut owner = Owner::with_mailbox(&mut net, 0, 2);
+    let mut sender = Caller::at(&mut net, 1);
+    let put = owner.put(&net, 2, 1);
+    sender.call(&mut net, &[1, 2], &put).unwrap();
+    assert_eq!(owner.pushes(&mut net).len(), 1);
+    // The body of an Ack has room for a number; everything about mailboxes goes through onions.
+    assert!(to_cbor(&zentalk_shared::wire::link::Ack { received: u64::MAX }).len() <= 11);
+}
+
+#[test]
+fn fault_14_a_packet_passes_once_and_its_length_says_nothing() {
+    let mut net = Net::new(3);
+    let mut owner = Owner::with_mailbox(&mut net, 0, 2);
+    let mut sender = Caller::at(&mut net, 1);
+    let put = owner.put(&net, 2, 1);
+    let far = sender.packet(&mut net, &[1, 0, 2], &put, PacketClass::Message);
+    let near = sender.packet(&mut net, &[1, 2], &put, PacketClass::Message);
+    assert_eq!(far.len(), near.len());
+    net.send(sender.socket, far.clone());
+    assert_eq!(sender.replies(&mut net).len(), 1);
+    net.send(sender.socket, far.clone());
+    assert!(sender.replies(&mut net).is_empty());
+    assert_eq!(net.count(1, Metric::PacketDropped("replay")), 1);
+    // The filter is read back from the log of the last second.
+    net.advance(Duration::from_secs(2));
+    net.kill(1, 0);
+    net.start(1);
+    net.advance(Duration::from_secs(5));
+    sender.connect(&mut net);
+    net.send(sender.socket, far);
+    assert!(sender.replies(&mut net).is_empty());
+    assert_eq!(net.count(1, Metric::PacketDropped("replay")), 2);
+    assert_eq!(owner.pushes(&mut net).len(), 1);
+}
+
+#[test]
+fn fault_15_a_handshake_has_ten_seconds() {
+    let mut net = Net::new(1);
+    let socket = net.connect(0);
+    net.advance(Duration::from_ms(9_999));
+    assert!(net.is_open(socket));
+    net.advance(Duration::from_ms(1));
+    assert_eq!(error_code(&mut net, socket), Some(LinkErrorCode::Timeout));
+    assert!(!net.is_open(socket));
+}
+
+#[test]
+fn fault_15_frames_connections_and_lengths_are_capped() {
+    let limits = Limits {
+        connections: 2,
+        client_frames: Rate {
+            per_minute: 60,
+            burst: 5,
+        },
+        ..Limits::default()
+    };
+    let mut net = Net::with(1, limits, Quotas::default());
+    let caller = Caller::at(&mut net, 0);
+    let other = visitor(&mut net, 0);
+    let third = net.connect(0);
+    assert_eq!(error_code(&mut net, third), Some(LinkErrorCode::Full));
+    for _ in 0..5 {
+        net.send(
+            caller.socket,
+            encode_frame(Tag::Ping, MessageId::from_bytes([0; 16]), b""),
+        );
+    }
+    assert_eq!(
+        error_code(&mut net, caller.socket),
+        Some(LinkErrorCode::Rate)
+    );
+    let length = u32::try_from(Tag::RelayForward.max_payload()).unwrap() + 1;
+    let id = MessageId::from_bytes([0; 16]);
+    let header = Header {
+        tag: Tag::RelayForward,
+        length,
+        flags: 0,
+        id,
+    }
+    .encode();
+    assert_eq!(header.len(), HEADER_LEN);
+    net.send(other, header.to_vec());
+    assert_eq!(error_code(&mut net, other), Some(LinkErrorCode::TooLarge));
+    assert_eq!(net.relay(0).connections(), [0, 0, 0]);
+}
+
+#[test]
+fn fault_15_packets_are_forwarded_to_known_relays_only() {
+    let mut net = Net::new(2);
+    let mut caller = Caller::at(&mut net, 0);
+    let stranger = zentalk_shared::id::NodeId::from_bytes([9; 20]);
+    let mut hops = vec![net.hop(0), net.hop(1)];
+    hops[1].node = stranger;
+    let class = zentalk_shared::onion::Class::Message;
+    let packet =
+        zentalk_shared::onion::build_request(&hops, None, b"", class, &mut net.rng).unwrap();
+    net.send(
+        caller.socket,
+        encode_frame(Tag::RelayForward, MessageId::from_bytes([0; 16]), &packet),
+    );
+    assert_eq!(net.count(0, Metric::PacketDropped("unknown_relay")), 1);
+    assert!(caller.replies(&mut net).is_empty());
+}
+
+#[test]
+fn fault_11_nobody_but_the_owner_reads_or_removes_mail() {
+    let mut net = Net::new(4);
+    let mut owner = Owner::with_mailbox(&mut net, 3, 0);
+    let mut thief = Owner::with_mailbox(&mut net, 3, 0);
+    let mut sender = Caller::at(&mut net, 3);
+    let put = owner.put(&net, 0, 1);
+    sender.call(&mut net, &[3, 0], &put).unwrap();
+    assert_eq!(
+        thief.fetch(&mut net, 0).envelopes.len(),
+        0,
+        "a key opens its own mailbox"
+    );
+    thief.acknowledge(&mut net, 0, &[1]);
+    // The owner's own request, shown to another relay by who has seen it.
+    let body = zentalk_shared::rpc::FetchBody { after: 0, limit: 3 };
+    let for_relay_0 =
+        Request::Fetch(owner.signed(&net, 0, zentalk_shared::rpc::OwnerOp::Fetch, &body));
+    let reply = sender.call(&mut net, &[3, 1], &for_relay_0);
+    assert_eq!(
+        reply,
+        Some(Reply::Refused(Refused {
+            reason: Refusal::NotAllowed
+        }))
+    );
+    assert_eq!(owner.fetch(&mut net, 1).envelopes.len(), 1);
+}
+
+#[test]
+fn an_owners_request_cannot_be_repeated_by_who_has_recorded_it() {
+    let mut net = Net::new(4);
+    let mut owner = Owner::with_mailbox(&mut net, 3, 0);
+    let recorded = owner.subscription(&mut net, 0, 5);
+    let guard = owner.caller.guard;
+    let first = owner.caller.call(&mut net, &[guard, 0], &recorded);
+    let again = owner.caller.call(&mut net, &[guard, 0], &recorded);
+    assert_eq!(
+        first, again,
+        "the last request may be repeated and changes nothing"
+    );
+    owner.subscribe(&mut net, 0, 1);
+    let late = owner.caller.call(&mut net, &[guard, 0], &recorded);
+    assert_eq!(
+        late,
+        Some(Reply::Refused(Refused {
+            reason: Refusal::StaleSequence
+        }))
+    );
+}
+
+#[test]
+fn members_take_replicas_from_members_only() {
+    let mut net = Net::new(4);
+    let owner = Owner::with_mailbox(&mut net, 3, 0);
+    let caller = Caller::at(&mut net, 0);
+    let put = owner.stranger_put(1);
+    let replica = zentalk_shared::rpc::ReplicatePut {
+        mailbox: put.mailbox,
+        id: put.id,
+        envelope: put.envelope,
+        hour: 0,
+        permitted: true,
+    };
+    net.send(
+        caller.socket,
+        super::people::frame(Tag::ReplicatePut, &replica),
+    );
+    assert_eq!(
+        error_code(&mut net, caller.socket),
+        Some(LinkErrorCode::Unauthenticated)
+    );
+    assert_eq!(net.nodes[0].store.restore().mailboxes[0].stock.waiting, 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever arrives, in whatever state: no panic, and a bystander stays connected.
+    #[test]
+    fn arbitrary_frames_harm_nobody_else(
+        frames in proptest::collection::vec(
+            (0..Tag::ALL.len(), proptest::collection::vec(any::<u8>(), 0..80), any::<bool>()), 1..12),
+        role in 0..3usize,
+    ) {
+        let mut net = Net::new(1);
+        let bystander = Caller::at(&mut net, 0);
+        let socket = match role {
+            0 => net.connect(0),
+            1 => visitor(&mut net, 0),
+            _ => Caller::at(&mut net, 0).socket,
+        };
+        for (tag, bytes, framed) in frames {
+            let frame = match framed {
+                true => {
+                    let tag = Tag::ALL[tag];
+                    let length = bytes.len().min(tag.max_payload());
+                    encode_frame(tag, MessageId::from_bytes([1; 16]), &bytes[..length])
+                }
+                false => bytes,
+            };
+            net.send(socket, frame);
+        }
+        net.advance(Duration::from_secs(20));
+        prop_assert!(net.is_open(bystander.socket));
+    }
+}

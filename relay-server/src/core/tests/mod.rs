@@ -1,0 +1,9 @@
+//! Relays, their disks and clients in one thread: what the parts of the core do together.
+
+mod abuse;
+mod crash;
+mod links;
+mod mail;
+mod net;
+mod people;
+mod services;

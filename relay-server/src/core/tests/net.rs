@@ -1,0 +1,365 @@
+//! A small network in memory: relays with their disks, connections that deliver in order, one clock.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::OnceLock;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use zentalk_shared::crypto::rsa::RsaSecret;
+use zentalk_shared::crypto::sign::SigningKey;
+use zentalk_shared::id::NodeId;
+use zentalk_shared::onion::{
+    Features, Hop, RelayInfo, RelaySigner, RelayUrl, ReplayLimits, UnverifiedDescriptor,
+};
+use zentalk_shared::time::{Duration, Timestamp};
+
+use crate::core::mem_store::MemStore;
+use crate::core::store::Quotas;
+use crate::core::{
+    ConnId, CoreConfig, Dial, Input, Limits, Metric, Output, Relay, RelaySecrets, Remote,
+};
+
+/// A relay's end of a connection, or a client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum End {
+    Relay(usize, ConnId),
+    Client(u64),
+}
+
+pub(super) struct Node {
+    pub(super) relay: Option<Relay>,
+    pub(super) store: MemStore,
+    pub(super) counts: HashMap<Metric, u64>,
+    /// The disk takes its time: operations wait until this is false again.
+    pub(super) slow_disk: bool,
+    config: CoreConfig,
+    signer: RelaySigner,
+}
+
+pub(super) struct Net {
+    pub(super) now: Timestamp,
+    pub(super) rng: ChaCha20Rng,
+    pub(super) nodes: Vec<Node>,
+    /// Both ends of every open connection.
+    wires: BTreeMap<End, End>,
+    /// Frames on their way, in order; `None` closes.
+    flying: VecDeque<(End, Option<Vec<u8>>)>,
+    /// What clients have received; `None`: closed.
+    pub(super) inboxes: HashMap<u64, Vec<Option<Vec<u8>>>>,
+    next: u64,
+}
+
+pub(super) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+/// The relay keys of the test pool, certified once.
+fn signers() -> &'static [RelaySigner] {
+    static SIGNERS: OnceLock<Vec<RelaySigner>> = OnceLock::new();
+    SIGNERS.get_or_init(|| {
+        let mut pool =
+            include_bytes!("../../../../tests/keys/relay-rsa4096.TEST-ONLY.bin").as_slice();
+        let mut rng = ChaCha20Rng::seed_from_u64(77);
+        let mut next = || {
+            let length = usize::from(u16::from_be_bytes([pool[0], pool[1]]));
+            let key = RsaSecret::from_pkcs8_der(&pool[2..2 + length]).unwrap();
+            pool = &pool[2 + length..];
+            RelaySigner::certify(&key, SigningKey::random(&mut rng), &mut rng).unwrap()
+        };
+        (0..6).map(|_| next()).collect()
+    })
+}
+
+pub(super) fn url(index: usize) -> RelayUrl {
+    RelayUrl::parse(&format!("ws://127.0.0.1:{}/v1", 9000 + index)).unwrap()
+}
+
+fn config(index: usize, relays: usize, limits: Limits) -> CoreConfig {
+    CoreConfig {
+        info: RelayInfo {
+            urls: vec![url(index)],
+            operator: format!("operator {index}"),
+            region: String::new(),
+            software: "test".to_owned(),
+            max_connections: 100,
+            features: Features::ALL,
+        },
+        peers: (0..relays).map(url).collect(),
+        allow_private: true,
+        limits,
+        replay: ReplayLimits::small(10),
+    }
+}
+
+impl Net {
+    pub(super) fn new(relays: usize) -> Self {
+        Self::with(relays, Limits::default(), Quotas::default())
+    }
+
+    pub(super) fn with(relays: usize, limits: Limits, quotas: Quotas) -> Self {
+        let mut net = Self::cold(relays, limits, quotas);
+        (0..relays).for_each(|index| net.start(index));
+        net.settle();
+        net.advance(Duration::from_secs(1));
+        net
+    }
+
+    /// Relays that have not been started.
+    pub(super) fn cold(relays: usize, limits: Limits, quotas: Quotas) -> Self {
+        let node = |index| Node {
+            relay: None,
+            store: MemStore::new(quotas),
+            counts: HashMap::new(),
+            slow_disk: false,
+            config: config(index, relays, limits),
+            signer: signers()[index].clone(),
+        };
+        Self {
+            now: START,
+            rng: ChaCha20Rng::seed_from_u64(5),
+            nodes: (0..relays).map(node).collect(),
+            wires: BTreeMap::new(),
+            flying: VecDeque::new(),
+            inboxes: HashMap::new(),
+            next: 0,
+        }
+    }
+
+    pub(super) fn start(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let secrets = RelaySecrets {
+            signer: node.signer.clone(),
+        };
+        let restored = node.store.restore();
+        let relay = Relay::new(
+            node.config.clone(),
+            secrets,
+            restored,
+            self.now,
+            &mut self.rng,
+        );
+        node.relay = Some(relay.unwrap());
+    }
+
+    /// `kill -9`: `applied` of the operations under way reach the disk.
+    pub(super) fn kill(&mut self, index: usize, applied: usize) {
+        self.nodes[index].store.crash(applied);
+        self.nodes[index].relay = None;
+        let ends: Vec<End> = self.wires.keys().copied().collect();
+        for end in ends
+            .into_iter()
+            .filter(|end| matches!(end, End::Relay(i, _) if *i == index))
+        {
+            self.cut(end);
+        }
+        self.flying
+            .retain(|(to, _)| !matches!(to, End::Relay(i, _) if *i == index));
+    }
+
+    pub(super) fn relay(&mut self, index: usize) -> &mut Relay {
+        self.nodes[index].relay.as_mut().unwrap()
+    }
+
+    pub(super) fn id(&self, index: usize) -> NodeId {
+        self.nodes[index].signer.node()
+    }
+
+    pub(super) fn signer(&self, index: usize) -> &RelaySigner {
+        &self.nodes[index].signer
+    }
+
+    pub(super) fn count(&self, index: usize, metric: Metric) -> u64 {
+        self.nodes[index].counts.get(&metric).copied().unwrap_or(0)
+    }
+
+    /// A relay as a hop, from the descriptor that it has saved itself.
+    pub(super) fn hop(&self, index: usize) -> Hop {
+        let restored = self.nodes[index].store.restore();
+        let descriptors = restored.descriptors.iter();
+        let own = descriptors.map(|bytes| UnverifiedDescriptor::decode(bytes).unwrap());
+        let own = own
+            .filter(|descriptor| descriptor.claimed_node() == self.id(index))
+            .last();
+        let descriptor = own.unwrap().verify(self.now).unwrap();
+        descriptor.hop(self.now, Duration::ZERO).unwrap()
+    }
+
+    /// A client's connection to a relay.
+    pub(super) fn connect(&mut self, index: usize) -> u64 {
+        let client = self.number();
+        let conn = ConnId(self.number());
+        self.wire(End::Client(client), End::Relay(index, conn));
+        self.input(index, Input::Opened(conn, Remote::Accepted(None)));
+        client
+    }
+
+    pub(super) fn send(&mut self, client: u64, frame: Vec<u8>) {
+        if let Some(to) = self.wires.get(&End::Client(client)) {
+            self.flying.push_back((*to, Some(frame)));
+        }
+        self.settle();
+    }
+
+    /// The client's socket breaks.
+    pub(super) fn hang_up(&mut self, client: u64) {
+        self.cut(End::Client(client));
+        self.settle();
+    }
+
+    pub(super) fn is_open(&self, client: u64) -> bool {
+        self.wires.contains_key(&End::Client(client))
+    }
+
+    /// What a client has received since the last call, closings left out.
+    pub(super) fn take_inbox(&mut self, client: u64) -> Vec<Vec<u8>> {
+        self.inboxes
+            .remove(&client)
+            .unwrap_or_default()
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Open connections between two relays.
+    pub(super) fn wires_between(&self, a: usize, b: usize) -> usize {
+        let joins = |(from, to): (&End, &End)| matches!((from, to), (End::Relay(x, _), End::Relay(y, _)) if (*x, *y) == (a, b));
+        self.wires.iter().filter(|wire| joins(*wire)).count()
+    }
+
+    /// An input whose outputs wait for [`settle`](Self::settle).
+    pub(super) fn handle_only(&mut self, index: usize, input: Input) {
+        if let Some(relay) = &mut self.nodes[index].relay {
+            relay.handle(input, self.now, &mut self.rng);
+        }
+    }
+
+    pub(super) fn input(&mut self, index: usize, input: Input) {
+        self.handle_only(index, input);
+        self.settle();
+    }
+
+    /// Delivers until nothing moves; time stands still.
+    pub(super) fn settle(&mut self) {
+        loop {
+            let mut moved = false;
+            for index in 0..self.nodes.len() {
+                moved |= self.carry_out(index);
+                moved |= self.sync(index);
+            }
+            if let Some((to, frame)) = self.flying.pop_front() {
+                self.deliver(to, frame);
+                moved = true;
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Lets time pass, timer by timer.
+    pub(super) fn advance(&mut self, by: Duration) {
+        let end = self.now + by;
+        self.settle();
+        loop {
+            let relays = self.nodes.iter().enumerate();
+            let due = relays.filter_map(|(i, n)| Some((n.relay.as_ref()?.next_timeout()?, i)));
+            match due.min().filter(|(at, _)| *at <= end) {
+                Some((at, index)) => {
+                    self.now = self.now.max(at);
+                    self.input(index, Input::Timer);
+                }
+                None => break,
+            }
+        }
+        self.now = end;
+    }
+
+    fn carry_out(&mut self, index: usize) -> bool {
+        let Some(relay) = &mut self.nodes[index].relay else {
+            return false;
+        };
+        let Some(output) = relay.poll() else {
+            return false;
+        };
+        match output {
+            Output::Send(conn, frame) => {
+                if let Some(to) = self.wires.get(&End::Relay(index, conn)) {
+                    self.flying.push_back((*to, Some(frame)));
+                }
+            }
+            Output::Close(conn, _) => self.cut(End::Relay(index, conn)),
+            Output::Connect(dial, url) => self.dial(index, dial, &url),
+            Output::Store(ticket, op) => self.nodes[index].store.submit(ticket, op),
+            Output::Count(metric, n) => *self.nodes[index].counts.entry(metric).or_default() += n,
+            Output::Peer(..) => {}
+        }
+        true
+    }
+
+    fn sync(&mut self, index: usize) -> bool {
+        let node = &mut self.nodes[index];
+        if node.slow_disk || node.relay.is_none() || !node.store.is_dirty() {
+            return false;
+        }
+        for (ticket, answer) in node.store.sync() {
+            if let Some(relay) = &mut self.nodes[index].relay {
+                relay.handle(Input::Stored(ticket, answer), self.now, &mut self.rng);
+            }
+        }
+        true
+    }
+
+    fn dial(&mut self, from: usize, dial: Dial, target: &str) {
+        let to = (0..self.nodes.len()).find(|index| url(*index).as_str() == target);
+        let Some(to) = to.filter(|to| self.nodes[*to].relay.is_some()) else {
+            let relay = self.nodes[from].relay.as_mut().unwrap();
+            return relay.handle(Input::DialFailed(dial), self.now, &mut self.rng);
+        };
+        let (near, far) = (ConnId(self.number()), ConnId(self.number()));
+        self.wire(End::Relay(from, near), End::Relay(to, far));
+        let opened = Input::Opened(far, Remote::Accepted(None));
+        self.nodes[to]
+            .relay
+            .as_mut()
+            .unwrap()
+            .handle(opened, self.now, &mut self.rng);
+        let opened = Input::Opened(near, Remote::Dialed(dial));
+        self.nodes[from]
+            .relay
+            .as_mut()
+            .unwrap()
+            .handle(opened, self.now, &mut self.rng);
+    }
+
+    fn deliver(&mut self, to: End, frame: Option<Vec<u8>>) {
+        match (to, frame) {
+            (End::Client(client), frame) => self.inboxes.entry(client).or_default().push(frame),
+            (End::Relay(index, conn), Some(frame)) => {
+                if let Some(relay) = &mut self.nodes[index].relay {
+                    relay.handle(Input::Frame(conn, frame), self.now, &mut self.rng);
+                }
+            }
+            (End::Relay(index, conn), None) => {
+                if let Some(relay) = &mut self.nodes[index].relay {
+                    relay.handle(Input::Closed(conn), self.now, &mut self.rng);
+                }
+            }
+        }
+    }
+
+    fn wire(&mut self, a: End, b: End) {
+        self.wires.insert(a, b);
+        self.wires.insert(b, a);
+    }
+
+    /// One end is gone; the other learns it after what was sent before.
+    fn cut(&mut self, end: End) {
+        if let Some(other) = self.wires.remove(&end) {
+            self.wires.remove(&other);
+            self.flying.push_back((other, None));
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}

@@ -1,0 +1,300 @@
+//! Clients for tests: one that makes calls through onions, and one that owns a mailbox.
+
+use std::collections::HashMap;
+
+use minicbor::Encode;
+use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, SurbId};
+use zentalk_shared::identity::MailboxSecret;
+use zentalk_shared::onion::{Class, Hop, SurbKeys, build_request, build_surb};
+use zentalk_shared::rpc::{
+    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, PacketClass, Push, PutRequest,
+    Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
+};
+use zentalk_shared::wire::budget::ENVELOPE_LEN;
+use zentalk_shared::wire::codec::{BoundedBytes, BoundedList, Bytes, from_cbor, to_cbor};
+use zentalk_shared::wire::link::{Ack, Handshake, HandshakeAck, Role};
+use zentalk_shared::wire::{Tag, VERSION, decode_frame, encode_frame};
+
+use super::net::Net;
+
+pub(super) fn hello(role: Role, tag: Option<ConnectionTag>, received: Option<u64>) -> Vec<u8> {
+    let body = Handshake {
+        role,
+        versions: BoundedList::new(vec![VERSION]).unwrap(),
+        suites: BoundedList::new(vec![1]).unwrap(),
+        tag,
+        received,
+        descriptor: None,
+        nonce: None,
+    };
+    frame(Tag::Handshake, &body)
+}
+
+pub(super) fn frame<T: Encode<()>>(tag: Tag, body: &T) -> Vec<u8> {
+    encode_frame(tag, MessageId::from_bytes([7; 16]), &to_cbor(body))
+}
+
+/// A client at its guard.
+pub(super) struct Caller {
+    pub(super) guard: usize,
+    pub(super) socket: u64,
+    pub(super) tag: ConnectionTag,
+    pub(super) received: u64,
+    surbs: HashMap<SurbId, SurbKeys>,
+}
+
+impl Caller {
+    pub(super) fn at(net: &mut Net, guard: usize) -> Self {
+        let tag = ConnectionTag::random(&mut net.rng);
+        let mut caller = Self {
+            guard,
+            socket: 0,
+            tag,
+            received: 0,
+            surbs: HashMap::new(),
+        };
+        caller.connect(net);
+        caller
+    }
+
+    /// Connects, again if need be; yields whether the guard knew the tag.
+    pub(super) fn connect(&mut self, net: &mut Net) -> bool {
+        self.socket = net.connect(self.guard);
+        net.send(
+            self.socket,
+            hello(Role::Client, Some(self.tag), Some(self.received)),
+        );
+        let mut inbox = net.take_inbox(self.socket);
+        let first = inbox.remove(0);
+        let answer = decode_frame(&first).unwrap();
+        assert_eq!(
+            answer.tag,
+            Tag::HandshakeAck,
+            "{:?}",
+            String::from_utf8_lossy(answer.payload)
+        );
+        let ack: HandshakeAck = from_cbor(answer.payload, 20_000).unwrap();
+        if !ack.resumed {
+            self.received = 0;
+        }
+        let inbox: Vec<_> = inbox.into_iter().map(Some).collect();
+        net.inboxes.insert(self.socket, inbox);
+        ack.resumed
+    }
+
+    pub(super) fn surb(&mut self, net: &mut Net, back: &[usize]) -> zentalk_shared::onion::Surb {
+        let path: Vec<Hop> = back.iter().map(|index| net.hop(*index)).collect();
+        let (surb, keys) = build_surb(&path, self.tag, net.now, &mut net.rng).unwrap();
+        self.surbs.insert(keys.id(), keys);
+        surb
+    }
+
+    /// Sends a request along `path`, whose last relay serves it; the answer comes back the same way.
+    pub(super) fn ask(&mut self, net: &mut Net, path: &[usize], request: &Request) {
+        let class = match request {
+            Request::Put(_) | Request::Acknowledge(_) => PacketClass::Message,
+            _ => PacketClass::Bulk,
+        };
+        self.ask_in(net, path, request, class);
+    }
+
+    pub(super) fn ask_in(
+        &mut self,
+        net: &mut Net,
+        path: &[usize],
+        request: &Request,
+        class: PacketClass,
+    ) {
+        let packet = self.packet(net, path, request, class);
+        net.send(self.socket, packet);
+    }
+
+    /// The frame that [`ask_in`](Self::ask_in) sends.
+    pub(super) fn packet(
+        &mut self,
+        net: &mut Net,
+        path: &[usize],
+        request: &Request,
+        class: PacketClass,
+    ) -> Vec<u8> {
+        assert_eq!(path[0], self.guard);
+        let back: Vec<usize> = match path {
+            [only] => vec![*only],
+            _ => path.iter().rev().skip(1).copied().collect(),
+        };
+        let surb = self.surb(net, &back);
+        let hops: Vec<Hop> = path.iter().map(|index| net.hop(*index)).collect();
+        let payload = request
+            .encode(MessageId::random(&mut net.rng), class)
+            .unwrap();
+        let onion = match class {
+            PacketClass::Message => Class::Message,
+            PacketClass::Bulk => Class::Bulk,
+        };
+        let packet = build_request(&hops, Some(&surb), &payload, onion, &mut net.rng).unwrap();
+        encode_frame(Tag::RelayForward, MessageId::random(&mut net.rng), &packet)
+    }
+
+    /// Replies and pushes that have arrived.
+    pub(super) fn replies(&mut self, net: &mut Net) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        for bytes in net.take_inbox(self.socket) {
+            let frame = decode_frame(&bytes).unwrap();
+            if frame.tag != Tag::Deliver {
+                continue;
+            }
+            self.received += 1;
+            let (id, body) = frame.payload.split_first_chunk::<16>().unwrap();
+            // A frame that is sent again after a resumption finds its reply block used.
+            if let Some(keys) = self.surbs.remove(&SurbId::from_bytes(*id)) {
+                replies.push(Reply::decode(&keys.open(body.to_vec()).unwrap()).unwrap().1);
+            }
+        }
+        net.send(
+            self.socket,
+            frame(
+                Tag::Ack,
+                &Ack {
+                    received: self.received,
+                },
+            ),
+        );
+        replies
+    }
+
+    /// Asks and yields the one reply, if one came at once.
+    pub(super) fn call(
+        &mut self,
+        net: &mut Net,
+        path: &[usize],
+        request: &Request,
+    ) -> Option<Reply> {
+        self.ask(net, path, request);
+        let mut replies = self.replies(net);
+        assert!(replies.len() <= 1, "{replies:?}");
+        replies.pop()
+    }
+}
+
+/// Somebody with a mailbox on relays 0, 1 and 2.
+pub(super) struct Owner {
+    pub(super) caller: Caller,
+    pub(super) key: MailboxSecret,
+    pub(super) secret: WriteSecret,
+    pub(super) sequence: u64,
+    pub(super) members: Vec<usize>,
+}
+
+impl Owner {
+    /// Comes to `guard` and subscribes at every member, each time with `surbs` reply blocks.
+    pub(super) fn with_mailbox(net: &mut Net, guard: usize, surbs: usize) -> Self {
+        let mut owner = Self::new(net, guard);
+        for member in 0..owner.members.len() {
+            owner.subscribe(net, member, surbs);
+        }
+        owner
+    }
+
+    pub(super) fn new(net: &mut Net, guard: usize) -> Self {
+        Self {
+            caller: Caller::at(net, guard),
+            key: MailboxSecret::random(&mut net.rng),
+            secret: WriteSecret::random(&mut net.rng),
+            sequence: net.now.as_ms(),
+            members: vec![0, 1, 2],
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, net: &mut Net, member: usize, surbs: usize) {
+        let request = self.subscription(net, member, surbs);
+        let reply = self
+            .caller
+            .call(net, &[self.caller.guard, member], &request);
+        assert!(matches!(reply, Some(Reply::Subscribe(_))), "{reply:?}");
+    }
+
+    pub(super) fn subscription(&mut self, net: &mut Net, member: usize, surbs: usize) -> Request {
+        let back = [self.caller.guard];
+        let surbs =
+            (0..surbs).map(|_| SurbBytes::new(self.caller.surb(net, &back).encode()).unwrap());
+        let surbs = BoundedList::new(surbs.collect()).unwrap();
+        let body = SubscribeBody {
+            replace: true,
+            descriptor: self.descriptor(net).bytes().clone(),
+            surbs,
+            permit: Some(self.secret.permit(&net.id(member))),
+        };
+        Request::Subscribe(self.signed(net, member, OwnerOp::Subscribe, &body))
+    }
+
+    pub(super) fn descriptor(&self, net: &Net) -> MailboxDescriptor {
+        let members: Vec<_> = self.members.iter().map(|index| net.id(*index)).collect();
+        let active = u8::try_from(members.len().min(3)).unwrap();
+        MailboxDescriptor::sign(&self.key, 1, members, active, net.now).unwrap()
+    }
+
+    pub(super) fn signed<T: Encode<()>>(
+        &mut self,
+        net: &Net,
+        member: usize,
+        op: OwnerOp,
+        body: &T,
+    ) -> OwnerRequest {
+        self.sequence += 1;
+        let body = BoundedBytes::new(to_cbor(body)).unwrap();
+        OwnerRequest::sign(&self.key, &net.id(member), op, self.sequence, body)
+    }
+
+    /// An envelope for this mailbox, from a contact.
+    pub(super) fn put(&self, net: &Net, member: usize, n: u8) -> Request {
+        Request::Put(PutRequest {
+            permit: Some(self.secret.permit(&net.id(member))),
+            ..self.stranger_put(n)
+        })
+    }
+
+    /// An envelope from somebody who has no permit.
+    pub(super) fn stranger_put(&self, n: u8) -> PutRequest {
+        PutRequest {
+            mailbox: self.key.id(),
+            id: id(n),
+            permit: None,
+            envelope: Bytes([n; ENVELOPE_LEN]),
+        }
+    }
+
+    pub(super) fn fetch(&mut self, net: &mut Net, member: usize) -> FetchReply {
+        let body = FetchBody { after: 0, limit: 3 };
+        let request = Request::Fetch(self.signed(net, member, OwnerOp::Fetch, &body));
+        match self
+            .caller
+            .call(net, &[self.caller.guard, member], &request)
+        {
+            Some(Reply::Fetch(fetched)) => fetched,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Acknowledges at one member.
+    pub(super) fn acknowledge(&mut self, net: &mut Net, member: usize, ids: &[u8]) {
+        let ids = ids.iter().map(|n| id(*n)).collect();
+        let request = Request::Acknowledge(Tombstone::sign(&self.key, ids).unwrap());
+        let reply = self
+            .caller
+            .call(net, &[self.caller.guard, member], &request);
+        assert!(matches!(reply, Some(Reply::Acknowledge(_))), "{reply:?}");
+    }
+
+    /// Pushes that have arrived.
+    pub(super) fn pushes(&mut self, net: &mut Net) -> Vec<Push> {
+        let pushed = |reply| match reply {
+            Reply::Push(push) => push,
+            other => panic!("{other:?}"),
+        };
+        self.caller.replies(net).into_iter().map(pushed).collect()
+    }
+}
+
+pub(super) fn id(n: u8) -> EnvelopeId {
+    EnvelopeId::from_bytes([n; 16])
+}

@@ -1,0 +1,446 @@
+//! Real relay processes on loopback, and a client that speaks to them through onions.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::{SinkExt, StreamExt};
+use minicbor::Encode;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, NodeId, SurbId};
+use zentalk_shared::identity::MailboxSecret;
+use zentalk_shared::onion::{
+    Class, Directory, Hop, SurbKeys, UnverifiedDescriptor, build_request, build_surb,
+};
+use zentalk_shared::rpc::{
+    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, PacketClass, Push, PutRequest,
+    Reply, Request, SubscribeBody, SurbBytes, WriteSecret,
+};
+use zentalk_shared::time::Timestamp;
+use zentalk_shared::wire::budget::ENVELOPE_LEN;
+use zentalk_shared::wire::codec::{BoundedBytes, BoundedList, Bytes, from_cbor, to_cbor};
+use zentalk_shared::wire::link::{
+    Directory as DirectoryBody, DirectoryGet, Handshake, HandshakeAck, LinkError, Role,
+};
+use zentalk_shared::wire::{Tag, VERSION, decode_frame, encode_frame};
+
+/// On a busy machine everything takes its time; what never comes fails all the same.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A relay process with its own folder.
+pub struct Process {
+    pub url: String,
+    pub home: PathBuf,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+/// Relays that know each other.
+pub struct Network {
+    pub relays: Vec<Process>,
+    _folder: tempfile::TempDir,
+}
+
+/// PKCS#8 of a relay key of the test pool.
+fn test_key(index: usize) -> &'static [u8] {
+    let mut pool = include_bytes!("../../../tests/keys/relay-rsa4096.TEST-ONLY.bin").as_slice();
+    for _ in 0..index {
+        let length = usize::from(u16::from_be_bytes([pool[0], pool[1]]));
+        pool = &pool[2 + length..];
+    }
+    let length = usize::from(u16::from_be_bytes([pool[0], pool[1]]));
+    &pool[2..2 + length]
+}
+
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let sockets: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    sockets
+        .iter()
+        .map(|socket| socket.local_addr().unwrap().port())
+        .collect()
+}
+
+/// A private data directory with a test key, so that no key has to be generated.
+pub fn data_dir(home: &Path, index: usize) -> PathBuf {
+    let data = home.join("data");
+    zentalk_relay::files::private_directory(&data).unwrap();
+    zentalk_relay::files::write_private(&data.join("relay-rsa4096.pk8"), test_key(index)).unwrap();
+    data
+}
+
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zentalk-relay"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+impl Network {
+    /// Starts relays; `extra` is appended to each one's configuration.
+    pub fn start(count: usize, extra: impl Fn(usize) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports = free_ports(count);
+        let url = |port: &u16| format!("ws://127.0.0.1:{port}/v1");
+        let peers: Vec<String> = ports
+            .iter()
+            .map(|port| format!("{:?}", url(port)))
+            .collect();
+        let relays = ports.iter().enumerate().map(|(index, port)| {
+            let home = folder.path().join(format!("relay-{index}"));
+            fs::create_dir(&home).unwrap();
+            let data = data_dir(&home, index);
+            let config = home.join("relay.toml");
+            let text = format!(
+                "listen = \"127.0.0.1:{port}\"\nurl = {:?}\ndata_dir = {data:?}\n\
+                 operator = \"{index}\"\nallow_private = true\npeers = [{}]\n{}",
+                url(port),
+                peers.join(", "),
+                extra(index),
+            );
+            fs::write(&config, text).unwrap();
+            let mut process = Process {
+                url: url(port),
+                home,
+                config,
+                child: None,
+            };
+            process.start();
+            process
+        });
+        Self {
+            relays: relays.collect(),
+            _folder: folder,
+        }
+    }
+}
+
+impl Process {
+    /// Starts the process and waits until it says that it is ready.
+    pub fn start(&mut self) {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.home.join("log"))
+            .unwrap();
+        let mut child = binary()
+            .arg("--config")
+            .arg(&self.config)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(line.starts_with("ready node="), "{line:?}\n{}", self.log());
+        self.child = Some(child);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM; yields the exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let mut child = self.child.take().unwrap();
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        child.wait().unwrap().code()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_ms(u64::try_from(since.as_millis()).unwrap())
+}
+
+fn frame<T: Encode<()>>(tag: Tag, body: &T) -> Message {
+    Message::Binary(encode_frame(tag, MessageId::from_bytes([7; 16]), &to_cbor(body)).into())
+}
+
+/// Connects and shakes hands; yields the socket and the answer.
+pub async fn handshake(
+    url: &str,
+    role: Role,
+    tag: Option<ConnectionTag>,
+) -> (Socket, HandshakeAck) {
+    let (mut socket, _) = timeout(PATIENCE, connect_async(url))
+        .await
+        .unwrap()
+        .unwrap();
+    let hello = Handshake {
+        role,
+        versions: BoundedList::new(vec![VERSION]).unwrap(),
+        suites: BoundedList::new(vec![1]).unwrap(),
+        tag,
+        received: tag.map(|_| 0),
+        descriptor: None,
+        nonce: None,
+    };
+    socket.send(frame(Tag::Handshake, &hello)).await.unwrap();
+    let answer = next_frame(&mut socket).await.expect("an answer");
+    let answer = decode_frame(&answer).unwrap();
+    assert_eq!(answer.tag, Tag::HandshakeAck);
+    (socket, from_cbor(answer.payload, 20_000).unwrap())
+}
+
+async fn next_frame(socket: &mut Socket) -> Option<Vec<u8>> {
+    loop {
+        match timeout(PATIENCE, socket.next())
+            .await
+            .expect("a frame in time")
+        {
+            Some(Ok(Message::Binary(bytes))) => return Some(bytes.to_vec()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Reads a relay's directory until it lists `count` relays.
+pub async fn directory(url: &str, count: usize) -> Directory {
+    let (mut socket, _) = handshake(url, Role::Visitor, None).await;
+    loop {
+        socket
+            .send(frame(Tag::DirectoryGet, &DirectoryGet { known: None }))
+            .await
+            .unwrap();
+        let answer = next_frame(&mut socket).await.expect("a directory");
+        let body: DirectoryBody =
+            from_cbor(decode_frame(&answer).unwrap().payload, 1 << 20).unwrap();
+        let read = |bytes: &_| -> Option<_> {
+            let bytes: &zentalk_shared::wire::link::DescriptorBytes = bytes;
+            UnverifiedDescriptor::decode(bytes).ok()?.verify(now()).ok()
+        };
+        let directory: Directory = body.descriptors.iter().filter_map(read).collect();
+        if directory.len() >= count {
+            return directory;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A client at its guard.
+pub struct Client {
+    pub rng: ChaCha20Rng,
+    pub tag: ConnectionTag,
+    socket: Socket,
+    surbs: HashMap<SurbId, SurbKeys>,
+    guard: NodeId,
+}
+
+impl Client {
+    pub async fn at(url: &str, seed: u64) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let tag = ConnectionTag::random(&mut rng);
+        let (socket, ack) = handshake(url, Role::Client, Some(tag)).await;
+        Self {
+            rng,
+            tag,
+            socket,
+            surbs: HashMap::new(),
+            guard: ack.node,
+        }
+    }
+
+    /// The guard and these relays as hops.
+    pub fn path(&self, directory: &Directory, through: &[NodeId]) -> Vec<Hop> {
+        let hop = |node: &NodeId| {
+            let descriptor = directory.get(node).expect("a known relay");
+            descriptor
+                .hop(now(), zentalk_shared::time::Duration::ZERO)
+                .expect("a key of now")
+        };
+        std::iter::once(&self.guard)
+            .chain(through)
+            .map(hop)
+            .collect()
+    }
+
+    pub fn surb(&mut self, back: &[Hop]) -> zentalk_shared::onion::Surb {
+        let (surb, keys) = build_surb(back, self.tag, now(), &mut self.rng).unwrap();
+        self.surbs.insert(keys.id(), keys);
+        surb
+    }
+
+    /// Sends a request along `path`; the answer comes back through the relays before the last.
+    pub async fn ask(&mut self, path: &[Hop], request: &Request) {
+        let class = match request {
+            Request::Put(_) | Request::Acknowledge(_) => PacketClass::Message,
+            _ => PacketClass::Bulk,
+        };
+        let mut back: Vec<Hop> = path.iter().rev().skip(1).cloned().collect();
+        if back.is_empty() {
+            back = path.to_vec();
+        }
+        let surb = self.surb(&back);
+        let id = MessageId::random(&mut self.rng);
+        let payload = request.encode(id, class).unwrap();
+        let onion = match class {
+            PacketClass::Message => Class::Message,
+            PacketClass::Bulk => Class::Bulk,
+        };
+        let packet = build_request(path, Some(&surb), &payload, onion, &mut self.rng).unwrap();
+        let frame = encode_frame(Tag::RelayForward, id, &packet);
+        self.socket
+            .send(Message::Binary(frame.into()))
+            .await
+            .unwrap();
+    }
+
+    /// The next reply or push.
+    pub async fn reply(&mut self) -> Reply {
+        loop {
+            let bytes = next_frame(&mut self.socket).await.expect("a reply");
+            let frame = decode_frame(&bytes).expect("whole frames only");
+            if frame.tag != Tag::Deliver {
+                continue;
+            }
+            let (id, body) = frame.payload.split_first_chunk::<16>().unwrap();
+            let keys = self
+                .surbs
+                .remove(&SurbId::from_bytes(*id))
+                .expect("a reply block of ours");
+            return Reply::decode(&keys.open(body.to_vec()).unwrap()).unwrap().1;
+        }
+    }
+
+    pub async fn call(&mut self, path: &[Hop], request: &Request) -> Reply {
+        self.ask(path, request).await;
+        self.reply().await
+    }
+
+    /// Address and port that the relay sees.
+    pub fn local_address(&self) -> String {
+        match self.socket.get_ref() {
+            MaybeTlsStream::Plain(stream) => stream.local_addr().unwrap().to_string(),
+            _ => unreachable!("tests use no TLS"),
+        }
+    }
+
+    /// Why the relay ends the link.
+    pub async fn farewell(&mut self) -> LinkError {
+        let bytes = next_frame(&mut self.socket).await.expect("a farewell");
+        let frame = decode_frame(&bytes).unwrap();
+        assert_eq!(frame.tag, Tag::Error);
+        from_cbor(frame.payload, 256).unwrap()
+    }
+}
+
+/// Somebody with a mailbox.
+pub struct Owner {
+    pub key: MailboxSecret,
+    pub secret: WriteSecret,
+    pub members: Vec<NodeId>,
+    sequence: u64,
+}
+
+impl Owner {
+    pub fn new(client: &mut Client, members: Vec<NodeId>) -> Self {
+        Self {
+            key: MailboxSecret::random(&mut client.rng),
+            secret: WriteSecret::random(&mut client.rng),
+            members,
+            sequence: now().as_ms(),
+        }
+    }
+
+    fn signed<T: Encode<()>>(&mut self, member: &NodeId, op: OwnerOp, body: &T) -> OwnerRequest {
+        self.sequence += 1;
+        let body = BoundedBytes::new(to_cbor(body)).unwrap();
+        OwnerRequest::sign(&self.key, member, op, self.sequence, body)
+    }
+
+    /// Subscribes at one member with reply blocks over `back`.
+    pub fn subscription(
+        &mut self,
+        client: &mut Client,
+        member: &NodeId,
+        back: &[Hop],
+        surbs: usize,
+    ) -> Request {
+        let active = u8::try_from(self.members.len().min(3)).unwrap();
+        let descriptor =
+            MailboxDescriptor::sign(&self.key, 1, self.members.clone(), active, now()).unwrap();
+        let surbs = (0..surbs).map(|_| SurbBytes::new(client.surb(back).encode()).unwrap());
+        let body = SubscribeBody {
+            replace: true,
+            descriptor: descriptor.bytes().clone(),
+            surbs: BoundedList::new(surbs.collect()).unwrap(),
+            permit: Some(self.secret.permit(member)),
+        };
+        Request::Subscribe(self.signed(member, OwnerOp::Subscribe, &body))
+    }
+
+    pub fn fetch(&mut self, member: &NodeId, after: u64) -> Request {
+        let body = FetchBody { after, limit: 3 };
+        Request::Fetch(self.signed(member, OwnerOp::Fetch, &body))
+    }
+
+    pub fn put(&self, member: &NodeId, n: u64) -> Request {
+        Request::Put(PutRequest {
+            mailbox: self.key.id(),
+            id: envelope_id(n),
+            permit: Some(self.secret.permit(member)),
+            envelope: Bytes([n.to_be_bytes()[7]; ENVELOPE_LEN]),
+        })
+    }
+}
+
+pub fn envelope_id(n: u64) -> EnvelopeId {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&n.to_be_bytes());
+    EnvelopeId::from_bytes(bytes)
+}
+
+pub fn fetched(reply: Reply) -> FetchReply {
+    match reply {
+        Reply::Fetch(fetched) => fetched,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn pushed(reply: Reply) -> Push {
+    match reply {
+        Reply::Push(push) => push,
+        other => panic!("{other:?}"),
+    }
+}
