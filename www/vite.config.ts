@@ -20,7 +20,7 @@ export default defineConfig(({ mode }) => {
     resolve: {
       alias: {
         $lib: here("src/lib"),
-        ...(fake ? { "zentalk-client": here("src/dev/fake.ts") } : {}),
+        "zentalk-client": fake ? here("src/dev/fake.ts") : here("../client-wasm/dist/index.js"),
       },
       ...(mode === "test" ? { conditions: ["browser"] } : {}),
     },

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// Written from client-wasm/src/api.rs by its tests; do not edit. To write it anew:
+//     ZENTALK_WRITE_TYPES=1 cargo test -p zentalk-client-wasm declarations
+// Times are milliseconds since 1970-01-01 UTC; addresses are 64 lower-case hex digits, ids 32.
+
+/**
+ * The account of this browser.
+ */
+export interface Me {
+    /**
+     * 64 hex digits.
+     */
+    address: string;
+    /**
+     * `zen1…`
+     */
+    code: string;
+    /**
+     * Origin + `/#add/zen1…`
+     */
+    link: string;
+    /**
+     * The upper-case code, for dense QR codes.
+     */
+    qr: string;
+    /**
+     * The name that others see.
+     */
+    name: string;
+    /**
+     * When the account was made.
+     */
+    createdAt: number;
+}
+
+/**
+ * How a contact came about.
+ */
+export type Origin = "added" | "incoming";
+
+/**
+ * A person.
+ */
+export interface Contact {
+    /**
+     * Who they are.
+     */
+    address: string;
+    /**
+     * Their contact code, when known.
+     */
+    code?: string;
+    /**
+     * What this person is called here; for `incoming`, what they call themselves. May be empty.
+     */
+    name: string;
+    /**
+     * Since when.
+     */
+    addedAt: number;
+    /**
+     * How; `incoming`: they wrote first.
+     */
+    origin: Origin;
+}
+
+/**
+ * One line of the list of conversations.
+ */
+export interface Conversation {
+    /**
+     * With whom.
+     */
+    contact: Contact;
+    /**
+     * The newest message.
+     */
+    lastMessage?: Message;
+    /**
+     * Incoming messages not yet read.
+     */
+    unread: number;
+}
+
+/**
+ * Why a message is not out yet.
+ */
+export type WaitReason = "offline" | "lookingUpContact" | "waitingForRelays" | "retrying";
+
+/**
+ * Why a message will not be sent.
+ */
+export type FailReason = "contactNotFound" | "expired" | "contactKeysInvalid" | "tooLarge";
+
+/**
+ * Where an outgoing message is.
+ */
+export type MessageState = { kind: "sending"; reason?: WaitReason } | { kind: "sent"; held: number; of: number } | { kind: "delivered"; at: number } | { kind: "read"; at: number } | { kind: "failed"; reason: FailReason };
+
+/**
+ * Who wrote a message.
+ */
+export type Direction = "out" | "in";
+
+/**
+ * One message.
+ */
+export interface Message {
+    /**
+     * 32 hex digits, the same at both ends.
+     */
+    id: string;
+    /**
+     * The conversation's contact.
+     */
+    address: string;
+    /**
+     * Who wrote.
+     */
+    direction: Direction;
+    /**
+     * What.
+     */
+    text: string;
+    /**
+     * The sender's clock.
+     */
+    sentAt: number;
+    /**
+     * Local order within the conversation.
+     */
+    orderedAt: number;
+    /**
+     * Only of `out`.
+     */
+    state?: MessageState;
+}
+
+/**
+ * A place in a conversation.
+ */
+export interface Cursor {
+    /**
+     * Order of the message that stands there.
+     */
+    orderedAt: number;
+    /**
+     * Its id.
+     */
+    id: string;
+}
+
+/**
+ * Part of a conversation.
+ */
+export interface MessagePage {
+    /**
+     * Oldest first.
+     */
+    messages: Message[];
+    /**
+     * Present when older ones exist.
+     */
+    before?: Cursor;
+}
+
+/**
+ * The link to the network.
+ */
+export type Connection = { kind: "offline" } | { kind: "connecting"; attempt: number; retryAt?: number } | { kind: "online"; since: number; receiving: boolean };
+
+/**
+ * What a small network cannot give.
+ */
+export type PrivacyWarning = "fewRelays" | "oneRelay";
+
+/**
+ * The relays known.
+ */
+export interface Network {
+    /**
+     * How many.
+     */
+    relays: number;
+    /**
+     * Relays on a path.
+     */
+    hops: number;
+    /**
+     * What is lost.
+     */
+    privacyWarning?: PrivacyWarning;
+}
+
+/**
+ * What this browser holds.
+ */
+export type State = { kind: "empty" } | { kind: "ready"; me: Me };
+
+/**
+ * A stage of making an identity.
+ */
+export type CreatingStep = "accountKey" | "deviceKeys" | "certificates" | "saving" | "publishing";
+
+/**
+ * Why the store does not work.
+ */
+export type StorageFailure = "quota" | "unavailable" | "corrupt";
+
+/**
+ * Something happened. Reaches every tab of the same identity.
+ */
+export type ZenTalkEvent = { kind: "creating"; step: CreatingStep } | { kind: "me"; me: Me } | { kind: "contact"; contact: Contact } | { kind: "conversation"; conversation: Conversation } | { kind: "message"; message: Message } | { kind: "connection"; connection: Connection } | { kind: "network"; network: Network } | { kind: "leader"; leading: boolean } | { kind: "storageFailed"; reason: StorageFailure } | { kind: "erased" };
+
+/**
+ * Kinds of failure that an application can tell apart.
+ */
+export type ErrorCode = "badCode" | "ownCode" | "unknownContact" | "unknownMessage" | "tooLarge" | "emptyText" | "noIdentity" | "identityExists" | "storage" | "unsupportedBrowser" | "closed" | "internal";
+
+/**
+ * A failure. Every rejection of the JavaScript API carries one.
+ */
+export interface ApiError {
+    /**
+     * For programs.
+     */
+    code: ErrorCode;
+    /**
+     * A sentence for a person.
+     */
+    message: string;
+}
+
+/**
+ * What a tab asks of the engine.
+ */
+export type Request = { kind: "state" } | { kind: "create"; name: string; again: boolean } | { kind: "me" } | { kind: "rename"; name: string } | { kind: "addContact"; code: string; name?: string } | { kind: "contacts" } | { kind: "renameContact"; address: string; name: string } | { kind: "conversations" } | { kind: "messages"; address: string; before?: Cursor; limit: number } | { kind: "send"; address: string; text: string; id: string } | { kind: "retry"; address: string; messageId: string } | { kind: "markRead"; address: string } | { kind: "connection" } | { kind: "network" } | { kind: "erase" };
+
+/**
+ * What the engine answers.
+ */
+export type Answer = { kind: "state"; value: State } | { kind: "me"; value: Me } | { kind: "contact"; value: Contact } | { kind: "contacts"; value: Contact[] } | { kind: "conversations"; value: Conversation[] } | { kind: "page"; value: MessagePage } | { kind: "message"; value: Message } | { kind: "connection"; value: Connection } | { kind: "network"; value: Network } | { kind: "done" };
+
+/**
+ * What a host is opened with.
+ */
+export interface HostOptions {
+    /**
+     * Name of the IndexedDB database.
+     */
+    database: string;
+    /**
+     * Origin of the page, for links to add me.
+     */
+    origin: string;
+    /**
+     * Whether the browser believes that there is a network.
+     */
+    online: boolean;
+}
+
+/**
+ * What a host tells the worker that runs it.
+ */
+export type HostNotice = { kind: "event"; event: ZenTalkEvent } | { kind: "replaced" };
