@@ -90,7 +90,7 @@ impl Runner {
             let message = conversation.last_message.clone();
             self.notify
                 .event(ZenTalkEvent::Conversation { conversation });
-            for message in message {
+            if let Some(message) = message {
                 self.notify.event(ZenTalkEvent::Message { message });
             }
         }
