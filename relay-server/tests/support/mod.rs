@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
@@ -35,19 +36,19 @@ use zentalk_shared::wire::link::{
 use zentalk_shared::wire::{Tag, VERSION, decode_frame, encode_frame};
 
 /// On a busy machine everything takes its time; what never comes fails all the same.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A relay process with its own folder.
-pub struct Process {
-    pub url: String,
-    pub home: PathBuf,
+pub(crate) struct Process {
+    pub(crate) url: String,
+    pub(crate) home: PathBuf,
     config: PathBuf,
     child: Option<Child>,
 }
 
 /// Relays that know each other.
-pub struct Network {
-    pub relays: Vec<Process>,
+pub(crate) struct Network {
+    pub(crate) relays: Vec<Process>,
     _folder: tempfile::TempDir,
 }
 
@@ -62,25 +63,30 @@ fn test_key(index: usize) -> &'static [u8] {
     &pool[2..2 + length]
 }
 
-pub fn free_ports(count: usize) -> Vec<u16> {
-    let sockets: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    sockets
-        .iter()
-        .map(|socket| socket.local_addr().unwrap().port())
+/// Ports below those that the system gives to outgoing connections, so that none is taken between this
+/// look and the relay's.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let candidates = std::iter::from_fn(|| {
+        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        u16::try_from(11_000 + offset).ok()
+    });
+    candidates
+        .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .take(count)
         .collect()
 }
 
 /// A private data directory with a test key, so that no key has to be generated.
-pub fn data_dir(home: &Path, index: usize) -> PathBuf {
+pub(crate) fn data_dir(home: &Path, index: usize) -> PathBuf {
     let data = home.join("data");
     zentalk_relay::files::private_directory(&data).unwrap();
     zentalk_relay::files::write_private(&data.join("relay-rsa4096.pk8"), test_key(index)).unwrap();
     data
 }
 
-pub fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zentalk-relay"));
     command.env_clear().stdin(Stdio::null());
     command
@@ -88,7 +94,7 @@ pub fn binary() -> Command {
 
 impl Network {
     /// Starts relays; `extra` is appended to each one's configuration.
-    pub fn start(count: usize, extra: impl Fn(usize) -> String) -> Self {
+    pub(crate) fn start(count: usize, extra: impl Fn(usize) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = free_ports(count);
         let url = |port: &u16| format!("ws://127.0.0.1:{port}/v1");
@@ -127,7 +133,7 @@ impl Network {
 
 impl Process {
     /// Starts the process and waits until it says that it is ready.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -149,7 +155,7 @@ impl Process {
     }
 
     /// `kill -9`.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -157,7 +163,7 @@ impl Process {
     }
 
     /// SIGTERM; yields the exit code.
-    pub fn terminate(&mut self) -> Option<i32> {
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();
         let pid = child.id().to_string();
         assert!(
@@ -170,11 +176,11 @@ impl Process {
         child.wait().unwrap().code()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
     }
 }
@@ -187,7 +193,7 @@ impl Drop for Process {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_ms(u64::try_from(since.as_millis()).unwrap())
 }
@@ -197,7 +203,7 @@ fn frame<T: Encode<()>>(tag: Tag, body: &T) -> Message {
 }
 
 /// Connects and shakes hands; yields the socket and the answer.
-pub async fn handshake(
+pub(crate) async fn handshake(
     url: &str,
     role: Role,
     tag: Option<ConnectionTag>,
@@ -235,8 +241,16 @@ async fn next_frame(socket: &mut Socket) -> Option<Vec<u8>> {
     }
 }
 
+/// Between two looks at a directory; what a visitor may ask for allows more.
+const DIRECTORY_PAUSE: Duration = Duration::from_millis(250);
+
 /// Reads a relay's directory until it lists `count` relays.
-pub async fn directory(url: &str, count: usize) -> Directory {
+pub(crate) async fn complete_directory(url: &str, count: usize) -> Directory {
+    let complete = timeout(PATIENCE, poll_directory(url, count)).await;
+    complete.expect("relays find each other in time")
+}
+
+async fn poll_directory(url: &str, count: usize) -> Directory {
     let (mut socket, _) = handshake(url, Role::Visitor, None).await;
     loop {
         socket
@@ -254,21 +268,21 @@ pub async fn directory(url: &str, count: usize) -> Directory {
         if directory.len() >= count {
             return directory;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(DIRECTORY_PAUSE).await;
     }
 }
 
 /// A client at its guard.
-pub struct Client {
-    pub rng: ChaCha20Rng,
-    pub tag: ConnectionTag,
+pub(crate) struct Client {
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) tag: ConnectionTag,
     socket: Socket,
     surbs: HashMap<SurbId, SurbKeys>,
     guard: NodeId,
 }
 
 impl Client {
-    pub async fn at(url: &str, seed: u64) -> Self {
+    pub(crate) async fn at(url: &str, seed: u64) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let tag = ConnectionTag::random(&mut rng);
         let (socket, ack) = handshake(url, Role::Client, Some(tag)).await;
@@ -282,7 +296,7 @@ impl Client {
     }
 
     /// The guard and these relays as hops.
-    pub fn path(&self, directory: &Directory, through: &[NodeId]) -> Vec<Hop> {
+    pub(crate) fn path(&self, directory: &Directory, through: &[NodeId]) -> Vec<Hop> {
         let hop = |node: &NodeId| {
             let descriptor = directory.get(node).expect("a known relay");
             descriptor
@@ -295,14 +309,14 @@ impl Client {
             .collect()
     }
 
-    pub fn surb(&mut self, back: &[Hop]) -> zentalk_shared::onion::Surb {
+    pub(crate) fn surb(&mut self, back: &[Hop]) -> zentalk_shared::onion::Surb {
         let (surb, keys) = build_surb(back, self.tag, now(), &mut self.rng).unwrap();
         self.surbs.insert(keys.id(), keys);
         surb
     }
 
     /// Sends a request along `path`; the answer comes back through the relays before the last.
-    pub async fn ask(&mut self, path: &[Hop], request: &Request) {
+    pub(crate) async fn ask(&mut self, path: &[Hop], request: &Request) {
         let class = match request {
             Request::Put(_) | Request::Acknowledge(_) => PacketClass::Message,
             _ => PacketClass::Bulk,
@@ -327,10 +341,13 @@ impl Client {
     }
 
     /// The next reply or push.
-    pub async fn reply(&mut self) -> Reply {
+    pub(crate) async fn reply(&mut self) -> Reply {
         loop {
             let bytes = next_frame(&mut self.socket).await.expect("a reply");
             let frame = decode_frame(&bytes).expect("whole frames only");
+            if frame.tag == Tag::Error {
+                panic!("{:?}", from_cbor::<LinkError>(frame.payload, 256));
+            }
             if frame.tag != Tag::Deliver {
                 continue;
             }
@@ -343,13 +360,13 @@ impl Client {
         }
     }
 
-    pub async fn call(&mut self, path: &[Hop], request: &Request) -> Reply {
+    pub(crate) async fn call(&mut self, path: &[Hop], request: &Request) -> Reply {
         self.ask(path, request).await;
         self.reply().await
     }
 
     /// Address and port that the relay sees.
-    pub fn local_address(&self) -> String {
+    pub(crate) fn local_address(&self) -> String {
         match self.socket.get_ref() {
             MaybeTlsStream::Plain(stream) => stream.local_addr().unwrap().to_string(),
             _ => unreachable!("tests use no TLS"),
@@ -357,7 +374,7 @@ impl Client {
     }
 
     /// Why the relay ends the link.
-    pub async fn farewell(&mut self) -> LinkError {
+    pub(crate) async fn farewell(&mut self) -> LinkError {
         let bytes = next_frame(&mut self.socket).await.expect("a farewell");
         let frame = decode_frame(&bytes).unwrap();
         assert_eq!(frame.tag, Tag::Error);
@@ -366,15 +383,15 @@ impl Client {
 }
 
 /// Somebody with a mailbox.
-pub struct Owner {
-    pub key: MailboxSecret,
-    pub secret: WriteSecret,
-    pub members: Vec<NodeId>,
+pub(crate) struct Owner {
+    pub(crate) key: MailboxSecret,
+    pub(crate) secret: WriteSecret,
+    pub(crate) members: Vec<NodeId>,
     sequence: u64,
 }
 
 impl Owner {
-    pub fn new(client: &mut Client, members: Vec<NodeId>) -> Self {
+    pub(crate) fn new(client: &mut Client, members: Vec<NodeId>) -> Self {
         Self {
             key: MailboxSecret::random(&mut client.rng),
             secret: WriteSecret::random(&mut client.rng),
@@ -390,7 +407,7 @@ impl Owner {
     }
 
     /// Subscribes at one member with reply blocks over `back`.
-    pub fn subscription(
+    pub(crate) fn subscription(
         &mut self,
         client: &mut Client,
         member: &NodeId,
@@ -410,12 +427,12 @@ impl Owner {
         Request::Subscribe(self.signed(member, OwnerOp::Subscribe, &body))
     }
 
-    pub fn fetch(&mut self, member: &NodeId, after: u64) -> Request {
+    pub(crate) fn fetch(&mut self, member: &NodeId, after: u64) -> Request {
         let body = FetchBody { after, limit: 3 };
         Request::Fetch(self.signed(member, OwnerOp::Fetch, &body))
     }
 
-    pub fn put(&self, member: &NodeId, n: u64) -> Request {
+    pub(crate) fn put(&self, member: &NodeId, n: u64) -> Request {
         Request::Put(PutRequest {
             mailbox: self.key.id(),
             id: envelope_id(n),
@@ -425,20 +442,20 @@ impl Owner {
     }
 }
 
-pub fn envelope_id(n: u64) -> EnvelopeId {
+pub(crate) fn envelope_id(n: u64) -> EnvelopeId {
     let mut bytes = [0; 16];
     bytes[8..].copy_from_slice(&n.to_be_bytes());
     EnvelopeId::from_bytes(bytes)
 }
 
-pub fn fetched(reply: Reply) -> FetchReply {
+pub(crate) fn fetched(reply: Reply) -> FetchReply {
     match reply {
         Reply::Fetch(fetched) => fetched,
         other => panic!("{other:?}"),
     }
 }
 
-pub fn pushed(reply: Reply) -> Push {
+pub(crate) fn pushed(reply: Reply) -> Push {
     match reply {
         Reply::Push(push) => push,
         other => panic!("{other:?}"),

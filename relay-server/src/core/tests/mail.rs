@@ -151,6 +151,7 @@ fn a_member_that_was_down_is_told_what_it_missed() {
         [waiting(&net, 0), waiting(&net, 1), waiting(&net, 2)],
         [2, 2, 2]
     );
+    owner.caller.connect(&mut net);
     let ids: Vec<_> = owner
         .fetch(&mut net, 1)
         .envelopes

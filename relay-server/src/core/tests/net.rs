@@ -236,13 +236,14 @@ impl Net {
         self.settle();
     }
 
-    /// Delivers until nothing moves; time stands still.
+    /// Delivers, and does what is due, until nothing moves; time stands still.
     pub(super) fn settle(&mut self) {
         loop {
             let mut moved = false;
             for index in 0..self.nodes.len() {
                 moved |= self.carry_out(index);
                 moved |= self.sync(index);
+                moved |= self.fire(index);
             }
             if let Some((to, frame)) = self.flying.pop_front() {
                 self.deliver(to, frame);
@@ -270,6 +271,16 @@ impl Net {
             }
         }
         self.now = end;
+    }
+
+    fn fire(&mut self, index: usize) -> bool {
+        let relay = self.nodes[index].relay.as_ref();
+        let due = relay.and_then(Relay::next_timeout);
+        let due = due.is_some_and(|at| at <= self.now);
+        if due {
+            self.handle_only(index, Input::Timer);
+        }
+        due
     }
 
     fn carry_out(&mut self, index: usize) -> bool {
