@@ -51,7 +51,8 @@ async function obey(tab: Tab, message: Exclude<ToWorker, Start>): Promise<void> 
 }
 
 async function begin(start: Start): Promise<Tab> {
-  await init();
+  // Spelt out here, so that bundlers find the file and move it along.
+  await init({ module_or_path: new URL("../pkg/zentalk_client_wasm_bg.wasm", import.meta.url) });
   const name = `zentalk:${start.database}`;
   const channel = new BroadcastChannel(name);
   const tab = new Tab(

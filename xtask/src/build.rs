@@ -146,9 +146,6 @@ pub(crate) fn web_app() -> Result<()> {
 /// Runs a folder's build script, unless nothing that goes into it changed since `made` was made.
 fn npm_build(what: &str, folder: &str, inputs: &[&str], made: &str) -> Result<()> {
     let home = workspace::path(folder);
-    if !home.join("package.json").exists() {
-        return Ok(());
-    }
     node::packages(&home)?;
     let inputs: Vec<PathBuf> = inputs
         .iter()

@@ -8,6 +8,7 @@ use super::Outcome;
 use super::count::Count;
 use crate::build::{self, Flavour};
 use crate::setup::{bindgen, browser, disk, node, wasm_std};
+use crate::up;
 use crate::util::process::Cmd;
 use crate::util::workspace;
 
@@ -62,9 +63,6 @@ pub(super) fn web() -> Result<Outcome> {
     let mut outcome = Outcome::default();
     for folder in ["client-wasm", "www"] {
         let home = workspace::path(folder);
-        if !home.join("package.json").exists() {
-            continue;
-        }
         node::packages(&home)?;
         outcome.add(counted(Cmd::new("npm").args(["run", "check"]).dir(&home))?);
         outcome.add(counted(Cmd::new("npm").arg("test").dir(&home))?);
@@ -72,17 +70,26 @@ pub(super) fn web() -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Browsers: every screen of the app against a made-up engine. The specs against real relay processes
-/// (`www/e2e/real`) join once the browser's host is there.
+/// Browsers: the npm package, every screen of the app against a made-up engine, and the app against real
+/// relay processes.
 pub(super) fn end_to_end() -> Result<Outcome> {
     let browser = browser::ensure()?;
-    let home = workspace::path("www");
-    node::packages(&home)?;
-    let command = Cmd::new("npm")
-        .args(["run", "e2e:fake"])
-        .dir(&home)
-        .env("CHROMIUM", &browser.chromium);
-    counted(command)
+    up::daemons()?;
+    build::wasm_client(Flavour::Development)?;
+    build::web_app()?;
+    let mut outcome = Outcome::default();
+    for (folder, script) in [("client-wasm", "e2e"), ("www", "e2e:fake"), ("www", "e2e")] {
+        let home = workspace::path(folder);
+        node::packages(&home)?;
+        let command = Cmd::new("npm")
+            .args(["run", script])
+            .dir(&home)
+            .env("CHROMIUM", &browser.chromium)
+            .env("ZENTALK_BIN_DIR", up::daemon_folder())
+            .env("ZENTALK_WWW_DIST", workspace::path("www/dist"));
+        outcome.add(counted(command)?);
+    }
+    Ok(outcome)
 }
 
 /// Runs a runner with its output passed on, and adds up what it reports.
