@@ -12,4 +12,5 @@ pub mod daemon;
 pub mod files;
 pub mod identity;
 pub mod log;
+pub mod open_files;
 pub mod store;

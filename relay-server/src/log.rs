@@ -7,9 +7,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Starts logging. A level that is not one means `info`.
+/// Starts logging. A level that is not one means `info`. Libraries say errors only, at any level: what
+/// they say in detail names addresses and shows frames.
 pub fn start(config: &LogConfig) {
-    let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let level = config.level.parse().unwrap_or(tracing::Level::INFO);
+    let filter = EnvFilter::new(format!("error,zentalk_relay={level}"));
     let colours = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

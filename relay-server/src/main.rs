@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::sync::oneshot;
 use zentalk_relay::config::{Config, Flags, LogFormat};
-use zentalk_relay::{daemon, log};
+use zentalk_relay::{daemon, log, open_files};
 
 /// A ZenTalk relay: forwards onions and holds sealed mail.
 #[derive(Debug, Parser)]
@@ -54,6 +54,7 @@ fn start(args: &Args) -> anyhow::Result<()> {
         println!("{node}");
         return Ok(());
     }
+    open_files::allow(config.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -17,7 +17,7 @@ pub struct Rate {
 
 /// A token bucket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub struct Bucket {
     /// In 60,000ths of a token: what one token per minute gives per millisecond.
     level: u64,
     filled: Timestamp,
@@ -26,7 +26,8 @@ pub(super) struct Bucket {
 const TOKEN: u64 = 60_000;
 
 impl Bucket {
-    pub(super) fn full(rate: Rate, now: Timestamp) -> Self {
+    /// As many tokens as a burst takes.
+    pub fn full(rate: Rate, now: Timestamp) -> Self {
         Self {
             level: u64::from(rate.burst) * TOKEN,
             filled: now,
@@ -34,16 +35,9 @@ impl Bucket {
     }
 
     /// Takes `cost` tokens if there are so many.
-    pub(super) fn take(&mut self, rate: Rate, cost: u32, now: Timestamp) -> bool {
-        let gained = now
-            .since(self.filled)
-            .as_ms()
-            .saturating_mul(rate.per_minute.into());
+    pub fn take(&mut self, rate: Rate, cost: u32, now: Timestamp) -> bool {
+        self.level = self.level_at(rate, now);
         self.filled = self.filled.max(now);
-        self.level = self
-            .level
-            .saturating_add(gained)
-            .min(u64::from(rate.burst) * TOKEN);
         match self.level.checked_sub(u64::from(cost) * TOKEN) {
             Some(rest) => {
                 self.level = rest;
@@ -54,16 +48,30 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// Whether it is as if nothing had been taken.
+    pub fn is_full(&self, rate: Rate, now: Timestamp) -> bool {
+        self.level_at(rate, now) == u64::from(rate.burst) * TOKEN
+    }
+
+    fn level_at(&self, rate: Rate, now: Timestamp) -> u64 {
+        let passed = now.since(self.filled).as_ms();
+        self.level
+            .saturating_add(passed.saturating_mul(rate.per_minute.into()))
+            .min(u64::from(rate.burst) * TOKEN)
+    }
+}
+
 /// Counts accepted connections, in all and by origin.
 #[derive(Debug, Default)]
-pub(super) struct Doorkeeper {
+pub struct Doorkeeper {
     accepted: usize,
     by_origin: HashMap<Origin, usize>,
 }
 
 impl Doorkeeper {
     /// Lets a connection in if there is room for it.
-    pub(super) fn enter(&mut self, origin: Option<Origin>, total: usize, each: usize) -> bool {
+    pub fn enter(&mut self, origin: Option<Origin>, total: usize, each: usize) -> bool {
         let from_there = origin
             .and_then(|origin| self.by_origin.get(&origin))
             .copied()
@@ -79,7 +87,7 @@ impl Doorkeeper {
     }
 
     /// A connection that was let in has gone.
-    pub(super) fn leave(&mut self, origin: Option<Origin>) {
+    pub fn leave(&mut self, origin: Option<Origin>) {
         self.accepted = self.accepted.saturating_sub(1);
         let Some(origin) = origin else { return };
         if let Some(count) = self.by_origin.get_mut(&origin) {

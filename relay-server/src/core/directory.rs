@@ -36,6 +36,8 @@ const REPLAY_FLUSH_AFTER: Duration = Duration::from_secs(1);
 const EPOCHS_BACK: u64 = 3;
 /// What a directory frame has room for, less its own CBOR.
 const MAX_FRAME: usize = (1 << 20) - 256;
+/// To verify the descriptor of a relay that is not known yet costs as much as this many frames.
+const DESCRIPTOR_COST: u32 = 100;
 /// What one descriptor adds to a list besides its bytes.
 const PER_ITEM: usize = 3;
 
@@ -359,6 +361,7 @@ impl Relay {
     /// takes time, so nobody may send more than that unasked.
     pub(super) fn on_directory(
         &mut self,
+        conn: ConnId,
         from: NodeId,
         body: DirectoryBody,
         step: &mut Step<'_>,
@@ -383,7 +386,10 @@ impl Relay {
             }
             let verified = match known {
                 Some(known) => claimed.verify_renewal(known, step.now),
-                None => claimed.verify(step.now),
+                None => {
+                    self.charge(conn, DESCRIPTOR_COST, step)?;
+                    claimed.verify(step.now)
+                }
             };
             // The sender may have it from somebody else, or our clocks may differ: skip it.
             if let Ok(descriptor) = verified {

@@ -48,7 +48,7 @@ impl Relay {
                 self.on_replicate_tombstone(conn, frame.id, &body(frame)?, step)?;
             }
             Tag::ReplicateTombstoneAck => self.on_replicate_tombstone_ack(node, frame.id, step),
-            Tag::Directory => self.on_directory(node, body(frame)?, step)?,
+            Tag::Directory => self.on_directory(conn, node, body(frame)?, step)?,
             _ => return self.on_common_frame(conn, frame, step),
         }
         Ok(())

@@ -37,7 +37,7 @@ mod swarm;
 mod tags;
 mod timers;
 
-pub use admission::Rate;
+pub use admission::{Bucket, Doorkeeper, Rate};
 pub use config::{CoreConfig, Limits, RelaySecrets};
 pub use io::{ConnId, Dial, Input, Metric, Origin, Output, Remote, Ticket};
 pub use relay::{Relay, StartError};

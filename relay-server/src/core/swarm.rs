@@ -6,7 +6,7 @@
 //!                                      └▶ outbox: again and again, in the background
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
@@ -31,11 +31,14 @@ pub(super) type PutKey = (MailboxId, EnvelopeId);
 const PUT_DEADLINE: Duration = Duration::from_secs(8);
 /// Senders that wait for one envelope: retries over other paths.
 const MAX_WAITERS: usize = 4;
+/// Envelopes on their way to one mailbox, so that one whose other members are silent does not take the
+/// room of all.
+const MAX_PUTS_EACH: usize = 64;
 
 /// Puts on their way to a majority, and what members must still be told.
 #[derive(Default)]
 pub(super) struct Swarm {
-    puts: HashMap<PutKey, Put>,
+    puts: BTreeMap<PutKey, Put>,
     outboxes: HashMap<NodeId, Outbox>,
 }
 
@@ -105,11 +108,6 @@ impl Put {
         }
     }
 
-    /// Every member has answered.
-    fn is_settled(&self) -> bool {
-        self.own && self.held.len() + self.refused.len() == self.others.len()
-    }
-
     fn on_ack(&mut self, from: NodeId, durable: bool) {
         if self.others.contains(&from) && !self.held.contains(&from) {
             self.refused.retain(|node| *node != from);
@@ -126,6 +124,13 @@ impl Put {
 impl Swarm {
     pub(super) fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether another envelope for a mailbox may be on its way.
+    fn has_room(&self, mailbox: MailboxId, limit: usize) -> bool {
+        let id = |byte| (mailbox, EnvelopeId::from_bytes([byte; 16]));
+        let each = self.puts.range(id(0)..=id(u8::MAX)).count();
+        self.puts.len() < limit && each < MAX_PUTS_EACH
     }
 }
 
@@ -146,7 +151,7 @@ impl Relay {
             on_its_way.waiters.push(reply);
             return self.settle_put(key, step);
         }
-        if self.swarm.puts.len() >= self.config.limits.puts {
+        if !self.swarm.has_room(put.mailbox, self.config.limits.puts) {
             return self.refuse_request(reply, Refusal::Busy, step);
         }
         let payload = to_cbor(&ReplicatePut {
@@ -189,26 +194,27 @@ impl Relay {
         put.own = true;
         let (others, payload) = (put.others.clone(), Arc::clone(&put.payload));
         for node in others {
-            self.replicate(node, Item::Put(key, Some(Arc::clone(&payload))), step);
+            let sent = self.replicate(node, Item::Put(key, Some(Arc::clone(&payload))), step);
+            // Nobody waits for a member that does not exist.
+            if let Some(put) = self.swarm.puts.get_mut(&key).filter(|_| !sent) {
+                put.on_ack(node, false);
+            }
         }
         self.settle_put(key, step);
     }
 
-    /// Answers the senders if there is an answer, and forgets the put when every member has spoken.
+    /// Answers the senders and forgets the put, if there is an answer.
     fn settle_put(&mut self, key: PutKey, step: &mut Step<'_>) {
-        let Some(put) = self.swarm.puts.get_mut(&key) else {
+        let Some(put) = self.swarm.puts.get(&key) else {
             return;
         };
-        let (verdict, settled) = (put.verdict(), put.is_settled());
-        match verdict {
+        match put.verdict() {
             Verdict::Open => {}
             Verdict::Hopeless => self.end_put(key, Refusal::TooFewMembers, step),
+            // The others are told by their outboxes; here it takes no room any more.
             Verdict::Sent(reply) => {
-                let waiters = core::mem::take(&mut put.waiters);
-                if settled {
-                    self.swarm.puts.remove(&key);
-                }
-                for waiter in waiters {
+                let put = self.swarm.puts.remove(&key);
+                for waiter in put.map(|put| put.waiters).unwrap_or_default() {
                     self.respond(waiter, &Reply::Put(reply), step);
                 }
             }
@@ -364,17 +370,17 @@ impl Relay {
         }
     }
 
-    /// Puts an item into a member's outbox and sends what can be sent.
-    fn replicate(&mut self, node: NodeId, item: Item, step: &mut Step<'_>) {
+    /// Puts an item into a member's outbox and sends what can be sent. False: it will not hear of it.
+    fn replicate(&mut self, node: NodeId, item: Item, step: &mut Step<'_>) -> bool {
         let linked = self.peers.conn(&node).is_some();
         // A mailbox's owner may list members that do not exist; nothing is kept for those.
         if !linked && !self.connect_to(node, step) {
-            return;
+            return false;
         }
         let limits = self.config.limits;
         let kept: usize = self.swarm.outboxes.values().map(Outbox::len).sum();
         if kept >= limits.replication {
-            return;
+            return false;
         }
         let item = match item {
             // It is read again when the member is back.
@@ -387,6 +393,7 @@ impl Relay {
             .or_default()
             .add(item, limits.replication_each);
         self.pump(node, step);
+        true
     }
 
     /// Sends a member what its window has room for.
@@ -524,9 +531,6 @@ mod tests {
         put.on_ack(node(2), true);
         put.on_ack(node(2), true);
         assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 2, of: 3 }));
-        assert!(!put.is_settled());
-        put.on_ack(node(3), false);
-        assert!(put.is_settled());
     }
 
     #[test]
@@ -547,6 +551,5 @@ mod tests {
         assert_eq!(put.verdict(), Verdict::Open);
         put.own = true;
         assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 1, of: 1 }));
-        assert!(put.is_settled());
     }
 }

@@ -5,7 +5,7 @@
 //! and what it does not cover is sent again on resumption, as far as it is still kept. A tag that is not
 //! known any more starts again at 0, and the handshake's answer says so.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use zentalk_shared::id::ConnectionTag;
 use zentalk_shared::time::{Duration, Timestamp};
@@ -23,6 +23,9 @@ pub(super) const KEPT_FOR: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Tags {
     buffers: HashMap<ConnectionTag, Buffer>,
+    /// Tags without a connection, in the order in which they give way when there are too many: those
+    /// that nothing was ever delivered to, then the others, each by when they were left.
+    away: BTreeSet<(bool, Timestamp, ConnectionTag)>,
     bytes: usize,
     max_tags: usize,
     max_bytes: usize,
@@ -37,6 +40,8 @@ struct Buffer {
     count: u64,
     /// The last of them.
     kept: VecDeque<(Timestamp, Vec<u8>)>,
+    /// Something was delivered to it.
+    used: bool,
 }
 
 /// What a handshake with a tag leads to.
@@ -65,13 +70,14 @@ impl Tags {
     pub(super) fn new(max_tags: usize, max_bytes: usize) -> Self {
         Self {
             buffers: HashMap::new(),
+            away: BTreeSet::new(),
             bytes: 0,
             max_tags,
             max_bytes,
         }
     }
 
-    /// A client has shown a tag. `None`: there is no room for another one.
+    /// A client has shown a tag. `None`: there is no room for another one, because all are connected.
     pub(super) fn attach(
         &mut self,
         tag: ConnectionTag,
@@ -81,13 +87,14 @@ impl Tags {
     ) -> Option<Attached> {
         let resumed = self.buffers.contains_key(&tag);
         if !resumed {
-            if self.buffers.len() >= self.max_tags {
+            if self.buffers.len() >= self.max_tags && !self.evict() {
                 return None;
             }
             self.buffers.insert(tag, Buffer::new(now));
         }
         self.forget_counted(&tag, received);
         let buffer = self.buffers.get_mut(&tag)?;
+        self.away.remove(&buffer.rank(tag));
         self.bytes -= buffer.forget_old(now);
         buffer.go_on_from(received);
         let missed = buffer.kept.iter().map(|(_, frame)| frame.clone()).collect();
@@ -108,7 +115,19 @@ impl Tags {
         {
             buffer.conn = None;
             buffer.left = now;
+            self.away.insert(buffer.rank(*tag));
         }
+    }
+
+    /// Makes room by forgetting a tag that nobody is connected with.
+    fn evict(&mut self) -> bool {
+        let Some((_, _, tag)) = self.away.pop_first() else {
+            return false;
+        };
+        if let Some(mut buffer) = self.buffers.remove(&tag) {
+            self.bytes -= buffer.forget(usize::MAX);
+        }
+        true
     }
 
     /// A frame for the tag: counted and kept, and to be sent if somebody is there.
@@ -125,6 +144,12 @@ impl Tags {
         if !room && buffer.conn.is_none() {
             return Delivery::Dropped;
         }
+        if buffer.conn.is_none() && !buffer.used {
+            self.away.remove(&buffer.rank(*tag));
+            buffer.used = true;
+            self.away.insert(buffer.rank(*tag));
+        }
+        buffer.used = true;
         buffer.count += 1;
         match room {
             true => {
@@ -150,12 +175,13 @@ impl Tags {
 
     /// Forgets tags and frames whose time is over.
     pub(super) fn expire(&mut self, now: Timestamp) {
-        let bytes = &mut self.bytes;
-        self.buffers.retain(|_, buffer| {
+        let (bytes, away) = (&mut self.bytes, &mut self.away);
+        self.buffers.retain(|tag, buffer| {
             *bytes -= buffer.forget_old(now);
             let lives = buffer.conn.is_some() || now.since(buffer.left) < TAG_LIFE;
             if !lives {
                 *bytes -= buffer.forget(usize::MAX);
+                away.remove(&buffer.rank(*tag));
             }
             lives
         });
@@ -169,7 +195,13 @@ impl Buffer {
             left: now,
             count: 0,
             kept: VecDeque::new(),
+            used: false,
         }
+    }
+
+    /// Its place among those that are away.
+    const fn rank(&self, tag: ConnectionTag) -> (bool, Timestamp, ConnectionTag) {
+        (self.used, self.left, tag)
     }
 
     /// What the client has not counted and will not get any more is not counted here either: both sides
@@ -257,10 +289,35 @@ mod tests {
         tags.deliver(&TAG, &[0], NOW);
         let attached = tags.attach(other, ConnId(2), 0, NOW).unwrap();
         assert_eq!((attached.replaced, attached.missed.len()), (None, 0));
+    }
+
+    #[test]
+    fn who_makes_up_tags_takes_no_place_from_the_connected_nor_from_those_in_use() {
+        let mut tags = tags();
+        let tag = |n| ConnectionTag::from_bytes([n; 16]);
+        let at = |n| NOW + Duration::from_secs(n);
+        let attach = |tags: &mut Tags, n: u8, now| tags.attach(tag(n), ConnId(n.into()), 0, now);
+        attach(&mut tags, 1, NOW).unwrap();
+        attach(&mut tags, 2, NOW).unwrap();
+        assert!(attach(&mut tags, 3, NOW).is_none(), "both are connected");
+        tags.deliver(&tag(1), &[0; 10], NOW);
+        tags.detach(&tag(1), ConnId(1), NOW);
+        tags.detach(&tag(2), ConnId(2), at(1));
+        for n in 3..9 {
+            assert!(!attach(&mut tags, n, at(2)).unwrap().resumed);
+            tags.detach(&tag(n), ConnId(n.into()), at(2));
+        }
+        assert_eq!((tags.buffers.len(), tags.away.len()), (2, 2));
         assert!(
-            tags.attach(ConnectionTag::from_bytes([3; 16]), ConnId(3), 0, NOW)
-                .is_none()
+            attach(&mut tags, 1, at(3)).unwrap().resumed,
+            "it was in use"
         );
+        assert!(attach(&mut tags, 9, at(3)).is_some());
+        assert!(attach(&mut tags, 2, at(3)).is_none(), "both are connected");
+        tags.detach(&tag(1), ConnId(1), at(3));
+        assert!(attach(&mut tags, 2, at(3)).is_some());
+        assert_eq!(tags.bytes, 0, "what was kept for it is gone with it");
+        assert!(tags.away.is_empty());
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub(super) const EVENT_QUEUE: usize = 1024;
 const BATCH: usize = 64;
 /// Bytes that wait for one socket; beyond this, frames for it are dropped.
 const MAX_QUEUED: usize = 4 << 20;
+/// Of these, what every socket may have, or else one frame of any length.
+const SHARE: usize = 64 << 10;
+/// Bytes that wait for all sockets. Beyond this each has its share and no more, so that those that do
+/// not read take nothing from those that do.
+const MAX_QUEUED_IN_ALL: usize = 256 << 20;
 /// Gauges are set this often.
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 
@@ -50,23 +55,39 @@ pub(super) enum Outgoing {
     Close,
 }
 
+/// Bytes that wait for all sockets of this process.
+static QUEUED_IN_ALL: AtomicUsize = AtomicUsize::new(0);
+
 /// The way to a connection's only writer.
 #[derive(Clone)]
 pub(super) struct Outbound {
     queue: mpsc::UnboundedSender<Outgoing>,
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
 }
 
 /// The writer's end.
 pub(super) struct OutboundQueue {
     queue: mpsc::UnboundedReceiver<Outgoing>,
-    queued: Arc<AtomicUsize>,
+    queued: Arc<Queued>,
+}
+
+/// Bytes that wait for one socket, counted among those that wait for all.
+struct Queued {
+    bytes: AtomicUsize,
+    in_all: &'static AtomicUsize,
 }
 
 /// The way from the core to one socket, bounded in bytes.
 pub(super) fn outbound() -> (Outbound, OutboundQueue) {
+    outbound_among(&QUEUED_IN_ALL)
+}
+
+fn outbound_among(in_all: &'static AtomicUsize) -> (Outbound, OutboundQueue) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let queued = Arc::new(AtomicUsize::new(0));
+    let queued = Arc::new(Queued {
+        bytes: AtomicUsize::new(0),
+        in_all,
+    });
     let outbound = Outbound {
         queue: sender,
         queued: Arc::clone(&queued),
@@ -80,13 +101,41 @@ pub(super) fn outbound() -> (Outbound, OutboundQueue) {
     )
 }
 
+impl Queued {
+    fn has_room(&self, length: usize) -> bool {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let in_all = self.in_all.load(Ordering::Relaxed);
+        bytes == 0
+            || bytes + length <= SHARE
+            || (bytes + length <= MAX_QUEUED && in_all + length <= MAX_QUEUED_IN_ALL)
+    }
+
+    fn add(&self, length: usize) {
+        self.bytes.fetch_add(length, Ordering::Relaxed);
+        self.in_all.fetch_add(length, Ordering::Relaxed);
+    }
+
+    fn remove(&self, length: usize) {
+        self.bytes.fetch_sub(length, Ordering::Relaxed);
+        self.in_all.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
+/// What nobody will read any more does not count.
+impl Drop for Queued {
+    fn drop(&mut self) {
+        let left = *self.bytes.get_mut();
+        self.in_all.fetch_sub(left, Ordering::Relaxed);
+    }
+}
+
 impl Outbound {
     /// False: the socket does not keep up, or is gone.
     fn send(&self, frame: Vec<u8>) -> bool {
-        if self.queued.load(Ordering::Relaxed) + frame.len() > MAX_QUEUED {
+        if !self.queued.has_room(frame.len()) {
             return false;
         }
-        self.queued.fetch_add(frame.len(), Ordering::Relaxed);
+        self.queued.add(frame.len());
         self.queue.send(Outgoing::Frame(frame)).is_ok()
     }
 }
@@ -106,7 +155,7 @@ impl OutboundQueue {
 
     fn taken(&self, outgoing: Option<Outgoing>) -> Outgoing {
         if let Some(Outgoing::Frame(frame)) = &outgoing {
-            self.queued.fetch_sub(frame.len(), Ordering::Relaxed);
+            self.queued.remove(frame.len());
         }
         outgoing.unwrap_or(Outgoing::Close)
     }
@@ -255,4 +304,35 @@ fn until(at: Option<Timestamp>) -> Duration {
     at.map_or(LONGEST, |at| {
         Duration::from_millis(at.since(now()).as_ms()).min(LONGEST)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many frames of a length wait for a socket that nobody reads.
+    fn fill(outbound: &Outbound, length: usize) -> usize {
+        (0..100)
+            .take_while(|_| outbound.send(vec![0; length]))
+            .count()
+    }
+
+    #[test]
+    fn fault_15_who_does_not_read_takes_nothing_from_who_does() {
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let ways: Vec<_> = (0..=64).map(|_| outbound_among(&ALL)).collect();
+        for (out, _) in &ways[..64] {
+            assert_eq!(fill(out, 1 << 18), MAX_QUEUED >> 18);
+        }
+        assert_eq!(ALL.load(Ordering::Relaxed), MAX_QUEUED_IN_ALL);
+        let late = fill(&ways[64].0, 1 << 10);
+        assert_eq!(late, SHARE >> 10, "the share of one that comes late");
+        let (out, mut queue) = outbound_among(&ALL);
+        assert!(out.send(vec![0; 1 << 20]), "one frame of any length");
+        assert!(!out.send(vec![0; 1 << 20]));
+        assert!(matches!(queue.ready(), Some(Outgoing::Frame(frame)) if frame.len() == 1 << 20));
+        assert!(out.send(vec![0; 1 << 20]));
+        drop((ways, out, queue));
+        assert_eq!(ALL.load(Ordering::Relaxed), 0, "all of it is forgotten");
+    }
 }

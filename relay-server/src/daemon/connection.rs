@@ -3,7 +3,7 @@
 //! A WebSocket message is one frame. Only this task writes to the socket, so frames cannot interleave.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -14,6 +14,11 @@ use crate::core::{ConnId, Remote};
 
 /// A socket that takes nothing for this long is given up.
 const WRITE_DEADLINE: Duration = Duration::from_secs(20);
+/// After the last word a socket is read for this long, until the peer has closed it, too.
+const LINGER: Duration = Duration::from_secs(1);
+/// WebSocket's own pings and pongs, which the core does not count, within [`CONTROL_PERIOD`].
+const MAX_CONTROLS: u32 = 60;
+const CONTROL_PERIOD: Duration = Duration::from_secs(60);
 /// Frames written before they are flushed.
 const WRITE_BATCH: usize = 64;
 
@@ -52,22 +57,32 @@ pub(super) async fn serve<S, M, E>(
     {
         return;
     }
-    let (sink, stream) = socket.split();
+    let (sink, mut stream) = socket.split();
     // The end of one direction is the end of both.
-    tokio::select! {
-        () = read_frames(stream, conn, &events, read) => {}
-        () = write_frames(sink, queue, write) => {}
-    }
+    let said_all = tokio::select! {
+        () = read_frames(&mut stream, conn, &events, read) => false,
+        said_all = write_frames(sink, queue, write) => said_all,
+    };
     // If the core is gone there is nobody to tell.
     drop(events.send(Event::Closed(conn)).await);
+    if said_all {
+        // To close with unread bytes resets the connection, and the peer would never read why it ends.
+        drop(
+            timeout(LINGER, async {
+                while let Some(Ok(_)) = stream.next().await {}
+            })
+            .await,
+        );
+    }
 }
 
 async fn read_frames<M, E>(
-    mut stream: impl Stream<Item = Result<M, E>> + Unpin,
+    stream: &mut (impl Stream<Item = Result<M, E>> + Unpin),
     conn: ConnId,
     events: &mpsc::Sender<Event>,
     read: fn(M) -> Message,
 ) {
+    let mut controls = (Instant::now(), 0);
     while let Some(Ok(message)) = stream.next().await {
         match read(message) {
             Message::Binary(frame) => {
@@ -75,17 +90,26 @@ async fn read_frames<M, E>(
                     return;
                 }
             }
-            Message::Control => {}
+            Message::Control => {
+                if controls.0.elapsed() > CONTROL_PERIOD {
+                    controls = (Instant::now(), 0);
+                }
+                controls.1 += 1;
+                if controls.1 > MAX_CONTROLS {
+                    return;
+                }
+            }
             Message::End => return,
         }
     }
 }
 
+/// Writes until the core has no more to say (true) or the socket takes no more (false).
 async fn write_frames<M, E>(
     mut sink: impl Sink<M, Error = E> + Unpin,
     mut queue: OutboundQueue,
     write: fn(Vec<u8>) -> M,
-) {
+) -> bool {
     loop {
         let first = queue.next().await;
         match timeout(
@@ -96,10 +120,10 @@ async fn write_frames<M, E>(
         {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => {
-                drop(timeout(WRITE_DEADLINE, sink.close()).await);
-                return;
+                let closed = timeout(WRITE_DEADLINE, sink.close()).await;
+                return matches!(closed, Ok(Ok(())));
             }
-            Ok(Err(_)) | Err(_) => return,
+            Ok(Err(_)) | Err(_) => return false,
         }
     }
 }

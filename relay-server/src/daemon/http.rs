@@ -1,13 +1,12 @@
 //! The listener: `/v1` for WebSockets, `/healthz`, `/metrics`; deadlines and caps on all of it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::{Message as WsMessage, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, State};
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use hyper::body::Incoming;
@@ -16,14 +15,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tower_service::Service;
 use zentalk_shared::wire::HEADER_LEN;
 use zentalk_shared::wire::budget::MAX_PACKET_LEN;
 
+use super::actor;
 use super::actor::Event;
 use super::connection::{Message, serve};
+use super::door::{Door, Place};
 use super::origin::Origins;
 use crate::core::Remote;
 
@@ -38,8 +39,9 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 const HTTP_BUFFER: usize = 16 << 10;
 /// A core that does not answer within this time is not healthy.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
-/// Sockets beyond the core's own cap, so that it can refuse them with a reason.
-const SPARE_SOCKETS: usize = 256;
+
+/// A proxy on this machine says by one of these that it speaks for somebody else.
+const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 /// What handlers share.
 #[derive(Clone)]
@@ -50,8 +52,8 @@ pub(super) struct Shared {
 }
 
 /// Serves connections until the task is dropped.
-pub(super) async fn serve_all(listener: TcpListener, shared: Shared, connections: usize) {
-    let room = Arc::new(Semaphore::new(connections.saturating_add(SPARE_SOCKETS)));
+pub(super) async fn serve_all(listener: TcpListener, shared: Shared, door: Door) {
+    let origins = Arc::clone(&shared.origins);
     let router = Router::new()
         .route("/v1", get(websocket))
         .route("/healthz", get(health))
@@ -61,10 +63,10 @@ pub(super) async fn serve_all(listener: TcpListener, shared: Shared, connections
         match listener.accept().await {
             // Whoever comes when every place is taken is hung up on.
             Ok((stream, address)) => {
-                if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
+                if let Some(place) = door.enter(origins.of(address.ip()), actor::now()) {
                     let visitor = Visitor {
-                        address,
-                        _place: Arc::new(place),
+                        is_local: address.ip().to_canonical().is_loopback(),
+                        place: Arc::new(place),
                     };
                     tokio::spawn(serve_one(stream, visitor, router.clone()));
                 }
@@ -81,8 +83,9 @@ pub(super) async fn serve_all(listener: TcpListener, shared: Shared, connections
 /// Who is at the other end, and the place that it takes as long as this lives.
 #[derive(Clone)]
 struct Visitor {
-    address: SocketAddr,
-    _place: Arc<OwnedSemaphorePermit>,
+    /// It comes from this machine, if not through a proxy.
+    is_local: bool,
+    place: Arc<Place>,
 }
 
 async fn serve_one(stream: TcpStream, visitor: Visitor, router: Router) {
@@ -108,7 +111,7 @@ async fn websocket(
     State(shared): State<Shared>,
     Extension(visitor): Extension<Visitor>,
 ) -> Response {
-    let remote = Remote::Accepted(shared.origins.of(visitor.address.ip()));
+    let remote = Remote::Accepted(visitor.place.origin());
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -136,8 +139,17 @@ async fn health(State(shared): State<Shared>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn render_metrics(State(shared): State<Shared>) -> String {
-    shared.metrics.render()
+/// For this machine only: whoever could watch the counters of a quiet relay would see its packets pass.
+async fn render_metrics(
+    State(shared): State<Shared>,
+    Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
+) -> Result<String, StatusCode> {
+    let proxied = PROXY_HEADERS.iter().any(|name| headers.contains_key(*name));
+    match visitor.is_local && !proxied {
+        true => Ok(shared.metrics.render()),
+        false => Err(StatusCode::NOT_FOUND),
+    }
 }
 
 fn read(message: WsMessage) -> Message {

@@ -11,6 +11,7 @@
 mod actor;
 mod connection;
 mod dial;
+mod door;
 mod http;
 mod metrics;
 mod origin;

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::actor::{self, Actor, EVENT_QUEUE, Event};
 use super::dial::{self, Dialer};
+use super::door::Door;
 use super::http::{self, Shared};
 use super::{metrics, origin};
 use crate::config::{Config, ConfigError};
@@ -154,7 +155,9 @@ pub async fn run(
         metrics: recorder,
         origins: Arc::new(origin::Origins::default()),
     };
-    let serving = tokio::spawn(http::serve_all(listener, shared, config.limits.connections));
+    let limits = &config.limits;
+    let door = Door::new(limits.connections, limits.connections_per_subnet);
+    let serving = tokio::spawn(http::serve_all(listener, shared, door));
     if wait_until_ready(&events).await {
         ready();
         tokio::select! {

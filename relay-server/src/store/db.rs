@@ -18,6 +18,22 @@ const PAGE_SIZE: u32 = 8192;
 /// Longest file of onion keys that is read.
 const MAX_ONION_KEYS: u64 = 1 << 20;
 const CACHED_STATEMENTS: usize = 64;
+/// Of the room that an operator grants, this part is left for what makes room: acknowledgements, the
+/// sweep, owners' sequences, the replay log.
+const RESERVE: u64 = 10;
+/// And never more than so many pages.
+const MAX_RESERVE: u64 = 512;
+/// What is kept for others when only the reserve is left.
+const NOTHING_MORE: Quotas = Quotas {
+    mailboxes: 0,
+    envelopes: 0,
+    bytes: 0,
+    first_contact: 0,
+    stock: 0,
+    tombstones: u32::MAX,
+    one_time: 0,
+    records: 0,
+};
 
 /// How the database is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +83,8 @@ pub struct Db {
     connection: Connection,
     options: DbOptions,
     directory: PathBuf,
+    /// There was no room the last time; it is said once.
+    full: bool,
 }
 
 impl Db {
@@ -86,6 +104,7 @@ impl Db {
                 connection,
                 options,
                 directory: directory.to_owned(),
+                full: false,
             }),
             Ok(Err(found)) => Err(OpenError::Newer {
                 path,
@@ -115,16 +134,16 @@ impl Db {
     pub fn apply(&mut self, ops: &[StoreOp]) -> Vec<Result<StoreReply, StoreError>> {
         match self.transaction(ops) {
             Ok(replies) => replies.into_iter().map(Ok).collect(),
-            Err(error) if ops.len() == 1 => vec![Err(error.report())],
+            Err(error) if ops.len() == 1 => vec![Err(self.report(&error))],
             Err(_) => ops.iter().map(|op| self.apply_alone(op)).collect(),
         }
     }
 
     fn apply_alone(&mut self, op: &StoreOp) -> Result<StoreReply, StoreError> {
-        let mut replies = self
-            .transaction(std::slice::from_ref(op))
-            .map_err(ApplyError::report)?;
-        replies.pop().ok_or(StoreError::Failed)
+        match self.transaction(std::slice::from_ref(op)) {
+            Ok(mut replies) => replies.pop().ok_or(StoreError::Failed),
+            Err(error) => Err(self.report(&error)),
+        }
     }
 
     fn transaction(&mut self, ops: &[StoreOp]) -> Result<Vec<StoreReply>, ApplyError> {
@@ -132,29 +151,87 @@ impl Db {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut replies = Vec::with_capacity(ops.len());
+        let mut full = false;
         for op in ops {
+            full = adds(op) && !has_room(&transaction, self.options.max_bytes)?;
+            let quotas = if full {
+                &NOTHING_MORE
+            } else {
+                &self.options.quotas
+            };
             replies.push(match op {
                 StoreOp::SaveOnionKeys(keys) => {
                     files::write_private(&self.directory.join(ONION_KEYS), keys)?;
                     StoreReply::Done
                 }
-                op => apply_one(&transaction, &self.options.quotas, op)?,
+                op => apply_one(&transaction, quotas, op)?,
             });
         }
         transaction.commit()?;
+        if ops.iter().any(adds) {
+            self.say_full(full);
+        }
         Ok(replies)
+    }
+
+    /// Tells the operator what the core need not know.
+    fn report(&mut self, error: &ApplyError) -> StoreError {
+        let store_error = error.kind();
+        match store_error {
+            StoreError::Full => self.say_full(true),
+            StoreError::Failed => tracing::error!(%error, "the store failed"),
+        }
+        store_error
+    }
+
+    /// Says once that there is no room, and once that there is again.
+    fn say_full(&mut self, full: bool) {
+        match (self.full, full) {
+            (false, true) => {
+                tracing::warn!("the disk is full: nothing more is accepted until there is room");
+            }
+            (true, false) => tracing::info!("there is room on the disk again"),
+            _ => {}
+        }
+        self.full = full;
     }
 
     /// Answers an operation that only reads, outside any transaction.
     pub fn read(&self, op: &StoreOp) -> Result<StoreReply, StoreError> {
         apply_one(&self.connection, &self.options.quotas, op)
-            .map_err(|error| ApplyError::Database(error).report())
+            .map_err(|error| ApplyError::Database(error).kind())
     }
 }
 
 /// Whether the operation may run beside the writer.
 pub(super) fn is_read(op: &StoreOp) -> bool {
     matches!(op, StoreOp::GetRecord { .. } | StoreOp::ReadEnvelope { .. })
+}
+
+/// Whether the operation keeps something more for others.
+fn adds(op: &StoreOp) -> bool {
+    matches!(
+        op,
+        StoreOp::Put(_)
+            | StoreOp::Subscribe(_)
+            | StoreOp::SavePreKeys(_)
+            | StoreOp::PutRecord { .. }
+    )
+}
+
+/// Whether more than the reserve is left of what the database may grow to.
+fn has_room(db: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<bool> {
+    let Some(max_bytes) = max_bytes else {
+        return Ok(true);
+    };
+    let pages = max_bytes / u64::from(PAGE_SIZE);
+    let reserve = pages.div_ceil(RESERVE).min(MAX_RESERVE);
+    let used: i64 = db
+        .prepare_cached(
+            "SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count",
+        )?
+        .query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(used).unwrap_or(0) + reserve < pages)
 }
 
 fn connect(path: &Path, options: DbOptions) -> rusqlite::Result<Connection> {
@@ -234,21 +311,15 @@ enum ApplyError {
 }
 
 impl ApplyError {
-    /// Tells the operator what the core need not know.
-    fn report(self) -> StoreError {
-        let full = match &self {
+    fn kind(&self) -> StoreError {
+        let full = match self {
             Self::Database(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
             Self::File(error) => error.kind() == io::ErrorKind::StorageFull,
         };
-        match full {
-            true => {
-                tracing::warn!("the disk is full: nothing more is accepted until there is room");
-                StoreError::Full
-            }
-            false => {
-                tracing::error!(error = %self, "the store failed");
-                StoreError::Failed
-            }
+        if full {
+            StoreError::Full
+        } else {
+            StoreError::Failed
         }
     }
 }
@@ -327,18 +398,25 @@ mod tests {
             .filter(|reply| **reply == Ok(StoreReply::Put(PutOutcome::Stored)));
         let refused = replies
             .iter()
-            .filter(|reply| **reply == Err(StoreError::Full));
+            .filter(|reply| **reply == Ok(StoreReply::Put(PutOutcome::Full)));
         let (stored, refused) = (stored.count(), refused.count());
         assert!(
             stored > 5 && refused > 20,
             "{stored} stored, {refused} refused"
         );
         assert_eq!(stored + refused, 80);
-        let (_, restored) = store.reopen();
+        let (mut store, restored) = store.reopen();
         assert_eq!(
             restored.mailboxes[0].stock.waiting as usize, stored,
             "exactly what was acknowledged"
         );
+        // What makes room is possible all the same, and then there is room.
+        let ids = (0..80).map(|n| conformance::envelope(n).id).collect();
+        let (mailbox, hour) = (conformance::MAILBOX, conformance::envelope(0).hour);
+        let tombstone = StoreOp::Tombstone { mailbox, ids, hour };
+        assert_eq!(store.run(tombstone), Ok(StoreReply::Tombstone(Some(80))));
+        let put = store.run(StoreOp::Put(conformance::envelope(81)));
+        assert_eq!(put, Ok(StoreReply::Put(PutOutcome::Stored)));
     }
 
     #[test]

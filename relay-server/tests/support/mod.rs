@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,10 +14,11 @@ use futures_util::{SinkExt, StreamExt};
 use minicbor::Encode;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
 use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, NodeId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
 use zentalk_shared::onion::{
@@ -25,7 +26,7 @@ use zentalk_shared::onion::{
 };
 use zentalk_shared::rpc::{
     FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, PacketClass, Push, PutRequest,
-    Reply, Request, SubscribeBody, SurbBytes, WriteSecret,
+    Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
 };
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
@@ -86,6 +87,19 @@ pub(crate) fn data_dir(home: &Path, index: usize) -> PathBuf {
     data
 }
 
+/// The relay under a limit of the size of each file that it writes, in KiB: what lies beyond fails, as
+/// on a broken disk.
+pub(crate) fn binary_with_small_files(kib: u32) -> Command {
+    let mut command = Command::new("sh");
+    // `ulimit -f` counts blocks of 512 bytes. The signal must not end the process.
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kib * 2);
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_zentalk-relay")])
+        .env_clear()
+        .stdin(Stdio::null());
+    command
+}
+
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zentalk-relay"));
     command.env_clear().stdin(Stdio::null());
@@ -134,12 +148,17 @@ impl Network {
 impl Process {
     /// Starts the process and waits until it says that it is ready.
     pub(crate) fn start(&mut self) {
+        self.start_as(binary());
+    }
+
+    /// The same, by another command.
+    pub(crate) fn start_as(&mut self, mut command: Command) {
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.home.join("log"))
             .unwrap();
-        let mut child = binary()
+        let mut child = command
             .arg("--config")
             .arg(&self.config)
             .stdout(Stdio::piped())
@@ -162,18 +181,45 @@ impl Process {
         }
     }
 
+    /// Sends a signal: `-TERM`, `-STOP`, `-CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status();
+        assert!(status.unwrap().success());
+    }
+
     /// SIGTERM; yields the exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
-        let mut child = self.child.take().unwrap();
-        let pid = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        child.wait().unwrap().code()
+        self.signal("-TERM");
+        self.child.take().unwrap().wait().unwrap().code()
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("a number of KiB")
+    }
+
+    /// Where the relay listens.
+    pub(crate) fn address(&self) -> &str {
+        let rest = self.url.strip_prefix("ws://").unwrap();
+        rest.split('/').next().unwrap()
+    }
+
+    /// Status code and body of what it answers to a browser.
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address()).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        timeout(PATIENCE, read).await.expect("an answer").unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (code, body.to_owned())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -191,14 +237,14 @@ impl Drop for Process {
     }
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_ms(u64::try_from(since.as_millis()).unwrap())
 }
 
-fn frame<T: Encode<()>>(tag: Tag, body: &T) -> Message {
+pub(crate) fn frame<T: Encode<()>>(tag: Tag, body: &T) -> Message {
     Message::Binary(encode_frame(tag, MessageId::from_bytes([7; 16]), &to_cbor(body)).into())
 }
 
@@ -208,10 +254,25 @@ pub(crate) async fn handshake(
     role: Role,
     tag: Option<ConnectionTag>,
 ) -> (Socket, HandshakeAck) {
-    let (mut socket, _) = timeout(PATIENCE, connect_async(url))
-        .await
-        .unwrap()
-        .unwrap();
+    handshake_from("127.0.0.1", url, role, tag).await
+}
+
+async fn handshake_from(
+    address: &str,
+    url: &str,
+    role: Role,
+    tag: Option<ConnectionTag>,
+) -> (Socket, HandshakeAck) {
+    let mut socket = connect_from(address, url).await;
+    socket.send(hello(role, tag)).await.unwrap();
+    let answer = next_frame(&mut socket).await.expect("an answer");
+    let answer = decode_frame(&answer).unwrap();
+    assert_eq!(answer.tag, Tag::HandshakeAck);
+    (socket, from_cbor(answer.payload, 20_000).unwrap())
+}
+
+/// The first frame of who connects.
+pub(crate) fn hello(role: Role, tag: Option<ConnectionTag>) -> Message {
     let hello = Handshake {
         role,
         versions: BoundedList::new(vec![VERSION]).unwrap(),
@@ -221,14 +282,22 @@ pub(crate) async fn handshake(
         descriptor: None,
         nonce: None,
     };
-    socket.send(frame(Tag::Handshake, &hello)).await.unwrap();
-    let answer = next_frame(&mut socket).await.expect("an answer");
-    let answer = decode_frame(&answer).unwrap();
-    assert_eq!(answer.tag, Tag::HandshakeAck);
-    (socket, from_cbor(answer.payload, 20_000).unwrap())
+    frame(Tag::Handshake, &hello)
 }
 
-async fn next_frame(socket: &mut Socket) -> Option<Vec<u8>> {
+/// An open WebSocket on which nothing was said.
+pub(crate) async fn connect_from(address: &str, url: &str) -> Socket {
+    let tcp = TcpSocket::new_v4().unwrap();
+    tcp.bind(SocketAddr::new(address.parse().unwrap(), 0))
+        .unwrap();
+    let relay = url.trim_start_matches("ws://").split('/').next().unwrap();
+    let connected = timeout(PATIENCE, tcp.connect(relay.parse().unwrap())).await;
+    let stream = connected.unwrap().unwrap();
+    let opened = timeout(PATIENCE, client_async(url, stream)).await;
+    opened.unwrap().unwrap().0
+}
+
+pub(crate) async fn next_frame(socket: &mut Socket) -> Option<Vec<u8>> {
     loop {
         match timeout(PATIENCE, socket.next())
             .await
@@ -283,9 +352,14 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn at(url: &str, seed: u64) -> Self {
+        Self::from("127.0.0.1", url, seed).await
+    }
+
+    /// The same, from another address of this machine.
+    pub(crate) async fn from(address: &str, url: &str, seed: u64) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let tag = ConnectionTag::random(&mut rng);
-        let (socket, ack) = handshake(url, Role::Client, Some(tag)).await;
+        let (socket, ack) = handshake_from(address, url, Role::Client, Some(tag)).await;
         Self {
             rng,
             tag,
@@ -316,7 +390,7 @@ impl Client {
     }
 
     /// Sends a request along `path`; the answer comes back through the relays before the last.
-    pub(crate) async fn ask(&mut self, path: &[Hop], request: &Request) {
+    pub(crate) async fn ask(&mut self, path: &[Hop], request: &Request) -> MessageId {
         let class = match request {
             Request::Put(_) | Request::Acknowledge(_) => PacketClass::Message,
             _ => PacketClass::Bulk,
@@ -334,14 +408,17 @@ impl Client {
         };
         let packet = build_request(path, Some(&surb), &payload, onion, &mut self.rng).unwrap();
         let frame = encode_frame(Tag::RelayForward, id, &packet);
-        self.socket
-            .send(Message::Binary(frame.into()))
-            .await
-            .unwrap();
+        self.say(frame).await;
+        id
     }
 
     /// The next reply or push.
     pub(crate) async fn reply(&mut self) -> Reply {
+        self.answer().await.1
+    }
+
+    /// The next reply or push, with the id of the request.
+    pub(crate) async fn answer(&mut self) -> (MessageId, Reply) {
         loop {
             let bytes = next_frame(&mut self.socket).await.expect("a reply");
             let frame = decode_frame(&bytes).expect("whole frames only");
@@ -356,7 +433,7 @@ impl Client {
                 .surbs
                 .remove(&SurbId::from_bytes(*id))
                 .expect("a reply block of ours");
-            return Reply::decode(&keys.open(body.to_vec()).unwrap()).unwrap().1;
+            return Reply::decode(&keys.open(body.to_vec()).unwrap()).unwrap();
         }
     }
 
@@ -365,20 +442,38 @@ impl Client {
         self.reply().await
     }
 
-    /// Address and port that the relay sees.
-    pub(crate) fn local_address(&self) -> String {
-        match self.socket.get_ref() {
-            MaybeTlsStream::Plain(stream) => stream.local_addr().unwrap().to_string(),
-            _ => unreachable!("tests use no TLS"),
+    /// Sends a frame as it is.
+    pub(crate) async fn say(&mut self, frame: Vec<u8>) {
+        self.socket
+            .send(Message::Binary(frame.into()))
+            .await
+            .unwrap();
+    }
+
+    /// Reads until the relay ends the link: how many replies came before, and why it ended.
+    pub(crate) async fn farewell(&mut self) -> (usize, LinkError) {
+        let mut before = 0;
+        loop {
+            let bytes = next_frame(&mut self.socket).await.expect("a farewell");
+            let frame = decode_frame(&bytes).unwrap();
+            if frame.tag == Tag::Error {
+                return (before, from_cbor(frame.payload, 256).unwrap());
+            }
+            before += usize::from(frame.tag == Tag::Deliver);
         }
     }
 
-    /// Why the relay ends the link.
-    pub(crate) async fn farewell(&mut self) -> LinkError {
-        let bytes = next_frame(&mut self.socket).await.expect("a farewell");
-        let frame = decode_frame(&bytes).unwrap();
-        assert_eq!(frame.tag, Tag::Error);
-        from_cbor(frame.payload, 256).unwrap()
+    /// Waits for an echo.
+    pub(crate) async fn ping(&mut self) {
+        let id = MessageId::random(&mut self.rng);
+        self.say(encode_frame(Tag::Ping, id, b"")).await;
+        loop {
+            let bytes = next_frame(&mut self.socket).await.expect("a pong");
+            let frame = decode_frame(&bytes).unwrap();
+            if (frame.tag, frame.id) == (Tag::Pong, id) {
+                return;
+            }
+        }
     }
 }
 
@@ -430,6 +525,34 @@ impl Owner {
     pub(crate) fn fetch(&mut self, member: &NodeId, after: u64) -> Request {
         let body = FetchBody { after, limit: 3 };
         Request::Fetch(self.signed(member, OwnerOp::Fetch, &body))
+    }
+
+    /// All that waits at a member, page by page.
+    pub(crate) async fn fetch_all(
+        &mut self,
+        client: &mut Client,
+        path: &[Hop],
+        member: &NodeId,
+    ) -> Vec<EnvelopeId> {
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            client.ask(path, &self.fetch(member, after)).await;
+            let page = loop {
+                match client.reply().await {
+                    Reply::Push(_) => {}
+                    reply => break fetched(reply),
+                }
+            };
+            found.extend(page.envelopes.iter().map(|item| item.id));
+            after = page.next;
+            if page.remaining == 0 {
+                return found;
+            }
+        }
+    }
+
+    pub(crate) fn acknowledge(&self, ids: Vec<EnvelopeId>) -> Request {
+        Request::Acknowledge(Tombstone::sign(&self.key, ids).unwrap())
     }
 
     pub(crate) fn put(&self, member: &NodeId, n: u64) -> Request {

@@ -1,0 +1,61 @@
+//! The operating system's limit of open files: every connection is one.
+
+/// Files that the relay has open besides its connections, with some to spare.
+const OTHERS: usize = 512;
+
+/// Asks for as many open files as `connections` need. Says so if the system allows fewer: who comes
+/// beyond that is not let in, and nothing else suffers.
+pub fn allow(connections: usize) {
+    let wanted = connections.saturating_add(OTHERS) as u64;
+    let allowed = raise(wanted);
+    if allowed < wanted {
+        tracing::warn!(
+            allowed,
+            wanted,
+            "the system allows fewer open files than `limits.connections` needs; raise `ulimit -n` \
+             (systemd: LimitNOFILE), or lower the limit"
+        );
+    }
+}
+
+/// Raises the soft limit as far as the hard one; yields what holds now.
+#[cfg(unix)]
+fn raise(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // None: without a limit.
+    let (Some(current), maximum) = (limit.current, limit.maximum) else {
+        return u64::MAX;
+    };
+    let current_wanted = maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    if current_wanted <= current {
+        return current;
+    }
+    let raised = Rlimit {
+        current: Some(current_wanted),
+        maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => current_wanted,
+        Err(_) => current,
+    }
+}
+
+#[cfg(not(unix))]
+const fn raise(_: u64) -> u64 {
+    u64::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn the_limit_grows_and_never_shrinks() {
+        let now = raise(0);
+        assert!(now > 0);
+        assert!(raise(now) >= now);
+        assert_eq!(raise(1), raise(0), "nothing is lowered");
+    }
+}

@@ -1,0 +1,286 @@
+//! Peers that break rules on a real socket: each loses its own connection, and a bystander notices nothing.
+
+mod support;
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use support::{
+    Client, Network, PATIENCE, Process, Socket, connect_from, frame, handshake, next_frame,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use zentalk_shared::id::{ConnectionTag, MessageId};
+use zentalk_shared::wire::codec::from_cbor;
+use zentalk_shared::wire::link::{DirectoryGet, LinkError, LinkErrorCode, Role};
+use zentalk_shared::wire::{Tag, decode_frame, encode_frame};
+
+/// The relay's own deadline for a request's header, and for a handshake.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// What the machine may add to it.
+const SLACK: Duration = Duration::from_secs(15);
+
+/// Sends bytes on a fresh connection and reads to its end; yields what came.
+async fn send_raw(relay: &Process, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(relay.address()).await.unwrap();
+    // The relay may have closed before all of it is sent.
+    drop(stream.write_all(bytes).await);
+    let mut answer = Vec::new();
+    let end = timeout(DEADLINE + SLACK, stream.read_to_end(&mut answer)).await;
+    drop(end.expect("closed within the deadline"));
+    answer
+}
+
+/// A socket after the HTTP upgrade, to write WebSocket frames to by hand.
+async fn upgraded(relay: &Process) -> TcpStream {
+    let mut stream = TcpStream::connect(relay.address()).await.unwrap();
+    let request = "GET /v1 HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        timeout(PATIENCE, stream.read_exact(&mut byte))
+            .await
+            .expect("an answer")
+            .unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"));
+    stream
+}
+
+/// The relay's last word on a socket.
+async fn verdict(socket: &mut Socket) -> Option<LinkErrorCode> {
+    let mut last = None;
+    while let Some(bytes) = next_frame(socket).await {
+        let frame = decode_frame(&bytes).unwrap();
+        last = (frame.tag == Tag::Error)
+            .then(|| from_cbor::<LinkError>(frame.payload, 256).unwrap().code);
+    }
+    last
+}
+
+#[tokio::test]
+async fn what_is_not_http_or_not_websocket_ends_at_once() {
+    let network = Network::start(1, |_| String::new());
+    let relay = &network.relays[0];
+    let mut bystander = Client::at(&relay.url, 1).await;
+    let noise: Vec<u8> = (0..4096u32).map(|n| (n * 7919 >> 3) as u8).collect();
+    let header = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
+    let chunked =
+        b"POST /v1 HTTP/1.1\r\nHost: r\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n";
+    let inputs: [&[u8]; 5] = [
+        &noise,
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        header.as_bytes(),
+        chunked,
+        b"GET /v1 HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n",
+    ];
+    for input in inputs {
+        let answer = send_raw(relay, input).await;
+        assert!(
+            !answer.starts_with(b"HTTP/1.1 2"),
+            "{}",
+            answer.escape_ascii()
+        );
+    }
+    // WebSocket frames that nobody may send.
+    let unmasked = [0x82, 0x02, 1, 2];
+    let reserved_bits = [0xf2, 0x80, 0, 0, 0, 0];
+    let text = [0x81, 0x81, 0, 0, 0, 0, b'a'];
+    let endless = [
+        0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
+    ];
+    let inputs: [&[u8]; 4] = [&unmasked, &reserved_bits, &text, &endless];
+    for input in inputs {
+        let mut stream = upgraded(relay).await;
+        let began = Instant::now();
+        stream.write_all(input).await.unwrap();
+        let mut answer = Vec::new();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        drop(end.expect("an end"));
+        assert!(
+            began.elapsed() < DEADLINE,
+            "not only by the deadline: {input:?}"
+        );
+    }
+    bystander.ping().await;
+}
+
+#[tokio::test]
+async fn frames_that_break_the_protocol_are_answered_with_the_reason() {
+    let network = Network::start(1, |_| String::new());
+    let relay = &network.relays[0];
+    let mut bystander = Client::at(&relay.url, 1).await;
+    let id = MessageId::from_bytes([1; 16]);
+    let good = encode_frame(Tag::Ping, id, b"");
+    let with = |at: usize, bytes: &[u8]| {
+        let mut frame = good.clone();
+        frame[at..at + bytes.len()].copy_from_slice(bytes);
+        frame
+    };
+    let cases = [
+        (with(0, b"GET "), LinkErrorCode::Malformed),
+        (with(4, &[2, 0]), LinkErrorCode::Version),
+        (with(8, &[0xff; 4]), LinkErrorCode::TooLarge),
+        (good[..31].to_vec(), LinkErrorCode::Malformed),
+        (vec![], LinkErrorCode::Malformed),
+        (vec![0xde; 36], LinkErrorCode::Malformed),
+        (good.clone(), LinkErrorCode::Malformed), // Before the handshake.
+    ];
+    for (bytes, code) in cases {
+        let mut socket = connect_from("127.0.0.1", &relay.url).await;
+        socket
+            .send(Message::Binary(bytes.clone().into()))
+            .await
+            .unwrap();
+        assert_eq!(verdict(&mut socket).await, Some(code), "{bytes:?}");
+    }
+    let tag = Some(ConnectionTag::from_bytes([5; 16]));
+    for (role, tag) in [(Role::Client, tag), (Role::Visitor, None)] {
+        let (mut socket, _) = handshake(&relay.url, role, tag).await;
+        let longest = vec![0; 38_305];
+        // Longer than anything that who connects may send; the relay reads no further.
+        drop(socket.send(Message::Binary(longest.into())).await);
+        assert_eq!(verdict(&mut socket).await, None);
+    }
+    bystander.ping().await;
+}
+
+#[tokio::test]
+async fn fault_15_the_slow_and_the_silent_have_ten_seconds_and_block_nobody() {
+    const EACH: usize = 60;
+    let network = Network::start(1, |_| String::new());
+    let relay = &network.relays[0];
+    let mut bystander = Client::at(&relay.url, 1).await;
+    let began = Instant::now();
+    let mut slow = Vec::new();
+    for _ in 0..EACH {
+        // Nothing at all; half a header; a whole request, kept alive; half a WebSocket frame.
+        slow.push(TcpStream::connect(relay.address()).await.unwrap());
+        let mut loris = TcpStream::connect(relay.address()).await.unwrap();
+        loris
+            .write_all(b"GET /v1 HTTP/1.1\r\nHost: relay\r\nX-")
+            .await
+            .unwrap();
+        slow.push(loris);
+        let mut kept = TcpStream::connect(relay.address()).await.unwrap();
+        kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n")
+            .await
+            .unwrap();
+        slow.push(kept);
+        let mut half = upgraded(relay).await;
+        half.write_all(&[0x82, 0xfe, 0x20, 0x00, 0, 0, 0, 0, 1, 2, 3])
+            .await
+            .unwrap();
+        slow.push(half);
+        slow.push(upgraded(relay).await);
+        bystander.ping().await;
+    }
+    Client::at(&relay.url, 2).await;
+    for mut stream in slow {
+        let mut answer = Vec::new();
+        let end = timeout(DEADLINE + SLACK, stream.read_to_end(&mut answer)).await;
+        drop(end.expect("closed within the deadline"));
+    }
+    assert!(began.elapsed() < DEADLINE + SLACK);
+    bystander.ping().await;
+}
+
+#[tokio::test]
+async fn fault_15_who_asks_and_never_reads_costs_little_and_blocks_nobody() {
+    const GREEDY: u8 = 40;
+    let network = Network::start(3, |_| String::new());
+    let relay = &network.relays[0];
+    let mut bystander = Client::at(&relay.url, 1).await;
+    let before = relay.resident();
+    let ask = frame(Tag::DirectoryGet, &DirectoryGet { known: None });
+    let mut greedy = Vec::new();
+    for n in 0..GREEDY {
+        let tag = Some(ConnectionTag::from_bytes([n; 16]));
+        let (mut socket, _) = handshake(&relay.url, Role::Client, tag).await;
+        for _ in 0..45 {
+            socket.send(ask.clone()).await.unwrap();
+        }
+        greedy.push(socket);
+        bystander.ping().await;
+    }
+    let grown = relay.resident().saturating_sub(before);
+    assert!(grown < 48 << 10, "{grown} KiB for {GREEDY} of them");
+    for socket in &mut greedy {
+        // What did fit is there, whole.
+        let bytes = next_frame(socket).await.expect("a directory");
+        assert_eq!(decode_frame(&bytes).unwrap().tag, Tag::Directory);
+    }
+}
+
+#[tokio::test]
+async fn too_many_frames_or_pings_end_their_own_connection() {
+    let network = Network::start(1, |_| {
+        "[limits]\nclient_frames_per_minute = 60\n".to_owned()
+    });
+    let relay = &network.relays[0];
+    let mut bystander = Client::at(&relay.url, 1).await;
+    let id = MessageId::from_bytes([1; 16]);
+    let (mut socket, _) = handshake(&relay.url, Role::Visitor, None).await;
+    // The burst, and a few more.
+    for _ in 0..1_100 {
+        let ping = Message::Binary(encode_frame(Tag::Ping, id, b"").into());
+        if socket.send(ping).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(verdict(&mut socket).await, Some(LinkErrorCode::Rate));
+    let (mut socket, _) = handshake(&relay.url, Role::Visitor, None).await;
+    // WebSocket's own pings never reach the protocol, and are counted all the same.
+    let flood = async {
+        while socket
+            .send(Message::Ping(vec![0; 100].into()))
+            .await
+            .is_ok()
+        {
+            if let Ok(None | Some(Err(_) | Ok(Message::Close(_)))) =
+                timeout(Duration::ZERO, socket.next()).await
+            {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, flood).await.expect("an end to it");
+    bystander.ping().await;
+}
+
+#[tokio::test]
+async fn fault_15_beyond_the_cap_one_is_told_so_and_those_within_stay() {
+    let network = Network::start(1, |_| "[limits]\nconnections = 3\n".to_owned());
+    let relay = &network.relays[0];
+    let mut within = Vec::new();
+    for seed in 0..3 {
+        within.push(Client::at(&relay.url, seed).await);
+    }
+    for _ in 0..5 {
+        let mut socket = connect_from("127.0.0.1", &relay.url).await;
+        assert_eq!(verdict(&mut socket).await, Some(LinkErrorCode::Full));
+    }
+    for client in &mut within {
+        client.ping().await;
+    }
+    drop(within.pop());
+    let again = async {
+        loop {
+            let mut socket = connect_from("127.0.0.1", &relay.url).await;
+            let tag = ConnectionTag::from_bytes([9; 16]);
+            let hello = support::hello(Role::Client, Some(tag));
+            drop(socket.send(hello).await);
+            let bytes = next_frame(&mut socket).await.expect("an answer");
+            if decode_frame(&bytes).unwrap().tag == Tag::HandshakeAck {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, again)
+        .await
+        .expect("a place is free again");
+}
