@@ -67,7 +67,7 @@ async fn what_is_not_http_or_not_websocket_ends_at_once() {
     let network = Network::start(1, |_| String::new());
     let relay = &network.relays[0];
     let mut bystander = Client::at(&relay.url, 1).await;
-    let noise: Vec<u8> = (0..4096u32).map(|n| (n * 7919 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..4096u32).map(|n| ((n * 7919) >> 3) as u8).collect();
     let header = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(1 << 20));
     let chunked =
         b"POST /v1 HTTP/1.1\r\nHost: r\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n";

@@ -44,7 +44,7 @@ async fn mail_goes_through_three_relays_and_survives_the_death_of_its_keeper() {
     let (directory, nodes) = nodes(&network).await;
     let mut client = Client::at(&network.relays[3].url, 1).await;
     let mut owner = Owner::new(&mut client, nodes[..3].to_vec());
-    for member in nodes[..3].to_vec() {
+    for member in nodes[..3].iter().copied() {
         // Guard, a fresh relay, the member; pushes come back over the first two.
         let path = client.path(&directory, &[nodes[4], member]);
         let back = [path[1].clone(), path[0].clone()];

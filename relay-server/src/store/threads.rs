@@ -18,8 +18,8 @@ pub type Answer = Box<dyn Fn(Ticket, Result<StoreReply, StoreError>) + Send>;
 /// The running store. [`finish`](Self::finish) carries out what was submitted and closes the database.
 #[derive(Debug)]
 pub struct StoreThreads {
-    writer: (Sender<(Ticket, StoreOp)>, JoinHandle<()>),
-    reader: (Sender<(Ticket, StoreOp)>, JoinHandle<()>),
+    writer: Thread,
+    reader: Thread,
 }
 
 impl StoreThreads {
@@ -66,12 +66,11 @@ impl StoreThreads {
     }
 }
 
+/// The way to a thread, and its end.
+type Thread = (Sender<(Ticket, StoreOp)>, JoinHandle<()>);
 type Queue = Receiver<(Ticket, StoreOp)>;
 
-fn spawn(
-    name: &str,
-    body: impl FnOnce(Queue) + Send + 'static,
-) -> io::Result<(Sender<(Ticket, StoreOp)>, JoinHandle<()>)> {
+fn spawn(name: &str, body: impl FnOnce(Queue) + Send + 'static) -> io::Result<Thread> {
     let (sender, queue) = channel();
     let thread = Builder::new()
         .name(name.to_owned())

@@ -245,6 +245,74 @@ fn members_take_replicas_from_members_only() {
     assert_eq!(net.nodes[0].store.restore().mailboxes[0].stock.waiting, 0);
 }
 
+#[test]
+fn members_that_do_not_exist_hold_up_nobody() {
+    let mut net = Net::cold(4, Limits::default(), Quotas::default());
+    [0, 3].into_iter().for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(1));
+    let mut owner = Owner::new(&mut net, 3);
+    owner.subscribe(&mut net, 0, 0);
+    let mut sender = Caller::at(&mut net, 3);
+    let put = owner.put(&net, 0, 1);
+    let too_few = Refused {
+        reason: Refusal::TooFewMembers,
+    };
+    assert_eq!(
+        sender.call(&mut net, &[3, 0], &put),
+        Some(Reply::Refused(too_few)),
+        "at once, as no answer can come"
+    );
+}
+
+#[test]
+fn a_mailbox_whose_members_are_silent_leaves_room_for_the_others() {
+    let mut net = Net::new(4);
+    let stuck = Owner::with_mailbox(&mut net, 3, 0);
+    let mut other = Owner::new(&mut net, 3);
+    other.members = vec![0];
+    other.subscribe(&mut net, 0, 0);
+    let mut sender = Caller::at(&mut net, 3);
+    [1, 2]
+        .into_iter()
+        .for_each(|index| net.nodes[index].deaf = true);
+    for n in 0..64 {
+        let put = stuck.put(&net, 0, n);
+        assert_eq!(sender.call(&mut net, &[3, 0], &put), None);
+    }
+    let put = stuck.put(&net, 0, 64);
+    let busy = Refused {
+        reason: Refusal::Busy,
+    };
+    assert_eq!(
+        sender.call(&mut net, &[3, 0], &put),
+        Some(Reply::Refused(busy))
+    );
+    let put = other.put(&net, 0, 1);
+    let reply = sender.call(&mut net, &[3, 0], &put);
+    assert!(matches!(reply, Some(Reply::Put(_))), "{reply:?}");
+}
+
+#[test]
+fn relays_that_nobody_knows_are_not_verified_without_end() {
+    let closed = |burst| {
+        let mut net = Net::cold(4, Limits::default(), Quotas::default());
+        (1..4).for_each(|index| net.start(index));
+        net.advance(Duration::from_secs(1));
+        // It meets one relay, and hears from it of two others.
+        let config = &mut net.nodes[0].config;
+        config.peers.retain(|peer| *peer == super::net::url(1));
+        config.limits.relay_frames = Rate {
+            per_minute: 60,
+            burst,
+        };
+        net.start(0);
+        net.advance(Duration::from_ms(100));
+        net.count(0, Metric::LinkRefused("rate"))
+    };
+    assert_eq!(closed(300), 0);
+    assert_eq!(closed(150), 1, "one may be verified, not two");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -271,6 +271,25 @@ fn fault_16_mail_leaves_by_acknowledgement_only_within_quotas_and_coarse_in_time
 }
 
 #[test]
+fn fault_16_a_dead_link_is_noticed_and_what_it_swallowed_comes_again() {
+    let mut net = Net::new(4);
+    let mut owner = Owner::with_mailbox(&mut net, 3, 0);
+    let mut sender = Caller::at(&mut net, 3);
+    net.nodes[1].deaf = true;
+    let put = owner.put(&net, 0, 1);
+    assert_eq!(sender.call(&mut net, &[3, 0], &put), Some(PUT));
+    assert_eq!(net.relay(0).linked_relays(), 3);
+    net.advance(Duration::from_secs(121));
+    assert_eq!(net.relay(0).linked_relays(), 2, "silent for too long");
+    net.nodes[1].deaf = false;
+    net.advance(Duration::from_mins(3));
+    assert_eq!(net.relay(0).linked_relays(), 3);
+    owner.caller.connect(&mut net);
+    let there = owner.fetch(&mut net, 1).envelopes;
+    assert_eq!(there.first().map(|item| item.id), Some(id(1)));
+}
+
+#[test]
 fn mail_for_nobody_is_refused() {
     let mut net = Net::new(4);
     let owner = Owner::new(&mut net, 3);

@@ -32,7 +32,9 @@ pub(super) struct Node {
     pub(super) counts: HashMap<Metric, u64>,
     /// The disk takes its time: operations wait until this is false again.
     pub(super) slow_disk: bool,
-    config: CoreConfig,
+    /// Whatever is sent to it is lost, without a sign.
+    pub(super) deaf: bool,
+    pub(super) config: CoreConfig,
     signer: RelaySigner,
 }
 
@@ -109,6 +111,7 @@ impl Net {
             store: MemStore::new(quotas),
             counts: HashMap::new(),
             slow_disk: false,
+            deaf: false,
             config: config(index, relays, limits),
             signer: signers()[index].clone(),
         };
@@ -174,10 +177,8 @@ impl Net {
     pub(super) fn hop(&self, index: usize) -> Hop {
         let restored = self.nodes[index].store.restore();
         let descriptors = restored.descriptors.iter();
-        let own = descriptors.map(|bytes| UnverifiedDescriptor::decode(bytes).unwrap());
-        let own = own
-            .filter(|descriptor| descriptor.claimed_node() == self.id(index))
-            .last();
+        let mut all = descriptors.map(|bytes| UnverifiedDescriptor::decode(bytes).unwrap());
+        let own = all.rfind(|descriptor| descriptor.claimed_node() == self.id(index));
         let descriptor = own.unwrap().verify(self.now).unwrap();
         descriptor.hop(self.now, Duration::ZERO).unwrap()
     }
@@ -342,6 +343,7 @@ impl Net {
 
     fn deliver(&mut self, to: End, frame: Option<Vec<u8>>) {
         match (to, frame) {
+            (End::Relay(index, _), _) if self.nodes[index].deaf => {}
             (End::Client(client), frame) => self.inboxes.entry(client).or_default().push(frame),
             (End::Relay(index, conn), Some(frame)) => {
                 if let Some(relay) = &mut self.nodes[index].relay {
