@@ -23,6 +23,8 @@ const SILENCE: Duration = Duration::from_mins(25);
 const STOCK_LIFE: Duration = Duration::from_hours(5);
 /// Every member is asked for waiting mail at least this often.
 const POLL: Duration = Duration::from_hours(1);
+/// The same while requests fail: the relay that lost them may have lost pushes, too.
+const POLL_IN_DOUBT: Duration = Duration::from_secs(12);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(2);
 
@@ -43,6 +45,8 @@ struct Member {
     /// Mail that the member said is waiting; asked for when above zero.
     fetch: Fetch,
     polled: Timestamp,
+    /// Asked again so long after `polled`.
+    poll_after: Duration,
 }
 
 #[derive(Debug)]
@@ -281,6 +285,7 @@ impl Mailbox {
     /// A page of waiting mail has come.
     pub(super) fn fetched(&mut self, node: NodeId, next: u64, remaining: u32) {
         if let Some(member) = self.members.get_mut(&node) {
+            member.poll_after = POLL;
             member.fetch = if remaining > 0 {
                 Fetch::Wanted(next)
             } else {
@@ -289,9 +294,21 @@ impl Mailbox {
         }
     }
 
+    /// The next subscription, push or poll starts it again; polls wait longer each time.
     pub(super) fn fetch_failed(&mut self, node: NodeId) {
-        // The next subscription, push or poll starts it again.
-        self.fetched(node, 0, 0);
+        if let Some(member) = self.members.get_mut(&node) {
+            member.fetch = Fetch::None;
+            member.poll_after = (member.poll_after * 2).min(POLL);
+        }
+    }
+
+    /// A request got no reply. Whatever lost it may have lost pushes: members are asked soon.
+    pub(super) fn doubt(&mut self) {
+        for member in self.members.values_mut() {
+            if member.poll_after == POLL {
+                member.poll_after = POLL_IN_DOUBT;
+            }
+        }
     }
 
     /// An envelope is stored here (or was before): its swarm may forget it.
@@ -371,6 +388,7 @@ impl Member {
             attempts: 0,
             fetch: Fetch::None,
             polled: due,
+            poll_after: POLL,
         }
     }
 
@@ -385,7 +403,7 @@ impl Member {
     fn fetch_due(&self, now: Timestamp) -> Option<u64> {
         match (self.fetch, &self.subscription) {
             (Fetch::Wanted(after), _) => Some(after),
-            (Fetch::None, Subscription::Active(_)) if now.since(self.polled) >= POLL => Some(0),
+            (Fetch::None, Subscription::Active(_)) if now.since(self.polled) >= self.poll_after => Some(0),
             _ => None,
         }
     }
@@ -398,7 +416,7 @@ impl Member {
         };
         let polls =
             self.fetch == Fetch::None && matches!(self.subscription, Subscription::Active(_));
-        let poll = polls.then(|| self.polled.saturating_add(POLL));
+        let poll = polls.then(|| self.polled.saturating_add(self.poll_after));
         match (subscription, poll) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

@@ -722,6 +722,7 @@ impl Client {
     /// No answer in time, or none that helps.
     pub(super) fn on_failed(&mut self, purpose: Purpose, ctx: &mut Ctx<'_>) {
         let (now, rng) = (ctx.now, &mut ctx.rng);
+        self.mailbox.doubt();
         match purpose {
             Purpose::Put { item, envelope } => {
                 // Every member has been tried twice: perhaps the mailbox has moved.

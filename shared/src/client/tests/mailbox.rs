@@ -155,6 +155,27 @@ fn waiting_mail_is_fetched_page_by_page() {
 }
 
 #[test]
+fn members_are_asked_soon_while_requests_fail_and_less_and_less_if_that_fails_too() {
+    let mut mailbox = subscribed();
+    let asks = |mailbox: &Mailbox, secs| {
+        let at = NOW.saturating_add(Duration::from_secs(secs));
+        let fetch = (node(1), Need::Fetch { after: 0 });
+        needs(mailbox, at).contains(&fetch)
+    };
+    assert!(!asks(&mailbox, 12));
+    mailbox.doubt();
+    assert!(!asks(&mailbox, 11) && asks(&mailbox, 12));
+    let asked = NOW.saturating_add(Duration::from_secs(12));
+    mailbox.asked(node(1), Need::Fetch { after: 0 }, asked);
+    mailbox.doubt();
+    mailbox.fetch_failed(node(1));
+    mailbox.doubt();
+    assert!(!asks(&mailbox, 12 + 23) && asks(&mailbox, 12 + 24));
+    mailbox.fetched(node(1), 0, 0);
+    assert!(!asks(&mailbox, 12 + 24));
+}
+
+#[test]
 fn a_failed_subscription_is_tried_again_later_each_time() {
     let (mut mailbox, mut rng) = (mailbox(), rng(3));
     mailbox.subscribe_failed(node(1), NOW, &mut rng);
