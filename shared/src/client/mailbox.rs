@@ -403,7 +403,9 @@ impl Member {
     fn fetch_due(&self, now: Timestamp) -> Option<u64> {
         match (self.fetch, &self.subscription) {
             (Fetch::Wanted(after), _) => Some(after),
-            (Fetch::None, Subscription::Active(_)) if now.since(self.polled) >= self.poll_after => Some(0),
+            (Fetch::None, Subscription::Active(_)) if now.since(self.polled) >= self.poll_after => {
+                Some(0)
+            }
             _ => None,
         }
     }

@@ -155,11 +155,24 @@ mod tests {
         let key = Secret32::from_bytes(*b"whats the Elvish word for friend");
         let input: Vec<u8> = (0..8193).map(|i| (i % 251) as u8).collect();
         let expect = |length: usize, expected: &str| {
-            assert_eq!(hex(&keyed_blake3(&key, &input[..length])), expected, "{length} bytes");
+            assert_eq!(
+                hex(&keyed_blake3(&key, &input[..length])),
+                expected,
+                "{length} bytes"
+            );
         };
-        expect(0, "92b2b75604ed3c761f9d6f62392c8a9227ad0ea3f09573e783f1498a4ed60d26");
-        expect(1, "6d7878dfff2f485635d39013278ae14f1454b8c0a3a2d34bc1ab38228a80c95b");
-        expect(1024, "75c46f6f3d9eb4f55ecaaee480db732e6c2105546f1e675003687c31719c7ba4");
+        expect(
+            0,
+            "92b2b75604ed3c761f9d6f62392c8a9227ad0ea3f09573e783f1498a4ed60d26",
+        );
+        expect(
+            1,
+            "6d7878dfff2f485635d39013278ae14f1454b8c0a3a2d34bc1ab38228a80c95b",
+        );
+        expect(
+            1024,
+            "75c46f6f3d9eb4f55ecaaee480db732e6c2105546f1e675003687c31719c7ba4",
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The requests of [`Net`]: sent through a guard, answered, lost; and pushes through the stock.
 
+use std::collections::BTreeSet;
+
 use rand_core::CryptoRng;
 
 use super::guard_links::Shunned;
 use super::link::{LinkId, packet_frame};
-use super::requests::{Call, Flight, Lost, NetFailure, ReplyKeys};
+use super::requests::{Call, Flight, FlightPath, Lost, NetFailure, ReplyKeys};
 use super::{Net, NetOutput};
 use crate::id::{MessageId, NodeId, SurbId};
 use crate::onion::{BuildError, Class, Features, PathError, PathPair, build_request, build_surb};
@@ -44,7 +46,9 @@ impl Net {
             let id = waiting.call.id;
             match self.send(&waiting.call, guard, link, now, rng) {
                 Ok(()) => {}
-                Err(Unsent::AnotherGuard) if waiting.call.shunned.never.len() <= MAX_GUARDS_TRIED => {
+                Err(Unsent::AnotherGuard)
+                    if waiting.call.shunned.never.len() <= MAX_GUARDS_TRIED =>
+                {
                     self.requests.wait_on(waiting.not_via(guard));
                     again = true;
                 }
@@ -73,7 +77,9 @@ impl Net {
             return Some(guard);
         }
         let may_draw = self.primary_link().is_some() && self.guards.has_room_for_spare();
-        let spare = may_draw.then(|| self.relays.spare_guard(shunned, rng)).flatten();
+        let spare = may_draw
+            .then(|| self.relays.spare_guard(shunned, rng))
+            .flatten();
         match spare {
             Some(spare) => self.guards.add_spare(spare),
             None => return self.guards.last_resort(shunned, small),
@@ -103,7 +109,7 @@ impl Net {
         let frame = packet_frame(&packet?, rng);
         self.outputs.push_back(NetOutput::Send { link, frame });
         self.guards.want(guard, now);
-        let flight = Flight::new(call, guard, rpc, &path);
+        let flight = Flight::new(call, guard, rpc, &path, now);
         if let Some(displaced) = self.requests.sent(call.id, flight, keys, now) {
             self.lose(displaced, now, rng);
         }
@@ -129,11 +135,11 @@ impl Net {
     /// A request is over without a reply.
     pub(super) fn lose(&mut self, lost: Lost, now: Timestamp, rng: &mut impl CryptoRng) {
         let mut verdict = None;
-        if let (NetFailure::Timeout, Some((guard, between))) = (lost.why, &lost.path) {
+        if let (NetFailure::Timeout, Some(path)) = (lost.why, &lost.path) {
             // With the guard's link down it is no wonder that nothing came.
-            if self.guards.up(*guard).is_some() {
-                self.suspects.failed(between, now);
-                verdict = Some((*guard, self.guards.unanswered(*guard, now)));
+            if self.guards.up(path.guard).is_some() {
+                self.suspects.lost(&path.behind, path.sent, now);
+                verdict = Some((path.guard, self.guards.unanswered(path.guard, now)));
             }
         }
         match self.sync.owns(lost.request) {
@@ -189,8 +195,8 @@ impl Net {
                 return;
             }
         };
-        self.requests.answered(request);
-        self.suspects.succeeded(&flight.between);
+        self.requests.answered(request, now.since(flight.path.sent));
+        self.suspects.succeeded(&flight.path.behind, now);
         self.guards.answered(guard);
         match self.sync.owns(request) {
             true => self.sync_replied(reply, now),
@@ -244,13 +250,15 @@ impl Net {
 }
 
 impl Flight {
-    fn new(call: &Call, guard: NodeId, rpc: MessageId, path: &PathPair) -> Self {
+    fn new(call: &Call, guard: NodeId, rpc: MessageId, path: &PathPair, now: Timestamp) -> Self {
         let hops = path.out.iter().chain(&path.back).map(|hop| hop.node);
+        let behind: BTreeSet<_> = hops.filter(|node| *node != guard).collect();
         Self {
-            guard,
-            between: hops
-                .filter(|node| *node != guard && *node != call.to)
-                .collect(),
+            path: FlightPath {
+                guard,
+                behind: behind.into_iter().collect(),
+                sent: now,
+            },
             rpc,
             asked: call.request.tag(),
             class: call.class,

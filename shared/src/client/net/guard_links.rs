@@ -264,7 +264,9 @@ impl GuardLinks {
 
     /// How often in a row attempts to reach this guard have failed.
     pub(super) fn failures(&self, node: NodeId) -> u32 {
-        self.slots.get(&node).map_or(0, |slot| slot.backoff.failures())
+        self.slots
+            .get(&node)
+            .map_or(0, |slot| slot.backoff.failures())
     }
 
     /// The host has been asked for a link to this guard.

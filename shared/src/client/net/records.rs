@@ -102,7 +102,9 @@ impl GuardRow {
 
     /// The relays of my own mailbox.
     pub(super) fn into_own_swarm(self) -> Vec<NodeId> {
-        self.own_swarm.map(BoundedList::into_inner).unwrap_or_default()
+        self.own_swarm
+            .map(BoundedList::into_inner)
+            .unwrap_or_default()
     }
 
     /// The sets, if both can be read.

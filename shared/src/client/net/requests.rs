@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  request ─▶ waiting ──guard up──▶ flying ──reply──▶ Reply
-//!               │ 8 s, or displaced    │ 8 s
+//!               │ 8 s, or displaced    │ 3 to 8 s, by how long replies take
 //!               ▼                      ▼
 //!             Failed                 Failed, the keys stay: a late reply is still a Reply
 //! ```
@@ -17,8 +17,10 @@ use crate::rpc::{PacketClass, Reply, Request};
 use crate::time::{Duration, Timestamp};
 use crate::wire::Tag;
 
-/// A request waits so long for a guard, and then so long for its reply.
+/// A request waits so long for a guard, and then at most so long for its reply.
 pub(super) const DEADLINE: Duration = Duration::from_secs(8);
+/// However fast replies are, one is waited for so long.
+const SHORTEST_DEADLINE: Duration = Duration::from_secs(3);
 /// Requests that wait for a guard; beyond, the oldest fails.
 pub(super) const MAX_WAITING: usize = 256;
 /// Requests in the air; beyond, the oldest fails.
@@ -76,16 +78,25 @@ pub(super) struct Waiting {
 /// A request that was sent.
 #[derive(Debug)]
 pub(super) struct Flight {
-    /// Where its packet left.
-    pub(super) guard: NodeId,
-    /// Relays between guard and target, both ways.
-    pub(super) between: Vec<NodeId>,
+    /// The way it took.
+    pub(super) path: FlightPath,
     /// The frame id that the reply must repeat.
     pub(super) rpc: MessageId,
     /// What was asked.
     pub(super) asked: Tag,
     /// The reply's class is the request's.
     pub(super) class: PacketClass,
+}
+
+/// The way of a request and of its reply.
+#[derive(Clone, Debug)]
+pub(super) struct FlightPath {
+    /// Where its packet left, and where the reply comes in.
+    pub(super) guard: NodeId,
+    /// The other relays, both ways, the target among them.
+    pub(super) behind: Vec<NodeId>,
+    /// When it left.
+    pub(super) sent: Timestamp,
 }
 
 /// A reply block in use and the request that it belongs to.
@@ -106,8 +117,8 @@ pub(super) struct Lost {
     pub(super) request: RequestId,
     /// Why.
     pub(super) why: NetFailure,
-    /// Guard and relays between, if it was sent.
-    pub(super) path: Option<(NodeId, Vec<NodeId>)>,
+    /// Its way, if it was sent.
+    pub(super) path: Option<FlightPath>,
 }
 
 /// All requests.
@@ -119,6 +130,39 @@ pub(super) struct Requests {
     /// Oldest first. Ids whose keys are gone are skipped.
     oldest: VecDeque<SurbId>,
     last: u64,
+    patience: Patience,
+}
+
+/// How long a reply is waited for: the retransmission timer of RFC 6298 §2, within bounds. Waiting too short
+/// costs one request more, for a late reply still counts.
+#[derive(Debug, Default)]
+struct Patience {
+    /// Smoothed time of a round trip and its mean deviation, in ms, once there is a sample.
+    round_trip: Option<(u64, u64)>,
+    /// Replies that failed to come since the last one that came.
+    late: u32,
+}
+
+impl Patience {
+    fn sample(&mut self, took: Duration) {
+        let took = took.as_ms();
+        self.late = 0;
+        self.round_trip = Some(match self.round_trip {
+            None => (took, took / 2),
+            Some((mean, deviation)) => {
+                let deviation = (3 * deviation + mean.abs_diff(took)) / 4;
+                ((7 * mean + took) / 8, deviation)
+            }
+        });
+    }
+
+    fn deadline(&self) -> Duration {
+        let Some((mean, deviation)) = self.round_trip else {
+            return DEADLINE;
+        };
+        let usual = Duration::from_ms(mean.saturating_add(4 * deviation)).max(SHORTEST_DEADLINE);
+        (usual * (1 << self.late.min(2))).min(DEADLINE)
+    }
 }
 
 impl Requests {
@@ -163,7 +207,8 @@ impl Requests {
         now: Timestamp,
     ) -> Option<Lost> {
         let surb = keys.id();
-        self.flying.insert(request, (now + DEADLINE, surb));
+        self.flying
+            .insert(request, (now + self.patience.deadline(), surb));
         self.oldest.push_back(surb);
         let entry = ReplyKeys {
             request,
@@ -194,22 +239,26 @@ impl Requests {
 
     /// The keys of a reply block that was used, once; only through the guard that it was made for.
     pub(super) fn take(&mut self, surb: SurbId, guard: NodeId) -> Option<ReplyKeys> {
-        if self.keys.get(&surb)?.flight.guard != guard {
+        if self.keys.get(&surb)?.flight.path.guard != guard {
             return None;
         }
         self.keys.remove(&surb)
     }
 
-    /// The request has its reply.
-    pub(super) fn answered(&mut self, request: RequestId) {
+    /// The request has its reply, so long after it left.
+    pub(super) fn answered(&mut self, request: RequestId, took: Duration) {
+        self.patience.sample(took.min(DEADLINE));
         self.flying.remove(&request);
     }
 
     /// A request that was sent has failed; the keys of its reply stay.
     fn land(&mut self, request: RequestId, why: NetFailure) -> Option<Lost> {
         let (_, surb) = self.flying.remove(&request)?;
+        if why == NetFailure::Timeout {
+            self.patience.late = self.patience.late.saturating_add(1);
+        }
         let path = self.keys.get(&surb);
-        let path = path.map(|entry| (entry.flight.guard, entry.flight.between.clone()));
+        let path = path.map(|entry| entry.flight.path.clone());
         Some(Lost { request, why, path })
     }
 
@@ -237,7 +286,7 @@ impl Requests {
     pub(super) fn fail_via(&mut self, guard: NodeId) -> Vec<Lost> {
         let via = |surb: &SurbId| {
             let entry = self.keys.get(surb);
-            entry.is_some_and(|entry| entry.flight.guard == guard)
+            entry.is_some_and(|entry| entry.flight.path.guard == guard)
         };
         let flying = self.flying.iter().filter(|(_, (_, surb))| via(surb));
         let lost: Vec<_> = flying.map(|(id, _)| *id).collect();

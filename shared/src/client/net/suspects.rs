@@ -1,7 +1,11 @@
 //! Relays of paths that got no reply. Which of them is at fault is not known: for a minute other relays
 //! are taken where there are any, and for longer they are taken less often ([`RelayHealth`]).
+//!
+//! Blame is narrowed in two ways, as in group testing. A relay that has served another path since the lost
+//! packet left is alive. And a relay that is suspected already explains the loss: the others on its path
+//! are left alone, or one dead relay, asked again and again, would make all others look dead, too.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::NodeId;
 use crate::onion::RelayHealth;
@@ -18,12 +22,27 @@ pub(super) struct Suspects {
     health: RelayHealth,
     /// Oldest first.
     recent: VecDeque<(Timestamp, NodeId)>,
+    /// When a relay last was on a path that got its reply; only of the last minute.
+    served: BTreeMap<NodeId, Timestamp>,
 }
 
 impl Suspects {
-    /// A path through these relays got no reply.
-    pub(super) fn failed(&mut self, path: &[NodeId], now: Timestamp) {
-        for node in path {
+    /// A packet that left at `sent` through these relays got no reply.
+    pub(super) fn lost(&mut self, path: &[NodeId], sent: Timestamp, now: Timestamp) {
+        let known = self.now(now);
+        let explains = |node: &&NodeId| known.contains(node);
+        let silent = |node: &&NodeId| self.served.get(node).is_none_or(|at| *at < sent);
+        let blamed: Vec<_> = match path.iter().any(|node| known.contains(node)) {
+            true => path.iter().filter(explains).copied().collect(),
+            false => path.iter().filter(silent).copied().collect(),
+        };
+        self.failed(&blamed, now);
+    }
+
+    /// Each of these relays has failed.
+    pub(super) fn failed(&mut self, relays: &[NodeId], now: Timestamp) {
+        self.recent.retain(|(_, node)| !relays.contains(node));
+        for node in relays {
             self.health.note_failure(*node, now);
             self.recent.push_back((now + RECENT, *node));
         }
@@ -32,9 +51,11 @@ impl Suspects {
     }
 
     /// A reply came back through these relays.
-    pub(super) fn succeeded(&mut self, path: &[NodeId]) {
+    pub(super) fn succeeded(&mut self, path: &[NodeId], now: Timestamp) {
+        self.served.retain(|_, at| now.since(*at) < RECENT);
         for node in path {
             self.health.note_success(node);
+            self.served.insert(*node, now);
         }
         self.recent.retain(|(_, node)| !path.contains(node));
     }
@@ -58,17 +79,40 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_000);
     const A: NodeId = NodeId::from_bytes([1; 20]);
     const B: NodeId = NodeId::from_bytes([2; 20]);
+    const C: NodeId = NodeId::from_bytes([3; 20]);
 
     #[test]
     fn suspects_are_avoided_for_a_minute_unless_a_reply_clears_them() {
         let mut suspects = Suspects::default();
         suspects.failed(&[A, B], NOW);
         assert_eq!(suspects.now(NOW), [A, B]);
-        suspects.succeeded(&[B]);
+        suspects.succeeded(&[B], NOW);
         assert_eq!(suspects.now(NOW + Duration::from_secs(59)), [A]);
         assert!(suspects.now(NOW + RECENT).is_empty());
         assert!(suspects.health().factor(&A, NOW + RECENT) < 0.6);
         assert!(suspects.health().factor(&B, NOW) > 0.9);
+    }
+
+    #[test]
+    fn one_dead_relay_does_not_make_the_others_suspect() {
+        let mut suspects = Suspects::default();
+        suspects.lost(&[A, B], NOW, NOW);
+        assert_eq!(suspects.now(NOW), [A, B]);
+        suspects.succeeded(&[B], NOW);
+        suspects.lost(&[A, B, C], NOW - Duration::from_secs(1), NOW);
+        assert_eq!(
+            suspects.now(NOW),
+            [A],
+            "explained by the relay that never served"
+        );
+        suspects.succeeded(&[A], NOW + Duration::from_secs(2));
+        suspects.lost(
+            &[A, B, C],
+            NOW + Duration::from_secs(1),
+            NOW + Duration::from_secs(2),
+        );
+        let left = suspects.now(NOW + Duration::from_secs(2));
+        assert_eq!(left, [B, C], "A has served after the packet left");
     }
 
     #[test]

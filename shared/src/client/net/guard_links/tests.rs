@@ -162,7 +162,11 @@ fn another_guard_that_keeps_failing_is_a_last_resort() {
     assert_eq!(links.last_resort(&shun(&[A]), false), Some(B));
     assert_eq!(links.last_resort(&shun(&[A]), true), Some(A));
     let _ = links.drop_idle(NOW + IDLE);
-    assert_eq!(links.choose(&shun(&[A]), false), Some(B), "forgiven in time");
+    assert_eq!(
+        links.choose(&shun(&[A]), false),
+        Some(B),
+        "forgiven in time"
+    );
 }
 
 #[test]

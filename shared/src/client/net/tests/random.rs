@@ -20,7 +20,12 @@ fn act(world: &mut World, asked: &mut Vec<RequestId>) {
         2 | 3 => world.relays[any].up = true,
         4 => world.relays[any].hole ^= true,
         5 => {
-            let manners = [Manner::Honest, Manner::Silent, Manner::WrongId, Manner::Noise];
+            let manners = [
+                Manner::Honest,
+                Manner::Silent,
+                Manner::WrongId,
+                Manner::Noise,
+            ];
             world.relays[any].manner = manners[other % manners.len()];
         }
         6 => {
@@ -54,16 +59,27 @@ fn whatever_happens_it_comes_to_rest_and_recovers() {
             act(&mut world, &mut asked);
         }
         world.advance(DEADLINE * 2);
-        let over = |id: &RequestId| world.replies.contains_key(id) || world.failures.contains_key(id);
-        assert!(asked.iter().all(over), "seed {seed}: a request without an outcome");
-        assert_eq!(world.net.dropped().unknown, 0, "seed {seed}: a delivery came twice");
+        let over =
+            |id: &RequestId| world.replies.contains_key(id) || world.failures.contains_key(id);
+        assert!(
+            asked.iter().all(over),
+            "seed {seed}: a request without an outcome"
+        );
+        assert_eq!(
+            world.net.dropped().unknown,
+            0,
+            "seed {seed}: a delivery came twice"
+        );
         for relay in &mut world.relays {
             (relay.up, relay.hole, relay.manner) = (true, false, Manner::Honest);
         }
         world.set_online(true);
         world.advance(Duration::from_mins(2));
         let connection = world.net.connection();
-        assert!(matches!(connection, Connection::Online { .. }), "seed {seed}: {connection:?}");
+        assert!(
+            matches!(connection, Connection::Online { .. }),
+            "seed {seed}: {connection:?}"
+        );
         let target = world.rng.random_range(0..relays);
         let answered = (0..5).any(|_| {
             let id = world.ask(target, &[]);
@@ -84,7 +100,9 @@ fn frames_of_noise_and_frames_with_flipped_bits_do_no_harm() {
             panic!("a relay has sent something");
         };
         let mut bytes = match round % 3 {
-            0 => (0..noise.random_range(0..200)).map(|_| noise.random()).collect(),
+            0 => (0..noise.random_range(0..200))
+                .map(|_| noise.random())
+                .collect(),
             _ => frame,
         };
         if let Some(at) = bytes.len().checked_sub(1) {

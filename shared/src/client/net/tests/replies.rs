@@ -87,7 +87,12 @@ fn a_short_cut_loses_no_frame_and_handles_none_twice() {
             world.advance(Duration::from_secs(1));
             assert_eq!(world.guard(), guard);
         }
-        assert!(world.failures.is_empty(), "{:?}", world.failures);
+        // A cut that takes longer than replies do is told as a failure; the reply comes all the same.
+        let failures: Vec<_> = world.failures.values().collect();
+        assert!(
+            failures.iter().all(|why| **why == NetFailure::Timeout),
+            "{failures:?}"
+        );
         assert!(asked.iter().all(|id| world.replies.contains_key(id)));
         assert_eq!(world.net.dropped().unknown, 0, "nothing came twice");
     }
