@@ -86,7 +86,7 @@ export interface Conversation {
 /**
  * Why a message is not out yet.
  */
-export type WaitReason = "offline" | "lookingUpContact" | "waitingForRelays" | "retrying";
+export type WaitReason = "offline" | "lookingUpContact" | "contactNotFound" | "waitingForRelays" | "retrying";
 
 /**
  * Why a message will not be sent.
@@ -101,7 +101,7 @@ export type MessageState = { kind: "sending"; reason?: WaitReason } | { kind: "s
 /**
  * Who wrote a message.
  */
-export type Direction = "out" | "in";
+export type Direction = "out" | "in" | "notice";
 
 /**
  * One message.

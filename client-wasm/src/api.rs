@@ -81,6 +81,8 @@ pub enum WaitReason {
     Offline,
     /// The contact's keys are being looked up.
     LookingUpContact,
+    /// No relay has heard of the contact so far; the search goes on.
+    ContactNotFound,
     /// Relays have been asked and have not answered yet.
     WaitingForRelays,
     /// An attempt failed; another follows.
@@ -143,6 +145,8 @@ pub enum Direction {
     Out,
     /// They did.
     In,
+    /// Nobody: encryption with this contact was set up anew. No text.
+    Notice,
 }
 
 /// One message.

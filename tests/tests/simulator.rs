@@ -61,16 +61,17 @@ fn no_sent_message_is_lost_and_none_is_shown_twice() {
             report.seed, report.violations, report.seed
         );
     }
-    let broken = reports.iter().flat_map(|report| &report.violations);
-    let false_promises = broken
-        .filter(|violation| violation.is_false_promise())
-        .count();
+    for report in &reports {
+        for line in &report.stuck {
+            println!("seed {}: {line}", report.seed);
+        }
+    }
+    let broken = reports.iter().map(|report| report.violations.len());
     assert_eq!(
-        false_promises, 0,
-        "a message was lost after sent, shown twice, or changed"
+        broken.sum::<usize>(),
+        0,
+        "a message was lost after sent, shown twice, changed, or never sent"
     );
-    // Known and to be mended: in some schedules a text still waits at the end. They are printed above; the
-    // promise that this test keeps is that nobody was told otherwise.
     for report in &reports {
         assert!(report.messages >= 40, "seed {}", report.seed);
         assert!(report.lost > 0, "seed {}: no packet was lost", report.seed);
@@ -107,6 +108,25 @@ fn a_seed_gives_the_same_run_every_time() {
         (one.events, one.lost, one.took),
         (two.events, two.lost, two.took)
     );
+}
+
+#[test]
+fn what_was_written_arrives_although_sessions_are_lost() {
+    let plan = |seed| Plan {
+        lost_sessions: 2,
+        messages: 60,
+        ..Plan::standard(seed)
+    };
+    let reports = play(0, 4, plan);
+    for report in &reports {
+        for line in &report.stuck {
+            println!("seed {}: {line}", report.seed);
+        }
+        assert_eq!(report.violations, [], "seed {}", report.seed);
+    }
+    let notices: usize = reports.iter().map(|report| report.notices).sum();
+    println!("people were told {notices} times");
+    assert!(notices > 0, "nobody was told of any new session");
 }
 
 #[test]

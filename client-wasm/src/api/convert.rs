@@ -59,6 +59,7 @@ impl From<view::MessageView> for Message {
         let (direction, state) = match message.direction {
             view::Direction::In => (Direction::In, None),
             view::Direction::Out(state) => (Direction::Out, Some(state.into())),
+            view::Direction::Notice => (Direction::Notice, None),
         };
         Self {
             id: message.id.to_string(),
@@ -93,6 +94,7 @@ impl From<view::WaitReason> for WaitReason {
         match reason {
             view::WaitReason::Offline => Self::Offline,
             view::WaitReason::LookingUpContact => Self::LookingUpContact,
+            view::WaitReason::ContactNotFound => Self::ContactNotFound,
             view::WaitReason::WaitingForRelays => Self::WaitingForRelays,
             view::WaitReason::Retrying => Self::Retrying,
         }

@@ -10,9 +10,10 @@ use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::descriptor::MAX_VALIDITY;
 use zentalk_shared::onion::epoch::EPOCH_LENGTH;
 use zentalk_shared::onion::{
-    Directory, Epoch, Inserted, OnionKeys, Publication, RelayDescriptor, UnverifiedDescriptor,
+    Class, Directory, Epoch, Inserted, OnionKeys, Publication, RelayDescriptor,
+    UnverifiedDescriptor,
 };
-use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, PacketClass, Reply};
+use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, Reply};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::{BoundedList, Bytes, to_cbor};
 use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet, LinkErrorCode};
@@ -400,11 +401,7 @@ impl Relay {
     }
 
     /// The part of the directory from an offset on, as much as fits.
-    pub(super) fn directory_part(
-        &mut self,
-        ask: DirectorySyncRequest,
-        class: PacketClass,
-    ) -> Reply {
+    pub(super) fn directory_part(&mut self, ask: DirectorySyncRequest, class: Class) -> Reply {
         let digest = self.directory.answer().0;
         let relays = &self.directory.relays;
         let mut room = class.capacity() - HEADER_LEN - 64;

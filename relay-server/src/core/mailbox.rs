@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
+use zentalk_shared::onion::Class;
 use zentalk_shared::rpc::{
     AcknowledgeReply, EnvelopeItem, FetchBody, FetchReply, MAX_FETCH, MailboxDescriptor, OwnerOp,
-    OwnerRequest, PacketClass, Permit, PutRequest, Refusal, ReplicateTombstoneAck, Reply,
-    Tombstone,
+    OwnerRequest, Permit, PutRequest, Refusal, ReplicateTombstoneAck, Reply, Tombstone,
 };
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::codec::{BoundedList, to_cbor};
@@ -132,8 +132,8 @@ impl Relay {
             Err(refusal) => return self.refuse_request(reply, refusal, step),
         };
         let fits = match reply.class {
-            PacketClass::Message => 1,
-            PacketClass::Bulk => u8::try_from(MAX_FETCH).unwrap_or(1),
+            Class::Message => 1,
+            Class::Bulk => u8::try_from(MAX_FETCH).unwrap_or(1),
         };
         let op = StoreOp::Fetch {
             mailbox: verified.mailbox,

@@ -5,9 +5,7 @@
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
 use zentalk_shared::onion::{Class, Features, Surb};
-use zentalk_shared::rpc::{
-    MailboxDescriptor, PacketClass, Permit, Refusal, Refused, Reply, Request, Tombstone,
-};
+use zentalk_shared::rpc::{MailboxDescriptor, Permit, Refusal, Refused, Reply, Request, Tombstone};
 use zentalk_shared::wire::Tag;
 
 use super::io::{ConnId, Metric};
@@ -29,7 +27,7 @@ macro_rules! expect {
 /// Where an answer goes.
 pub(super) struct ReplyTo {
     surb: Surb,
-    pub(super) class: PacketClass,
+    pub(super) class: Class,
     id: MessageId,
 }
 
@@ -87,9 +85,9 @@ impl Relay {
     /// A request has come out of an onion.
     pub(super) fn on_request(&mut self, surb: Surb, payload: &[u8], step: &mut Step<'_>) {
         self.count(Metric::Processed);
-        let class = match payload.len() == PacketClass::Message.capacity() {
-            true => PacketClass::Message,
-            false => PacketClass::Bulk,
+        let class = match payload.len() == Class::Message.capacity() {
+            true => Class::Message,
+            false => Class::Bulk,
         };
         let Ok((id, request)) = Request::decode(payload) else {
             // Not even a frame whose id could be repeated.
@@ -230,16 +228,12 @@ impl Relay {
         &mut self,
         surb: Surb,
         payload: &[u8],
-        class: PacketClass,
+        class: Class,
         step: &mut Step<'_>,
     ) {
         if surb.expires() <= step.now {
             return self.count(Metric::PacketDropped("expired_reply_block"));
         }
-        let class = match class {
-            PacketClass::Message => Class::Message,
-            PacketClass::Bulk => Class::Bulk,
-        };
         let first = surb.first_hop();
         match surb.reply(payload, class) {
             Ok(packet) => self.send_packet(first, packet, step),

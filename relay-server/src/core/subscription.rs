@@ -7,10 +7,10 @@
 //! ```
 
 use zentalk_shared::id::{EnvelopeId, MailboxId};
-use zentalk_shared::onion::Surb;
+use zentalk_shared::onion::{Class, Surb};
 use zentalk_shared::rpc::{
-    EnvelopeItem, MAX_FETCH, MailboxDescriptor, OwnerOp, OwnerRequest, PacketClass, Permit, Push,
-    Refusal, Reply, SubscribeBody, SubscribeReply,
+    EnvelopeItem, MAX_FETCH, MailboxDescriptor, OwnerOp, OwnerRequest, Permit, Push, Refusal,
+    Reply, SubscribeBody, SubscribeReply,
 };
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::BoundedList;
@@ -320,8 +320,8 @@ impl Relay {
             return;
         };
         let class = match envelopes.len() {
-            0 | 1 => PacketClass::Message,
-            _ => PacketClass::Bulk,
+            0 | 1 => Class::Message,
+            _ => Class::Bulk,
         };
         let items = envelopes
             .into_iter()

@@ -25,8 +25,8 @@ use zentalk_shared::onion::{
     Class, Directory, Hop, SurbKeys, UnverifiedDescriptor, build_request, build_surb,
 };
 use zentalk_shared::rpc::{
-    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, PacketClass, Push, PutRequest,
-    Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
+    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push, PutRequest, Reply,
+    Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
 };
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
@@ -392,8 +392,8 @@ impl Client {
     /// Sends a request along `path`; the answer comes back through the relays before the last.
     pub(crate) async fn ask(&mut self, path: &[Hop], request: &Request) -> MessageId {
         let class = match request {
-            Request::Put(_) | Request::Acknowledge(_) => PacketClass::Message,
-            _ => PacketClass::Bulk,
+            Request::Put(_) | Request::Acknowledge(_) => Class::Message,
+            _ => Class::Bulk,
         };
         let mut back: Vec<Hop> = path.iter().rev().skip(1).cloned().collect();
         if back.is_empty() {
@@ -402,11 +402,7 @@ impl Client {
         let surb = self.surb(&back);
         let id = MessageId::random(&mut self.rng);
         let payload = request.encode(id, class).unwrap();
-        let onion = match class {
-            PacketClass::Message => Class::Message,
-            PacketClass::Bulk => Class::Bulk,
-        };
-        let packet = build_request(path, Some(&surb), &payload, onion, &mut self.rng).unwrap();
+        let packet = build_request(path, Some(&surb), &payload, class, &mut self.rng).unwrap();
         let frame = encode_frame(Tag::RelayForward, id, &packet);
         self.say(frame).await;
         id

@@ -200,6 +200,7 @@ impl Unsigned {
             version: current_version(),
             record_sequence: 0,
             record_stored: None,
+            relays: None,
         };
         let prekeys = PreKeySecrets::random(self.created, rng);
         let put = |key, value| Write::Put(Row::plain(key, value));

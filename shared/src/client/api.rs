@@ -68,6 +68,15 @@ pub(super) enum Step {
     },
     /// Rotate or refill prekeys and publish them.
     PreKeys,
+    /// Forget the oldest envelopes that were seen, if it is time.
+    SweepSeen,
+    /// Encryption with a contact is set up anew: say so in the conversation.
+    Notice(Address),
+    /// Send these texts to a contact once more.
+    Resend {
+        address: Address,
+        ids: Vec<MessageId>,
+    },
 }
 
 /// What a person or a program wants. Each is idempotent: doing it again changes nothing more.

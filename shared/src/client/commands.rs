@@ -110,9 +110,11 @@ impl Client {
     }
 
     fn rename_contact(&mut self, address: &Address, name: &str, ctx: &mut Ctx<'_>) {
-        let write = self
-            .contacts
-            .update(address, |row| row.name = bounded_name(name));
+        let write = self.contacts.update(address, |row| {
+            row.name = bounded_name(name);
+            // Whom I name I know.
+            row.incoming = false;
+        });
         ctx.batch.writes.extend(write);
         self.contact_changed(address, ctx);
     }
@@ -160,10 +162,24 @@ impl Client {
             ctx.now,
             ctx,
         );
-        self.refresh_contact(&address, ctx);
+        self.accept(&address, ctx);
+        if self.contacts.has_session(&address) {
+            self.refresh_contact(&address, ctx);
+        } else {
+            self.lookups.want_now(address, ctx.now);
+        }
         let view = self.with_reason(view);
         ctx.batch.event(Event::Message(view));
         self.conversation_changed(&talk, ctx);
+    }
+
+    /// Whoever wrote first is a contact like any other once I have answered.
+    fn accept(&mut self, address: &Address, ctx: &mut Ctx<'_>) {
+        if self.contacts.get(address).is_some_and(|row| row.incoming) {
+            let write = self.contacts.update(address, |row| row.incoming = false);
+            ctx.batch.writes.extend(write);
+            self.contact_changed(address, ctx);
+        }
     }
 
     /// What was published about a contact is read again when it is older than six hours.
@@ -260,7 +276,7 @@ impl Client {
         self.enqueue(item, not_before, ctx);
     }
 
-    fn enqueue(&mut self, item: ItemRow, not_before: Timestamp, ctx: &mut Ctx<'_>) {
+    pub(super) fn enqueue(&mut self, item: ItemRow, not_before: Timestamp, ctx: &mut Ctx<'_>) {
         ctx.batch.put(item.row());
         self.outbox.add(item, not_before);
     }
@@ -310,9 +326,9 @@ impl Client {
     /// Fills in why a message is still waiting, which is not stored.
     pub fn with_reason(&self, mut view: MessageView) -> MessageView {
         if let Direction::Out(MessageState::Sending(reason)) = &mut view.direction {
-            *reason = self
-                .outbox
-                .reason(&(view.address, view.id), self.is_online());
+            let unknown = self.lookups.is_unknown(&view.address);
+            let item = (view.address, view.id);
+            *reason = self.outbox.reason(&item, self.is_online(), unknown);
         }
         view
     }
@@ -356,7 +372,7 @@ impl Client {
 
 /// Bits of a place that tell messages of one millisecond apart. With them a place stays below 2^53, which
 /// is what JavaScript counts exactly, for two centuries.
-const ORDER_BITS: u32 = 10;
+pub(super) const ORDER_BITS: u32 = 10;
 
 /// A message's place in its conversation: its time, then its id.
 pub(super) fn order(sent: Timestamp, id: &MessageId) -> u64 {
@@ -366,7 +382,7 @@ pub(super) fn order(sent: Timestamp, id: &MessageId) -> u64 {
 }
 
 /// States only ever move up; a failure can be retried.
-const fn rank(state: &MessageState) -> u8 {
+pub(super) const fn rank(state: &MessageState) -> u8 {
     match state {
         MessageState::Sending(_) => 0,
         MessageState::Failed(_) => 1,

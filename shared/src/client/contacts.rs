@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use super::records::{
     ContactRow, MAX_NAME_LEN, PeerDeviceRow, Record, RecordError, current_version,
 };
+use super::renewal::RENEW_PAUSE;
 use super::store::{Row, Write};
 use super::view::ContactView;
 use crate::id::{Address, DeviceId};
 use crate::identity::{AccountKeys, ContactCode, DeviceCertificate, SealingKey};
 use crate::rpc::{MailboxDescriptor, MailboxDescriptorBytes, PublishedDevice, WriteSecret};
+use crate::session::PeerDevice;
 use crate::time::Timestamp;
 use crate::wire::codec::{BoundedList, BoundedText};
 
@@ -166,6 +168,10 @@ impl Contacts {
         let has_session = devices
             .iter()
             .any(|stored| stored.device == id && stored.has_session);
+        let renewed = devices
+            .iter()
+            .find(|stored| stored.device == id)
+            .and_then(|stored| stored.renewed);
         devices.retain(|stored| stored.device != id);
         devices.push(PeerDeviceRow {
             device: id,
@@ -173,6 +179,7 @@ impl Contacts {
             sealing_key: peer.sealing_key.to_unverified(),
             mailbox: peer.mailbox.bytes().clone(),
             has_session,
+            renewed,
         });
         // Beyond the bound the one that was heard of longest ago goes.
         devices.drain(..devices.len().saturating_sub(crate::identity::MAX_DEVICES));
@@ -190,6 +197,22 @@ impl Contacts {
             stored.has_session = exists;
         }
         row.devices = BoundedList::new(devices).unwrap_or_default();
+    }
+
+    /// A session with a known device is to be begun anew: the write that notes it, or nothing if one was within
+    /// [`RENEW_PAUSE`].
+    pub(super) fn renew(&mut self, peer: &PeerDevice, now: Timestamp) -> Option<Write> {
+        let row = self.rows.get_mut(&peer.address)?;
+        let mut devices = row.devices.clone().into_inner();
+        let stored = devices
+            .iter_mut()
+            .find(|stored| stored.device == peer.device)?;
+        if stored.renewed.is_some_and(|at| now.since(at) < RENEW_PAUSE) {
+            return None;
+        }
+        stored.renewed = Some(now);
+        row.devices = BoundedList::new(devices).ok()?;
+        Some(Write::Put(row.row()))
     }
 
     pub(super) fn view(row: &ContactRow) -> ContactView {

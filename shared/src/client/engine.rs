@@ -27,6 +27,7 @@ use super::records::{
     Record, RecordError, meta,
 };
 use super::requests::Purpose;
+use super::seen::Seen;
 use super::store::{Key, Loaded, Row, Scan, Table, Write};
 use super::view::{Connection, ContactView, Me, Network};
 use crate::crypto::ml_dsa::MlDsaSecret;
@@ -95,6 +96,7 @@ pub struct Client {
     pub(super) mailbox: Mailbox,
     pub(super) publication: Publication,
     pub(super) reassembly: Reassembly,
+    pub(super) seen: Seen,
     pub(super) net: Net,
     pub(super) requests: BTreeMap<RequestId, Purpose>,
     pub(super) stock: StockConfig,
@@ -176,6 +178,7 @@ impl Client {
             publication: Publication::restore(publication, now),
             reassembly: Reassembly::restore(fragments.iter().map(|row| row.value.as_slice()))
                 .map_err(|_| RecordError::Damaged)?,
+            seen: Seen::restore(find(&meta_rows, &meta::seen()), now)?,
             net: Net::restore(config.net, &meta_rows, now, rng),
             requests: BTreeMap::new(),
             stock: config.stock,
@@ -217,6 +220,9 @@ impl Client {
                 ]
             }
             Step::PreKeys => vec![meta::prekeys()],
+            Step::SweepSeen => self.sweep_seen_reads(),
+            Step::Notice(address) => vec![ConversationRow::key(address)],
+            Step::Resend { address, ids } => Self::resend_reads(address, ids),
         }
     }
 
@@ -261,6 +267,9 @@ impl Client {
             Step::StartSession(start) => self.start_session(*start, ctx),
             Step::Progress { item, state } => self.progress(item, state, ctx),
             Step::PreKeys => self.publish_prekeys(ctx),
+            Step::SweepSeen => self.sweep_seen(ctx),
+            Step::Notice(address) => self.notice(address, ctx),
+            Step::Resend { address, ids } => self.resend_texts(address, ids, ctx),
         }
     }
 
@@ -272,7 +281,11 @@ impl Client {
             self.on_net(output, ctx);
         }
         let online = self.is_online();
-        for item in self.outbox.changed_reasons(online) {
+        let lookups = &self.lookups;
+        let changed = self
+            .outbox
+            .changed_reasons(online, |address| lookups.is_unknown(address));
+        for item in changed {
             ctx.batch.step(Step::Progress { item, state: None });
         }
         let connection = self.connection();
@@ -307,10 +320,8 @@ impl Client {
                     self.lookups.hurry(ctx.now);
                 }
             }
-            NetOutput::NetworkChanged => {
-                self.network_changed(ctx);
-                ctx.batch.event(Event::Network(self.net.network()));
-            }
+            NetOutput::NetworkChanged => ctx.batch.event(Event::Network(self.net.network())),
+            NetOutput::RelaysChanged => self.relays_changed(ctx),
             NetOutput::StockLost => self.mailbox.reset(ctx.now),
         }
     }
@@ -329,6 +340,7 @@ impl Client {
                 .writes
                 .push(Write::Delete(Key::new(Table::Fragment, key.0)));
         }
+        self.sweep_seen_if_due(ctx);
         if self.me.device.sealing_mut().rotate(ctx.now, &mut ctx.rng) {
             ctx.batch
                 .put(Row::plain(meta::device(), to_cbor(&self.me.device)));

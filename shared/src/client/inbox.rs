@@ -22,8 +22,6 @@ use crate::session::{self, Fragment, Inserted, SessionMessage};
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedList, BoundedText};
 
-/// Receivers remember envelopes this long: retries of 7 days and 30 days in the mailbox.
-const REMEMBER: Duration = Duration::from_days(37);
 /// How far a sender's clock may place a message before it came.
 const OLDEST: Duration = Duration::from_days(37);
 
@@ -52,13 +50,7 @@ impl Client {
         if !is_new {
             return;
         }
-        let until = ctx.now.saturating_add(REMEMBER).as_ms();
-        ctx.batch.put(Row {
-            key: seen,
-            partition: Vec::new(),
-            sort: until,
-            value: Vec::new(),
-        });
+        ctx.batch.writes.extend(self.seen.add(id, ctx.now));
         if let Ok(fragment) = session::open(&bytes.0, self.me.device.sealing(), self.me.device.id())
         {
             ctx.batch.step(Step::Fragment(Box::new(fragment)));

@@ -1,11 +1,12 @@
 //! Looking a contact up: their account record from the directory, then a prekey bundle for each device.
 //!
 //! ```text
-//!   Waiting ──three relays──▶ Record ──newest that verifies──▶ PreKeys ──▶ StartSession, done
-//!      ▲─────── nobody has it, or nothing verifies: backoff ──────┘
+//!   Waiting ──3, 6, 12 relays──▶ Record ──newest that verifies──▶ PreKeys ──▶ StartSession, done
+//!      ▲───────── nobody has it, or nothing verifies: backoff ────────┘
 //! ```
+//! It goes on until something is found: a contact who has not published yet will have one day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 
@@ -18,6 +19,8 @@ use crate::x3dh::PreKeyBundle;
 
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY: Duration = Duration::from_mins(5);
+/// After so many attempts that found nobody a person is told.
+const PERSISTS: u32 = 3;
 
 /// Lookups under way.
 #[derive(Debug, Default)]
@@ -27,8 +30,12 @@ pub(super) struct Lookups(BTreeMap<Address, Lookup>);
 struct Lookup {
     stage: Stage,
     attempts: u32,
+    /// Attempts in which every relay said that it has nothing.
+    absences: u32,
     /// Why the last attempt failed.
     failure: Option<FailReason>,
+    /// Devices that are to get a new session although there is one.
+    anew: BTreeSet<DeviceId>,
 }
 
 #[derive(Debug)]
@@ -38,7 +45,7 @@ enum Stage {
     },
     Record {
         asked: usize,
-        answers: Vec<Option<AccountRecord>>,
+        answers: Vec<Answer>,
     },
     PreKeys {
         contents: Box<AccountContents>,
@@ -54,6 +61,17 @@ pub(super) struct StartSession {
     pub(super) bundle: PreKeyBundle,
 }
 
+/// What one relay says.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It has a record, which verified.
+    Record(Box<AccountRecord>),
+    /// It has none.
+    Absent,
+    /// It did not say.
+    Nothing,
+}
+
 /// What the answers of all relays that were asked amount to.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -62,18 +80,47 @@ pub(super) enum Found {
     /// The newest record.
     Record(Box<AccountRecord>),
     /// Nobody has one.
-    Nothing,
+    Absent,
+    /// Some did not answer, and the others have none.
+    NoAnswer,
 }
 
 impl Lookups {
     /// Wants a session with every device of this contact.
     pub(super) fn want(&mut self, address: Address, now: Timestamp) {
-        let lookup = Lookup {
+        self.entry(address, now);
+    }
+
+    /// The same, and without waiting out a pause: a person asks.
+    pub(super) fn want_now(&mut self, address: Address, now: Timestamp) {
+        self.entry(address, now).hurry(now);
+    }
+
+    /// Wants a new session with this device, whether or not there is one.
+    pub(super) fn want_anew(&mut self, address: Address, device: DeviceId, now: Timestamp) {
+        self.entry(address, now).anew.insert(device);
+    }
+
+    /// Whether this device is to get a new session although there is one.
+    pub(super) fn wants_anew(&self, address: &Address, device: &DeviceId) -> bool {
+        self.0
+            .get(address)
+            .is_some_and(|lookup| lookup.anew.contains(device))
+    }
+
+    fn entry(&mut self, address: Address, now: Timestamp) -> &mut Lookup {
+        self.0.entry(address).or_insert(Lookup {
             stage: Stage::Waiting { due: now },
             attempts: 0,
+            absences: 0,
             failure: None,
-        };
-        self.0.entry(address).or_insert(lookup);
+            anew: BTreeSet::new(),
+        })
+    }
+
+    /// Attempts that have failed.
+    pub(super) fn attempts(&self, address: &Address) -> u32 {
+        self.0.get(address).map_or(0, |lookup| lookup.attempts)
     }
 
     pub(super) fn due(&self, now: Timestamp) -> Vec<Address> {
@@ -95,12 +142,8 @@ impl Lookups {
         }
     }
 
-    /// One relay has answered: with a record that verified, or without.
-    pub(super) fn record_answered(
-        &mut self,
-        address: &Address,
-        answer: Option<AccountRecord>,
-    ) -> Found {
+    /// One relay has answered, or has not.
+    pub(super) fn record_answered(&mut self, address: &Address, answer: Answer) -> Found {
         let Some(Lookup {
             stage: Stage::Record { asked, answers },
             ..
@@ -112,11 +155,18 @@ impl Lookups {
         if answers.len() < *asked {
             return Found::NotYet;
         }
-        let newest = core::mem::take(answers)
-            .into_iter()
-            .flatten()
-            .max_by_key(AccountRecord::sequence);
-        newest.map_or(Found::Nothing, |record| Found::Record(Box::new(record)))
+        let answers = core::mem::take(answers);
+        let silent = answers.iter().any(|one| matches!(one, Answer::Nothing));
+        let record = |answer| match answer {
+            Answer::Record(record) => Some(record),
+            Answer::Absent | Answer::Nothing => None,
+        };
+        let records = answers.into_iter().filter_map(record);
+        match records.max_by_key(|record| record.sequence()) {
+            Some(record) => Found::Record(record),
+            None if silent => Found::NoAnswer,
+            None => Found::Absent,
+        }
     }
 
     /// Prekeys of these devices are being taken.
@@ -127,6 +177,7 @@ impl Lookups {
         asked: Vec<DeviceId>,
     ) {
         if let Some(lookup) = self.0.get_mut(address) {
+            (lookup.failure, lookup.absences) = (None, 0);
             lookup.stage = Stage::PreKeys {
                 contents: Box::new(contents),
                 asked,
@@ -182,6 +233,8 @@ impl Lookups {
         if let Some(lookup) = self.0.get_mut(address) {
             let due = now.saturating_add(backoff(lookup.attempts, FIRST_RETRY, LAST_RETRY, rng));
             lookup.attempts = lookup.attempts.saturating_add(1);
+            let absent = failure == Some(FailReason::ContactNotFound);
+            lookup.absences = lookup.absences.saturating_add(absent.into());
             lookup.failure = failure.or(lookup.failure);
             lookup.stage = Stage::Waiting { due };
         }
@@ -192,12 +245,17 @@ impl Lookups {
         self.0.get(address).and_then(|lookup| lookup.failure)
     }
 
-    /// A link came up: do not wait out a pause that began without one.
+    /// Whether nobody has known the contact for several attempts.
+    pub(super) fn is_unknown(&self, address: &Address) -> bool {
+        self.0.get(address).is_some_and(|lookup| {
+            lookup.absences >= PERSISTS && lookup.failure == Some(FailReason::ContactNotFound)
+        })
+    }
+
+    /// A link came up, or other relays are known: do not wait out a pause that began without.
     pub(super) fn hurry(&mut self, now: Timestamp) {
         for lookup in self.0.values_mut() {
-            if let Stage::Waiting { due } = &mut lookup.stage {
-                *due = now.min(*due);
-            }
+            lookup.hurry(now);
         }
     }
 
@@ -208,5 +266,13 @@ impl Lookups {
             Stage::Record { .. } | Stage::PreKeys { .. } => None,
         };
         self.0.values().filter_map(due).min()
+    }
+}
+
+impl Lookup {
+    fn hurry(&mut self, now: Timestamp) {
+        if let Stage::Waiting { due } = &mut self.stage {
+            *due = now.min(*due);
+        }
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Mailbox {
 struct Member {
     subscription: Subscription,
     attempts: u32,
+    /// Sequence of the descriptor in its last subscription.
+    told: u64,
     /// Mail that the member said is waiting; asked for when above zero.
     fetch: Fetch,
     polled: Timestamp,
@@ -110,11 +112,14 @@ impl Mailbox {
         mailbox
     }
 
-    /// A new swarm; returns the write.
+    /// A new swarm, of which members that were in it before learn with their next subscription, due now;
+    /// returns the write.
     pub(super) fn moved(&mut self, descriptor: MailboxDescriptor, now: Timestamp) -> Write {
         self.row.descriptor = Some(descriptor.bytes().clone());
+        let mut stay = core::mem::take(&mut self.members);
+        let member = |node: &NodeId| (*node, stay.remove(node).unwrap_or_else(|| Member::new(now)));
+        self.members = descriptor.active().iter().map(member).collect();
         self.descriptor = Some(descriptor);
-        self.reset(now);
         self.write()
     }
 
@@ -129,6 +134,12 @@ impl Mailbox {
             .iter()
             .map(|node| (*node, Member::new(now)))
             .collect();
+    }
+
+    /// Sequence of the descriptor, zero without one.
+    fn sequence(&self) -> u64 {
+        let descriptor = self.descriptor.as_ref();
+        descriptor.map_or(0, MailboxDescriptor::sequence)
     }
 
     /// The next owner sequence, which the caller stores with [`Mailbox::write`] before it leaves.
@@ -162,6 +173,7 @@ impl Mailbox {
         busy: &BTreeSet<NodeId>,
         now: Timestamp,
     ) -> Vec<(NodeId, Need)> {
+        let sequence = self.sequence();
         let mut needs = Vec::new();
         for (node, member) in self.members.iter().filter(|(node, _)| !busy.contains(node)) {
             let before = needs.len();
@@ -184,7 +196,7 @@ impl Mailbox {
                         },
                     ));
                 }
-                Subscription::Active(stock) if stock.left <= full / 2 => {
+                Subscription::Active(stock) if stock.left <= full / 2 || member.told < sequence => {
                     let count = full.saturating_sub(stock.left);
                     needs.push((
                         *node,
@@ -204,11 +216,13 @@ impl Mailbox {
     }
 
     pub(super) fn asked(&mut self, node: NodeId, need: Need, now: Timestamp) {
+        let sequence = self.sequence();
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
         match need {
             Need::Subscribe { .. } => {
+                member.told = sequence;
                 member.subscription = Subscription::Asked {
                     before: member.stock(),
                 }
@@ -375,7 +389,7 @@ impl Mailbox {
     /// When something is due next; only asked while a guard is connected.
     pub(super) fn next_timeout(&self, busy: &BTreeSet<NodeId>) -> Option<Timestamp> {
         let free = self.members.iter().filter(|(node, _)| !busy.contains(node));
-        let members = free.filter_map(|(_, member)| member.next_timeout());
+        let members = free.filter_map(|(_, member)| member.next_timeout(self.sequence()));
         let waiting = self.to_acknowledge.values().filter(|ack| !ack.in_flight);
         members.chain(waiting.map(|ack| ack.due)).min()
     }
@@ -386,6 +400,7 @@ impl Member {
         Self {
             subscription: Subscription::Idle { due },
             attempts: 0,
+            told: 0,
             fetch: Fetch::None,
             polled: due,
             poll_after: POLL,
@@ -410,9 +425,10 @@ impl Member {
         }
     }
 
-    fn next_timeout(&self) -> Option<Timestamp> {
+    fn next_timeout(&self, sequence: u64) -> Option<Timestamp> {
         let subscription = match &self.subscription {
             Subscription::Idle { due } => Some(*due),
+            Subscription::Active(stock) if self.told < sequence => Some(stock.heard),
             Subscription::Active(stock) => Some(stock.over_at()),
             Subscription::Asked { .. } => None,
         };

@@ -1,10 +1,12 @@
 //! The outbox: what is on its way to contacts, in memory and in the store.
 //!
 //! ```text
-//!   waiting for a session ──seal──▶ envelopes ──put, again and again──▶ each held by a majority ──▶ gone
+//!   waiting for a session ──seal──▶ envelopes ──put, again and again──▶ each held by a majority
+//!                                                  gone ◀──receipt, or 7 days──┘ (texts; others at once)
 //! ```
 //! Envelope bytes are stored before the first attempt and are the same in every later one.
 
+use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
 use rand_core::CryptoRng;
@@ -90,7 +92,8 @@ impl Outbox {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.items.len() >= MAX_ITEMS
+        let waiting = self.items.values().filter(|item| !item.is_held());
+        waiting.count() >= MAX_ITEMS
     }
 
     pub(super) fn get(&self, id: &ItemId) -> Option<&Item> {
@@ -104,10 +107,12 @@ impl Outbox {
         )
     }
 
+    fn of(&self, address: &Address) -> impl Iterator<Item = &Item> {
+        self.items.range(of(address)).map(|(_, item)| item)
+    }
+
     fn of_mut(&mut self, address: &Address) -> impl Iterator<Item = &mut Item> {
-        let low = (*address, MessageId::from_bytes([0; 16]));
-        let high = (*address, MessageId::from_bytes([0xff; 16]));
-        self.items.range_mut(low..=high).map(|(_, item)| item)
+        self.items.range_mut(of(address)).map(|(_, item)| item)
     }
 
     /// Contacts for whom something waits to be sealed, and whether its time has come.
@@ -129,16 +134,9 @@ impl Outbox {
 
     /// Items of one contact that are due to be sealed, oldest first.
     pub(super) fn to_seal(&self, address: &Address) -> Vec<ItemRow> {
-        let low = (*address, MessageId::from_bytes([0; 16]));
-        let high = (*address, MessageId::from_bytes([0xff; 16]));
         let due = |item: &&Item| item.row.body.is_some() && item.not_before.is_none();
-        let mut rows: Vec<_> = self
-            .items
-            .range(low..=high)
-            .map(|(_, item)| item)
-            .filter(due)
-            .map(|item| item.row.clone())
-            .collect();
+        let due = self.of(address).filter(due);
+        let mut rows: Vec<_> = due.map(|item| item.row.clone()).collect();
         rows.sort_by_key(|row| (sent_at(row), row.id));
         rows
     }
@@ -241,14 +239,11 @@ impl Outbox {
         let Some(item) = self.items.get_mut(id) else {
             return (Vec::new(), None);
         };
-        if let Some(entry) = item
-            .row
-            .envelopes
-            .iter_mut()
-            .find(|entry| entry.id == *envelope)
-        {
-            entry.held = Some((held, of));
-        }
+        let mut entries = item.row.envelopes.iter_mut();
+        let Some(entry) = entries.find(|entry| entry.id == *envelope) else {
+            return (Vec::new(), None);
+        };
+        entry.held = Some((held, of));
         item.tries.remove(envelope);
         let all = item
             .row
@@ -258,9 +253,32 @@ impl Outbox {
             .collect::<Option<Vec<_>>>();
         match all.filter(|_| item.row.body.is_none()) {
             // The worst-held envelope speaks for the message.
-            Some(all) => (self.remove(id), all.into_iter().min()),
+            Some(all) => (self.all_held(id), all.into_iter().min()),
             None => (vec![Write::Put(item.row.row())], None),
         }
+    }
+
+    /// A majority holds every envelope: their bytes go. A text stays until its receipt, so that it can be sent
+    /// again should its session turn out to be lost.
+    fn all_held(&mut self, id: &ItemId) -> Vec<Write> {
+        let held = self.items.values().filter(|item| item.is_held()).count();
+        let row = self.items.get(id).map(|item| item.row.clone());
+        let mut writes = self.remove(id);
+        if let Some(mut row) = row.filter(|row| row.shown && held < MAX_ITEMS) {
+            row.envelopes.clear();
+            let item = ItemRow::key(&id.0, &id.1);
+            writes.retain(|write| *write.key() != item);
+            writes.push(Write::Put(row.row()));
+            self.insert(Item::new(row, Timestamp::EPOCH));
+        }
+        writes
+    }
+
+    /// Texts to a contact that were sealed and have no receipt yet.
+    pub(super) fn unconfirmed(&self, address: &Address) -> Vec<MessageId> {
+        let sealed = |item: &&Item| item.row.shown && item.row.body.is_none();
+        let sealed = self.of(address).filter(sealed);
+        sealed.map(|item| item.row.id).collect()
     }
 
     /// Forgets an item; returns the writes.
@@ -287,6 +305,21 @@ impl Outbox {
         }
     }
 
+    /// The same for one contact.
+    pub(super) fn hurry_to(&mut self, address: &Address, now: Timestamp) {
+        let tries = self
+            .of_mut(address)
+            .flat_map(|item| item.tries.values_mut());
+        for state in tries {
+            state.next = state.next.min(now);
+        }
+    }
+
+    /// Whether anything waits for this contact.
+    pub(super) fn has_any(&self, address: &Address) -> bool {
+        self.of(address).any(|item| !item.is_held())
+    }
+
     /// Items whose seven days are over.
     pub(super) fn expired(&self, now: Timestamp) -> Vec<(ItemId, bool)> {
         let over = |item: &&Item| now.since(item.row.created) >= GIVE_UP;
@@ -297,11 +330,13 @@ impl Outbox {
             .collect()
     }
 
-    /// Why a message is still waiting.
-    pub(super) fn reason(&self, id: &ItemId, online: bool) -> Option<WaitReason> {
+    /// Why a message is still waiting. `unknown`: nobody knows its contact.
+    pub(super) fn reason(&self, id: &ItemId, online: bool, unknown: bool) -> Option<WaitReason> {
         let item = self.items.get(id)?;
         Some(if !online {
             WaitReason::Offline
+        } else if item.row.body.is_some() && unknown {
+            WaitReason::ContactNotFound
         } else if item.row.body.is_some() {
             WaitReason::LookingUpContact
         } else if item.tries.values().any(|state| state.attempts > 0) {
@@ -312,16 +347,20 @@ impl Outbox {
     }
 
     /// Messages whose reason is another than was shown last.
-    pub(super) fn changed_reasons(&mut self, online: bool) -> Vec<ItemId> {
+    pub(super) fn changed_reasons(
+        &mut self,
+        online: bool,
+        is_unknown: impl Fn(&Address) -> bool,
+    ) -> Vec<ItemId> {
         let ids: Vec<_> = self
             .items
             .values()
-            .filter(|item| item.row.shown)
+            .filter(|item| item.row.shown && !item.is_held())
             .map(Item::id)
             .collect();
         ids.into_iter()
             .filter(|id| {
-                let reason = self.reason(id, online);
+                let reason = self.reason(id, online, is_unknown(&id.0));
                 let item = self.items.get_mut(id);
                 item.is_some_and(|item| {
                     core::mem::replace(&mut item.shown_reason, reason) != reason
@@ -359,6 +398,11 @@ impl Item {
         }
     }
 
+    /// Nothing is left to do but to wait for the receipt.
+    const fn is_held(&self) -> bool {
+        self.row.body.is_none() && self.row.envelopes.is_empty()
+    }
+
     const fn id(&self) -> ItemId {
         (self.row.address, self.row.id)
     }
@@ -372,6 +416,13 @@ impl Try {
             in_flight: false,
         }
     }
+}
+
+/// Names of all items of one contact.
+fn of(address: &Address) -> RangeInclusive<ItemId> {
+    let low = (*address, MessageId::from_bytes([0; 16]));
+    let high = (*address, MessageId::from_bytes([0xff; 16]));
+    low..=high
 }
 
 fn sent_at(row: &ItemRow) -> Timestamp {

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 
+use super::discovery::RECORD_RELAYS;
 use super::outbox::backoff;
 use super::records::{PublicationRow, Record, meta};
 use super::store::{Row, Write};
 use crate::id::NodeId;
 use crate::time::{Duration, Timestamp};
+use crate::wire::codec::BoundedList;
 
 /// The record, and the proof of freshness in it, are renewed this often.
 const RENEW: Duration = Duration::from_days(1);
@@ -23,8 +25,6 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 pub(super) struct Publication {
     pub(super) row: PublicationRow,
     record: RecordState,
-    /// Relays that were last asked to hold the record.
-    relays: Vec<NodeId>,
     members: BTreeMap<NodeId, PreKeyState>,
 }
 
@@ -66,7 +66,6 @@ impl Publication {
         Self {
             row,
             record: RecordState::Waiting { due, attempts: 0 },
-            relays: Vec::new(),
             members: BTreeMap::new(),
         }
     }
@@ -95,14 +94,23 @@ impl Publication {
         matches!(&self.record, RecordState::Waiting { due, .. } if *due <= now)
     }
 
-    /// Readers ask these relays now: if they are others than those that were asked to hold the record, it is
-    /// published again at once.
-    pub(super) fn relays_are(&mut self, relays: &[NodeId], now: Timestamp) {
-        if self.relays != relays {
+    /// Readers ask these relays first: if they are others than those that were asked to hold the record, it
+    /// is published again at once.
+    pub(super) fn relays_are(&mut self, nearest: &[NodeId], now: Timestamp) {
+        if !nearest.is_empty() && self.row.relays.as_deref() != Some(nearest) {
             self.record = RecordState::Waiting {
                 due: now,
                 attempts: 0,
             };
+        }
+    }
+
+    /// Publications of the record that have failed in a row.
+    pub(super) const fn record_attempts(&self) -> u32 {
+        match &self.record {
+            RecordState::Waiting { attempts, .. } | RecordState::Asked { attempts, .. } => {
+                *attempts
+            }
         }
     }
 
@@ -114,17 +122,13 @@ impl Publication {
         };
     }
 
-    /// A new sequence for the record, larger than any before; the caller stores the row.
-    pub(super) fn record_asked(&mut self, relays: &[NodeId], now: Timestamp) -> u64 {
-        let asked = relays.len();
-        self.relays = relays.to_vec();
+    /// A new sequence for the record, larger than any before; the caller stores the row. `nearest`: where
+    /// readers look first. `asked`: how many relays are asked to hold it.
+    pub(super) fn record_asked(&mut self, nearest: &[NodeId], asked: usize, now: Timestamp) -> u64 {
         let sequence = now.as_ms().max(self.row.record_sequence.saturating_add(1));
         self.row.record_sequence = sequence;
-        let attempts = match &self.record {
-            RecordState::Waiting { attempts, .. } | RecordState::Asked { attempts, .. } => {
-                *attempts
-            }
-        };
+        self.row.relays = BoundedList::new(nearest.to_vec()).ok();
+        let attempts = self.record_attempts();
         self.record = RecordState::Asked {
             sequence,
             asked,
@@ -161,7 +165,8 @@ impl Publication {
         if answered < asked {
             return false;
         }
-        if *stored > *asked / 2 {
+        // Of those further away that were asked as well, none needs to hold it.
+        if *stored > (*asked).min(RECORD_RELAYS) / 2 {
             self.row.record_stored = Some(now);
             self.record = RecordState::Waiting {
                 due: now.saturating_add(RENEW),

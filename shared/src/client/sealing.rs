@@ -12,7 +12,7 @@ use crate::content::{
     Content, DirectMessage, Introduction, ProfileUpdate, Receipt, ReceiptIds, ReceiptKind,
 };
 use crate::crypto::Secret32;
-use crate::id::{Address, DeviceId, EnvelopeId, SessionId};
+use crate::id::{Address, DeviceId, EnvelopeId, MessageId, SessionId};
 use crate::rpc::EnvelopeBytes;
 use crate::session::{self, LocalDevice, PeerDevice, SessionMessage, SessionRecord, seal_message};
 use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_cbor};
@@ -35,6 +35,10 @@ impl Client {
 
     /// Encrypts everything that is due for a contact, in order, for each of their devices.
     pub(super) fn seal(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+        if self.mailbox.descriptor.is_none() {
+            // Nowhere to answer yet: it waits until there is a swarm.
+            return;
+        }
         let mut sessions = self.load_sessions(&address, ctx);
         if sessions.is_empty() {
             return;
@@ -188,7 +192,8 @@ impl Client {
         } = start;
         let id = device.certificate.device_id();
         // Somebody who wrote while their prekeys were on the way has opened a session already.
-        if self.contacts.sessions(&address).contains(&id) {
+        let anew = self.lookups.wants_anew(&address, &id);
+        if !anew && self.contacts.sessions(&address).contains(&id) {
             self.session_ready(&address, &id, ctx);
             return;
         }
@@ -205,6 +210,18 @@ impl Client {
         ctx.batch
             .writes
             .extend(self.contacts.update(&address, |_| {}));
+        if anew {
+            // The peer learns of the session from the first message in it: there has to be one.
+            let introduction = ItemRow::new(
+                MessageId::random(&mut ctx.rng),
+                address,
+                ctx.now,
+                false,
+                ItemBody::Profile,
+            );
+            self.enqueue(introduction, ctx.now, ctx);
+            self.resend(address, ctx);
+        }
         self.session_ready(&address, &id, ctx);
     }
 
@@ -238,7 +255,8 @@ impl Client {
             None => ctx
                 .loaded
                 .get(&index_key(&message.session()))
-                .and_then(read_index),
+                .and_then(read_index)
+                .or_else(|| self.claimed_contact(message.claimed_sender())),
         };
         if let Some(peer) = peer {
             ctx.batch.step(Step::Decrypt {
@@ -264,10 +282,11 @@ impl Client {
         let prekeys =
             prekeys.and_then(|bytes| from_cbor::<PreKeySecrets>(bytes, MAX_PREKEYS_LEN).ok());
         let Some(mut prekeys) = prekeys else { return };
-        let Ok(received) =
-            session::receive(record.as_ref(), self.local(), &prekeys, message, ctx.now)
-        else {
-            return;
+        let received = session::receive(record.as_ref(), self.local(), &prekeys, message, ctx.now);
+        let received = match received {
+            Ok(received) => received,
+            Err(error) if error.calls_for_new_session() => return self.renew_session(peer, ctx),
+            Err(_) => return,
         };
         store_record(&received.record, ctx);
         let PeerDevice { address, device } = *received.record.peer();
@@ -276,6 +295,9 @@ impl Client {
                 prekeys.remove(&first.used);
                 ctx.batch
                     .put(Row::plain(meta::prekeys(), to_cbor(&prekeys)));
+            }
+            if first.started_over {
+                self.resend(address, ctx);
             }
             (first.account, first.certificate)
         });

@@ -58,6 +58,9 @@ pub enum WaitReason {
     Offline,
     /// Their record or prekeys are being looked up.
     LookingUpContact,
+    /// No relay has heard of them, several times over: they have not been online yet, or their code is
+    /// wrong. The search goes on.
+    ContactNotFound,
     /// Relays have been asked and have not answered yet.
     WaitingForRelays,
     /// An attempt failed; another follows.
@@ -102,6 +105,8 @@ pub enum Direction {
     In,
     /// I did, and this is where it is.
     Out(MessageState),
+    /// Nobody: encryption with this contact was set up anew, because one side had lost it. No text.
+    Notice,
 }
 
 /// One message.

@@ -11,28 +11,9 @@ use super::body::{
 use super::owner::OwnerRequest;
 use super::tombstone::Tombstone;
 use crate::id::MessageId;
-use crate::wire::budget::{CAPACITY_BULK, CAPACITY_MESSAGE};
+use crate::onion::Class;
 use crate::wire::codec::{CodecError, from_cbor, to_cbor};
 use crate::wire::{FrameError, Tag, decode_padded_frame, encode_padded_frame};
-
-/// How large a packet is: the one thing about a request that a relay on its path can see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PacketClass {
-    /// 8192 bytes.
-    Message,
-    /// 28672 bytes.
-    Bulk,
-}
-
-impl PacketClass {
-    /// Payload in bytes.
-    pub const fn capacity(self) -> usize {
-        match self {
-            Self::Message => CAPACITY_MESSAGE,
-            Self::Bulk => CAPACITY_BULK,
-        }
-    }
-}
 
 /// What came out of an onion is not a remote call: the fault of who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -67,7 +48,7 @@ macro_rules! messages {
             }
 
             /// The frame, padded to the capacity of `class`.
-            pub fn encode(&self, id: MessageId, class: PacketClass) -> Result<Vec<u8>, TooLarge> {
+            pub fn encode(&self, id: MessageId, class: Class) -> Result<Vec<u8>, TooLarge> {
                 let body = match self { $(Self::$variant(body) => to_cbor(body),)* };
                 encode_padded_frame(self.tag(), id, &body, class.capacity()).ok_or(TooLarge(self.tag()))
             }

@@ -32,7 +32,7 @@ pub use mailbox_descriptor::{
     DescriptorError, MAX_MAILBOX_DESCRIPTOR_LEN, MAX_SWARM, MailboxDescriptor,
     MailboxDescriptorBytes,
 };
-pub use message::{PacketClass, Reply, Request, RpcError, TooLarge};
+pub use message::{Reply, Request, RpcError, TooLarge};
 pub use owner::{NotTheOwner, OwnerOp, OwnerRequest};
 pub use permit::{Permit, WriteSecret};
 pub use prekey_entry::{open_prekey_entry, seal_prekey_entry};

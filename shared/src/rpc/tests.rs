@@ -7,6 +7,7 @@ use rand_core::SeedableRng;
 use super::*;
 use crate::id::{Address, EnvelopeId, MailboxId, MessageId, NodeId};
 use crate::identity::{DirectorySecret, MailboxSecret};
+use crate::onion::Class;
 use crate::time::{Duration, Timestamp};
 use crate::wire::budget::ENVELOPE_LEN;
 use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
@@ -31,16 +32,16 @@ fn put() -> Request {
 #[test]
 fn a_put_fits_a_message_packet_and_every_reply_has_its_length() {
     let id = MessageId::from_bytes([9; 16]);
-    let request = put().encode(id, PacketClass::Message).unwrap();
-    assert_eq!(request.len(), PacketClass::Message.capacity());
+    let request = put().encode(id, Class::Message).unwrap();
+    assert_eq!(request.len(), Class::Message.capacity());
     assert_eq!(Request::decode(&request).unwrap(), (id, put()));
     let held = Reply::Put(PutReply { held: 2, of: 3 })
-        .encode(id, PacketClass::Message)
+        .encode(id, Class::Message)
         .unwrap();
     let refused = Reply::Refused(Refused {
         reason: Refusal::Full,
     })
-    .encode(id, PacketClass::Message)
+    .encode(id, Class::Message)
     .unwrap();
     assert_eq!(held.len(), refused.len());
     assert!(matches!(
@@ -63,9 +64,9 @@ fn a_push_holds_one_envelope_or_three_by_class() {
         })
     };
     let id = MessageId::from_bytes([9; 16]);
-    assert!(push(1).encode(id, PacketClass::Message).is_ok());
-    assert!(push(2).encode(id, PacketClass::Message).is_err());
-    assert!(push(3).encode(id, PacketClass::Bulk).is_ok());
+    assert!(push(1).encode(id, Class::Message).is_ok());
+    assert!(push(2).encode(id, Class::Message).is_err());
+    assert!(push(3).encode(id, Class::Bulk).is_ok());
 }
 
 #[test]

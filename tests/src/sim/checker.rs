@@ -59,12 +59,15 @@ pub struct Checker {
     /// How often each recipient was shown each message.
     shown: BTreeMap<(usize, MessageId), u32>,
     violations: Vec<Violation>,
+    /// Lines that tell of encryption set up anew.
+    notices: usize,
 }
 
 impl Checker {
     /// A person has sent something.
     pub fn sent(&mut self, id: MessageId, sent: Sent) {
-        self.sent.insert(id, sent);
+        // Said again after a crash, it is still what was shown before.
+        self.sent.entry(id).or_insert(sent);
     }
 
     /// A client shows a message. `address_of` tells whose address an index is.
@@ -80,6 +83,7 @@ impl Checker {
                     sent.shown = sent.shown.max(rank(state));
                 }
             }
+            Direction::Notice => self.notices += 1,
             Direction::In => {
                 let count = self.shown.entry((client, view.id)).or_default();
                 *count += 1;
@@ -120,6 +124,17 @@ impl Checker {
     /// Texts whose sender was shown at least that they were sent.
     pub fn arrived(&self) -> usize {
         self.sent.values().filter(|sent| sent.shown > 0).count()
+    }
+
+    /// Texts that their senders were never shown as sent: id, sender, recipient.
+    pub fn not_sent(&self) -> impl Iterator<Item = (MessageId, usize, usize)> {
+        let stuck = self.sent.iter().filter(|(_, sent)| sent.shown == 0);
+        stuck.map(|(id, sent)| (*id, sent.from, sent.to))
+    }
+
+    /// How often people were told that encryption was set up anew.
+    pub const fn notices(&self) -> usize {
+        self.notices
     }
 
     /// Whether every text was shown to its recipient, and its sender knows.

@@ -70,6 +70,12 @@ impl ClientHost {
         self.engine = Some(engine.expect("an identity"));
     }
 
+    /// The process ends, and its sessions are gone from the store.
+    pub(super) fn lose_sessions(&mut self) {
+        self.engine = None;
+        self.rows.retain(|key, _| key.table != Table::Session);
+    }
+
     /// The engine, while the process runs.
     pub(super) const fn engine(&self) -> Option<&Client> {
         self.engine.as_ref()

@@ -19,6 +19,8 @@ pub struct Plan {
     pub crashes_before_commit: usize,
     /// Relay crashes.
     pub relay_crashes: usize,
+    /// Clients that lose all their sessions, as from a store that was damaged.
+    pub lost_sessions: usize,
     /// Links that are cut.
     pub cuts: usize,
     /// Onion packets lost, in percent.
@@ -51,6 +53,7 @@ impl Plan {
             crashes_after_commit: 2 + usize::try_from(seed % 3).unwrap_or(0),
             crashes_before_commit: 1 + usize::try_from(seed % 2).unwrap_or(0),
             relay_crashes: 3 + usize::try_from(seed % 4).unwrap_or(0),
+            lost_sessions: 0,
             cuts: 6,
             loss: 5 + u32::try_from(seed % 16).unwrap_or(0),
             trouble: Duration::from_mins(4),

@@ -6,19 +6,21 @@ use std::collections::{BTreeMap, BinaryHeap};
 use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Output, Remote};
-use zentalk_shared::client::{
-    Bootstrap, Client, Command, Config, Effect, Event, Input as ClientInput, NetConfig, StockConfig,
-};
-use zentalk_shared::id::{Address, MessageId};
+use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Output};
+use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput};
+use zentalk_shared::id::Address;
 use zentalk_shared::identity::ContactCode;
 use zentalk_shared::time::{Duration, Timestamp};
 
-use super::checker::{Checker, Sent, Violation};
+use super::checker::{Checker, Violation};
 use super::client_host::{ClientHost, Crash, Turned};
-use super::plan::{Mutation, Plan};
+use super::plan::Plan;
 use super::relay_host::RelayHost;
-use super::wire::{End, Wire, is_packet};
+use super::wire::{End, Wire};
+
+mod making;
+mod people;
+mod wires;
 
 /// When every run begins.
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -52,6 +54,7 @@ enum Happening {
     Say(usize),
     CrashClient(Crash),
     CrashRelay,
+    LoseSessions,
     CutAny,
     StartClient(usize),
     StartRelay(usize),
@@ -64,6 +67,10 @@ pub struct Report {
     pub seed: u64,
     /// Promises broken; empty is good.
     pub violations: Vec<Violation>,
+    /// How the texts that are stuck look to their senders.
+    pub stuck: Vec<String>,
+    /// How often people were told that encryption was set up anew.
+    pub notices: usize,
     /// Texts sent.
     pub messages: usize,
     /// Client crashes that hit, between commit and send.
@@ -173,95 +180,18 @@ impl World {
             stored.extend(messages.into_iter().map(|(id, count)| ((index, id), count)));
         }
         let (crashes, crashes_after_commit, lost, events) = self.report;
+        let (stuck, notices) = (self.stuck(), self.checker.notices());
         Report {
             seed: self.plan.seed,
             violations: self.checker.finish(&stored),
+            stuck,
+            notices,
             messages: self.plan.messages,
             crashes_after_commit,
             crashes,
             lost,
             events,
             took: self.now.since(START),
-        }
-    }
-
-    // --- making the world -----------------------------------------------------------------------
-
-    fn url(index: usize) -> String {
-        format!("ws://127.0.0.1:{}/v1", 9001 + index)
-    }
-
-    fn make_relays(&mut self) {
-        let early = self.plan.mutation == Some(Mutation::AcknowledgeBeforeCommit);
-        let urls: Vec<String> = (0..self.plan.relays).map(Self::url).collect();
-        for index in 0..self.plan.relays {
-            let mut host = RelayHost::new(index, &urls, early, self.now);
-            host.start(self.now, &mut self.rng);
-            self.relays.push(host);
-            self.settle_relay(index, Vec::new());
-        }
-    }
-
-    fn make_clients(&mut self) {
-        let bootstrap = (0..3).map(|index| Bootstrap {
-            node: self.relays[index].node(),
-            url: Self::url(index),
-        });
-        let stock = StockConfig {
-            surbs: 6,
-            prekeys: 4,
-        };
-        let config = Config {
-            net: NetConfig {
-                bootstrap: bootstrap.collect(),
-            },
-            stock,
-        };
-        for index in 0..self.plan.clients {
-            let mut host = ClientHost::new(index, config.clone(), START, &mut self.rng);
-            host.commits_late = self.plan.mutation == Some(Mutation::CommitAfterSend);
-            let me = host.engine().map(Client::me).expect("a running engine");
-            self.addresses.push(me.address);
-            self.codes
-                .push(ContactCode::parse(&me.code).expect("own code"));
-            self.clients.push(host);
-            self.client(index, ClientInput::Online(true));
-        }
-    }
-
-    fn schedule_plan(&mut self) {
-        let trouble = self.plan.trouble.as_ms();
-        for _ in 0..self.plan.messages {
-            let from = self.rng.random_range(0..self.plan.clients);
-            let to = (from + self.rng.random_range(1..self.plan.clients)) % self.plan.clients;
-            // Half of the texts go between few pairs, so that conversations go back and forth.
-            let (from, to) = if self.rng.random_bool(0.5) {
-                (from % 4, (from + 1) % 4)
-            } else {
-                (from, to)
-            };
-            self.texts.push((from, to));
-            let index = self.texts.len() - 1;
-            let at = self.rng.random_range(1_000..trouble);
-            self.schedule(Duration::from_ms(at), Happening::Say(index));
-        }
-        let faults = [
-            (self.plan.crashes_after_commit, 0),
-            (self.plan.crashes_before_commit, 1),
-            (self.plan.relay_crashes, 2),
-            (self.plan.cuts, 3),
-        ];
-        for (count, kind) in faults {
-            for _ in 0..count {
-                let at = Duration::from_ms(self.rng.random_range(5_000..trouble));
-                let happening = match kind {
-                    0 => Happening::CrashClient(Crash::AfterCommit),
-                    1 => Happening::CrashClient(Crash::BeforeCommit),
-                    2 => Happening::CrashRelay,
-                    _ => Happening::CutAny,
-                };
-                self.schedule(at, happening);
-            }
         }
     }
 
@@ -305,9 +235,11 @@ impl World {
                 self.clients[index].crash = Some(crash);
             }
             Happening::CrashRelay => self.crash_relay(),
+            Happening::LoseSessions => self.lose_sessions(),
             Happening::CutAny => self.cut_any(),
             Happening::StartClient(index) => {
                 self.clients[index].start(self.now, &mut self.rng);
+                self.look_again(index);
                 self.client(index, ClientInput::Online(true));
             }
             Happening::StartRelay(index) => {
@@ -330,54 +262,6 @@ impl World {
         self.lives.get(&who).copied().unwrap_or(0)
     }
 
-    fn say(&mut self, index: usize) {
-        let (from, to) = self.texts[index];
-        if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
-            return;
-        }
-        let known = self.clients[from].engine().is_some_and(|engine| {
-            engine
-                .contacts()
-                .iter()
-                .any(|contact| contact.address == self.addresses[to])
-        });
-        if !known {
-            let command = Command::AddContact {
-                code: self.codes[to],
-                name: None,
-            };
-            self.client(from, ClientInput::Command(command));
-        }
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.plan.seed.to_be_bytes());
-        id[8..].copy_from_slice(&u64::try_from(index).unwrap_or(0).to_be_bytes());
-        let (id, text) = (MessageId::from_bytes(id), format!("text {index}"));
-        // A person whose program crashes while they press the key presses it again.
-        if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
-            return;
-        }
-        self.checker.sent(
-            id,
-            Sent {
-                from,
-                to,
-                text: text.clone(),
-                shown: 0,
-            },
-        );
-        let command = Command::Send {
-            address: self.addresses[to],
-            id,
-            text,
-        };
-        self.client(from, ClientInput::Command(command));
-        if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
-        }
-    }
-
     fn crash_relay(&mut self) {
         let index = self.rng.random_range(0..self.relays.len());
         if !self.relays[index].is_up() {
@@ -389,6 +273,14 @@ impl World {
         self.gone(Who::Relay(index));
         let pause = Duration::from_ms(self.rng.random_range(200..30_000));
         self.schedule(pause, Happening::StartRelay(index));
+    }
+
+    /// A client restarts from a store in which its sessions are missing.
+    fn lose_sessions(&mut self) {
+        let index = self.rng.random_range(0..self.clients.len());
+        self.clients[index].lose_sessions();
+        self.gone(Who::Client(index));
+        self.schedule(Duration::from_secs(1), Happening::StartClient(index));
     }
 
     fn cut_any(&mut self) {
@@ -430,153 +322,6 @@ impl World {
         if let Who::Relay(index) = who {
             self.syncing[index] = false;
         }
-    }
-
-    // --- wires ----------------------------------------------------------------------------------
-
-    fn connect(&mut self, from: End, url: &str, dial: Option<Dial>) {
-        let latency = self.latency();
-        let target = (0..self.relays.len()).find(|index| Self::url(*index) == url);
-        let Some(target) = target.filter(|index| self.relays[*index].is_up()) else {
-            self.schedule(latency, Happening::Refused { end: from, dial });
-            return;
-        };
-        self.next_wire += 1;
-        let wire = self.next_wire;
-        // Connections of relays are named by their wire: one number serves both ends.
-        let from = match from {
-            End::Relay(index, _) => End::Relay(index, ConnId(2 * wire)),
-            client @ End::Client(..) => client,
-        };
-        let to = End::Relay(target, ConnId(2 * wire + 1));
-        self.wires.insert(
-            wire,
-            Wire {
-                ends: [from, to],
-                last: [self.now; 2],
-            },
-        );
-        self.ends.insert(from, wire);
-        self.ends.insert(to, wire);
-        if let Some(dial) = dial {
-            self.dials.insert(wire, dial);
-        }
-        self.schedule(latency, Happening::Opened { wire });
-    }
-
-    fn opened(&mut self, wire: u64) {
-        let dial = self.dials.remove(&wire);
-        let Some(ends) = self.wires.get(&wire).map(|wire| wire.ends) else {
-            return;
-        };
-        // Both are still there?
-        if ends.iter().any(|end| !self.ends.contains_key(end)) {
-            return;
-        }
-        if let End::Relay(index, conn) = ends[1] {
-            self.relay(index, RelayInput::Opened(conn, Remote::Accepted(None)));
-        }
-        match (ends[0], dial) {
-            (End::Client(index, link), _) => self.client(index, ClientInput::LinkOpened(link)),
-            (End::Relay(index, conn), Some(dial)) => {
-                self.relay(index, RelayInput::Opened(conn, Remote::Dialed(dial)));
-            }
-            (End::Relay(..), None) => {}
-        }
-    }
-
-    fn refused(&mut self, end: End, dial: Option<Dial>) {
-        match (end, dial) {
-            (End::Client(index, link), _) => self.client(index, ClientInput::LinkClosed(link)),
-            (End::Relay(index, _), Some(dial)) => self.relay(index, RelayInput::DialFailed(dial)),
-            (End::Relay(..), None) => {}
-        }
-    }
-
-    /// The end at `side` learns that the wire is gone.
-    fn closed(&mut self, wire: u64, side: usize) {
-        let Some(end) = self.wires.get(&wire).map(|wire| wire.ends[side]) else {
-            return;
-        };
-        if self.ends.remove(&end).is_none() {
-            return;
-        }
-        let other = self.wires[&wire].ends[1 - side];
-        if !self.ends.contains_key(&other) {
-            self.wires.remove(&wire);
-        }
-        match end {
-            End::Client(index, link) => self.client(index, ClientInput::LinkClosed(link)),
-            End::Relay(index, conn) => self.relay(index, RelayInput::Closed(conn)),
-        }
-    }
-
-    /// The end `from` closes its wire: the other end learns of it.
-    fn close(&mut self, from: End) {
-        let Some(wire) = self.ends.remove(&from) else {
-            return;
-        };
-        let side = self
-            .wires
-            .get(&wire)
-            .and_then(|wire| wire.side(from))
-            .unwrap_or(0);
-        let latency = self.latency();
-        self.schedule(
-            latency,
-            Happening::Cut {
-                wire,
-                side: 1 - side,
-            },
-        );
-    }
-
-    fn transmit(&mut self, from: End, bytes: Vec<u8>) {
-        let Some(wire) = self.ends.get(&from).copied() else {
-            return;
-        };
-        let packet = is_packet(&bytes);
-        let troubled = self.now < START.saturating_add(self.plan.trouble);
-        if packet && troubled && self.rng.random_range(0..100) < self.plan.loss {
-            self.report.2 += 1;
-            return;
-        }
-        let latency = self.latency();
-        let Some(state) = self.wires.get_mut(&wire) else {
-            return;
-        };
-        let Some(side) = state.side(from).map(|side| 1 - side) else {
-            return;
-        };
-        let mut at = self.now.saturating_add(latency);
-        if !packet {
-            at = at.max(state.last[side]);
-            state.last[side] = at;
-        }
-        self.schedule_at(at, Happening::Frame { wire, side, bytes });
-    }
-
-    fn arrive(&mut self, wire: u64, side: usize, bytes: Vec<u8>) {
-        let Some(end) = self.wires.get(&wire).map(|wire| wire.ends[side]) else {
-            return;
-        };
-        if !self.ends.contains_key(&end) {
-            return;
-        }
-        match end {
-            End::Client(index, link) => self.client(index, ClientInput::Frame(link, bytes)),
-            End::Relay(index, conn) => self.relay(index, RelayInput::Frame(conn, bytes)),
-        }
-    }
-
-    /// 10 to 60 ms, sometimes much more.
-    fn latency(&mut self) -> Duration {
-        let slow = self.rng.random_bool(0.02);
-        Duration::from_ms(if slow {
-            self.rng.random_range(200..1500)
-        } else {
-            self.rng.random_range(10..60)
-        })
     }
 
     // --- hosts ----------------------------------------------------------------------------------

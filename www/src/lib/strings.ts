@@ -19,6 +19,8 @@ const count = (n: number, one: string, many: string) => `${n} ${n === 1 ? one : 
 const waitReason: Record<WaitReason, string> = {
   offline: "you are offline",
   lookingUpContact: "looking up where they receive mail",
+  contactNotFound:
+    "nobody is known under this link yet: they may not have been online so far, or ask them for it again",
   waitingForRelays: "waiting for relays to answer",
   retrying: "trying another way through",
 };
@@ -133,6 +135,7 @@ export const strings = {
   },
 
   thread: {
+    renewed: "Encryption with this person was set up anew.",
     label: (name: string) => `Conversation with ${name}`,
     messages: (name: string) => `Messages with ${name}`,
     back: "Back to conversations",

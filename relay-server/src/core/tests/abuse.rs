@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use zentalk_shared::id::{ConnectionTag, MessageId};
-use zentalk_shared::rpc::{PacketClass, Refusal, Refused, Reply, Request};
+use zentalk_shared::onion::Class;
+use zentalk_shared::rpc::{Refusal, Refused, Reply, Request};
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::codec::to_cbor;
 use zentalk_shared::wire::link::{LinkErrorCode, Role};
@@ -82,8 +83,8 @@ fn fault_14_a_packet_passes_once_and_its_length_says_nothing() {
     let mut owner = Owner::with_mailbox(&mut net, 0, 2);
     let mut sender = Caller::at(&mut net, 1);
     let put = owner.put(&net, 2, 1);
-    let far = sender.packet(&mut net, &[1, 0, 2], &put, PacketClass::Message);
-    let near = sender.packet(&mut net, &[1, 2], &put, PacketClass::Message);
+    let far = sender.packet(&mut net, &[1, 0, 2], &put, Class::Message);
+    let near = sender.packet(&mut net, &[1, 2], &put, Class::Message);
     assert_eq!(far.len(), near.len());
     net.send(sender.socket, far.clone());
     assert_eq!(sender.replies(&mut net).len(), 1);

@@ -7,7 +7,7 @@ use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
 use zentalk_shared::onion::{Class, Hop, SurbKeys, build_request, build_surb};
 use zentalk_shared::rpc::{
-    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, PacketClass, Push, PutRequest,
+    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push, PutRequest,
     Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
 };
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
@@ -92,8 +92,8 @@ impl Caller {
     /// Sends a request along `path`, whose last relay serves it; the answer comes back the same way.
     pub(super) fn ask(&mut self, net: &mut Net, path: &[usize], request: &Request) {
         let class = match request {
-            Request::Put(_) | Request::Acknowledge(_) => PacketClass::Message,
-            _ => PacketClass::Bulk,
+            Request::Put(_) | Request::Acknowledge(_) => Class::Message,
+            _ => Class::Bulk,
         };
         self.ask_in(net, path, request, class);
     }
@@ -103,7 +103,7 @@ impl Caller {
         net: &mut Net,
         path: &[usize],
         request: &Request,
-        class: PacketClass,
+        class: Class,
     ) {
         let packet = self.packet(net, path, request, class);
         net.send(self.socket, packet);
@@ -115,7 +115,7 @@ impl Caller {
         net: &mut Net,
         path: &[usize],
         request: &Request,
-        class: PacketClass,
+        class: Class,
     ) -> Vec<u8> {
         assert_eq!(path[0], self.guard);
         let back: Vec<usize> = match path {
@@ -127,11 +127,7 @@ impl Caller {
         let payload = request
             .encode(MessageId::random(&mut net.rng), class)
             .unwrap();
-        let onion = match class {
-            PacketClass::Message => Class::Message,
-            PacketClass::Bulk => Class::Bulk,
-        };
-        let packet = build_request(&hops, Some(&surb), &payload, onion, &mut net.rng).unwrap();
+        let packet = build_request(&hops, Some(&surb), &payload, class, &mut net.rng).unwrap();
         encode_frame(Tag::RelayForward, MessageId::random(&mut net.rng), &packet)
     }
 

@@ -1,8 +1,9 @@
 //! Prekeys, account records and the directory, as clients see them.
 
 use zentalk_shared::identity::DirectorySecret;
+use zentalk_shared::onion::Class;
 use zentalk_shared::rpc::{
-    AccountRecord, DirectorySyncRequest, OwnerOp, PacketClass, PreKeyPublishBody,
+    AccountRecord, DirectorySyncRequest, OwnerOp, PreKeyPublishBody,
     PreKeyTakeRequest, RecordGetRequest, RecordPutReply, RecordPutRequest, Refusal, Refused, Reply,
     Request,
 };
@@ -171,7 +172,7 @@ fn a_reply_that_does_not_fit_its_class_is_refused_and_not_lost() {
     });
     caller.call(&mut net, &[1, 0], &put).unwrap();
     let get = Request::RecordGet(RecordGetRequest { key: record.key() });
-    caller.ask_in(&mut net, &[1, 0], &get, PacketClass::Message);
+    caller.ask_in(&mut net, &[1, 0], &get, Class::Message);
     let refused = Reply::Refused(Refused {
         reason: Refusal::Malformed,
     });
@@ -189,7 +190,7 @@ fn the_directory_comes_in_parts() {
             known,
             offset: read,
         });
-        caller.ask_in(&mut net, &[1, 0], &request, PacketClass::Message);
+        caller.ask_in(&mut net, &[1, 0], &request, Class::Message);
         let Some(Reply::DirectorySync(part)) = caller.replies(&mut net).pop() else {
             panic!()
         };

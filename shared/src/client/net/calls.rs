@@ -9,8 +9,8 @@ use super::link::{LinkId, packet_frame};
 use super::requests::{Call, Flight, FlightPath, Lost, NetFailure, ReplyKeys};
 use super::{Net, NetOutput};
 use crate::id::{MessageId, NodeId, SurbId};
-use crate::onion::{BuildError, Class, Features, PathError, PathPair, build_request, build_surb};
-use crate::rpc::{MAX_SURBS, PacketClass, Reply, SurbBytes};
+use crate::onion::{BuildError, Features, PathError, PathPair, build_request, build_surb};
+use crate::rpc::{MAX_SURBS, Reply, SurbBytes};
 use crate::time::Timestamp;
 
 /// Guards that are tried for a request before it fails.
@@ -97,15 +97,18 @@ impl Net {
     ) -> Result<(), Unsent> {
         let path = match self.path(call, guard, now, rng) {
             Err(PathError::Unknown(node)) if node == guard => return Err(Unsent::AnotherGuard),
+            Err(unknown @ PathError::Unknown(_)) => {
+                self.sync.hurry(now, rng);
+                return Err(unknown.into());
+            }
             path => path?,
         };
         let rpc = MessageId::random(rng);
         let payload = call.request.encode(rpc, call.class);
         let payload = payload.map_err(|_| Unsent::Failed(NetFailure::TooLarge))?;
         let tag = self.guards.tag(guard, rng).tag;
-        let class = class_of(call.class);
         let (surb, keys) = build_surb(&path.back, tag, now, rng)?;
-        let packet = build_request(&path.out, Some(&surb), &payload, class, rng);
+        let packet = build_request(&path.out, Some(&surb), &payload, call.class, rng);
         let frame = packet_frame(&packet?, rng);
         self.outputs.push_back(NetOutput::Send { link, frame });
         self.guards.want(guard, now);
@@ -263,13 +266,6 @@ impl Flight {
             asked: call.request.tag(),
             class: call.class,
         }
-    }
-}
-
-const fn class_of(class: PacketClass) -> Class {
-    match class {
-        PacketClass::Message => Class::Message,
-        PacketClass::Bulk => Class::Bulk,
     }
 }
 

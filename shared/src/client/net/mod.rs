@@ -25,7 +25,7 @@ mod swarm;
 mod sync;
 mod wiring;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_core::CryptoRng;
 
@@ -34,8 +34,8 @@ use super::view::{Connection, Network};
 use crate::id::NodeId;
 #[cfg(test)]
 use crate::onion::Directory;
-use crate::onion::Features;
-use crate::rpc::{PacketClass, Push, Reply, Request, SurbBytes};
+use crate::onion::{Class, Features};
+use crate::rpc::{Push, Reply, Request, SurbBytes};
 use crate::time::Timestamp;
 use bootstrap::Bootstrapping;
 use guard_links::GuardLinks;
@@ -74,6 +74,7 @@ pub(in crate::client) struct Net {
     dropped: Dropped,
     outputs: VecDeque<NetOutput>,
     reported: (Connection, Network),
+    known: BTreeSet<NodeId>,
 }
 
 /// What the net wants done, in order.
@@ -129,6 +130,8 @@ pub(in crate::client) enum NetOutput {
     ConnectionChanged,
     /// [`Net::network`] has changed.
     NetworkChanged,
+    /// Other relays are known than before.
+    RelaysChanged,
     /// A primary guard is up whose tag no stock was made for: the first of a run, or another one. What
     /// members hold reaches nobody any more: replace all subscriptions.
     StockLost,
@@ -177,6 +180,7 @@ impl Net {
             dropped: Dropped::default(),
             outputs: VecDeque::new(),
             reported: (Connection::Offline, relays.network()),
+            known: BTreeSet::new(),
             relays,
         };
         net.reported.0 = net.connection();
@@ -263,8 +267,8 @@ impl Net {
         self.settle(now, rng);
     }
 
-    /// Asks relay `to`. `swarm`: relays that the guard must not be one of; `own`: `to` is a member of my
-    /// own swarm. The outcome comes as [`NetOutput::Reply`] or [`NetOutput::Failed`].
+    /// Asks relay `to`. `swarm`: relays that the guard must not be one of; `own`: the request is about me, as
+    /// its relay can tell again and again, so a vanguard keeps it from learning my guard. The outcome comes as [`NetOutput::Reply`] or [`NetOutput::Failed`].
     #[allow(
         clippy::too_many_arguments,
         reason = "a request is what these seven say"
@@ -275,19 +279,34 @@ impl Net {
         swarm: &[NodeId],
         own: bool,
         request: Request,
-        class: PacketClass,
+        class: Class,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> RequestId {
-        if own && self.relays.set_own_swarm(swarm) {
-            self.relays_changed(self.primary_link().is_some(), now, rng);
-        }
         let id = self.requests.next_id();
         let mut call = Call::new(id, to, swarm, request, class);
         call.own = own;
         self.call(call, now, rng);
         self.settle(now, rng);
         id
+    }
+
+    /// My own mailbox is held by these relays: guards and vanguards are to be others.
+    pub(in crate::client) fn own_swarm_is(
+        &mut self,
+        swarm: &[NodeId],
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        if self.relays.set_own_swarm(swarm) {
+            self.relays_changed(self.primary_link().is_some(), now, rng);
+        }
+    }
+
+    /// Somebody misses a relay, or what relays should hold: the directory is read again soon, but the less
+    /// often the longer this brings nothing.
+    pub(in crate::client) fn want_directory(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
+        self.sync.hurry(now, rng);
     }
 
     /// Reply blocks for `member` of my swarm to push to me with, each through a path of its own to the
@@ -300,9 +319,7 @@ impl Net {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Option<Vec<SurbBytes>> {
-        if self.relays.set_own_swarm(swarm) {
-            self.relays_changed(self.primary_link().is_some(), now, rng);
-        }
+        self.own_swarm_is(swarm, now, rng);
         let guard = self.guards.primary();
         let guard = guard.filter(|node| self.guards.up(*node).is_some())?;
         self.mint(guard, member, swarm, count, now, rng)

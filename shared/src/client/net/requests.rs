@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::guard_links::Shunned;
 use crate::id::{MessageId, NodeId, SurbId};
-use crate::onion::SurbKeys;
 use crate::onion::epoch::SURB_MARGIN;
-use crate::rpc::{PacketClass, Reply, Request};
+use crate::onion::{Class, SurbKeys};
+use crate::rpc::{Reply, Request};
 use crate::time::{Duration, Timestamp};
 use crate::wire::Tag;
 
@@ -64,7 +64,7 @@ pub(super) struct Call {
     /// What.
     pub(super) request: Request,
     /// How large its packets are, both ways.
-    pub(super) class: PacketClass,
+    pub(super) class: Class,
 }
 
 /// A request that no guard has taken yet.
@@ -85,7 +85,7 @@ pub(super) struct Flight {
     /// What was asked.
     pub(super) asked: Tag,
     /// The reply's class is the request's.
-    pub(super) class: PacketClass,
+    pub(super) class: Class,
 }
 
 /// The way of a request and of its reply.
@@ -310,7 +310,7 @@ impl Call {
         to: NodeId,
         swarm: &[NodeId],
         request: Request,
-        class: PacketClass,
+        class: Class,
     ) -> Self {
         let shunned = Shunned {
             swarm: swarm.to_vec(),

@@ -35,6 +35,10 @@ const FIRST_JITTER: Duration = Duration::from_secs(20);
 /// Ceilings of the wait after a round that nobody answered.
 const RETRY_BASE: Duration = Duration::from_secs(30);
 const RETRY_CAP: Duration = Duration::from_mins(10);
+/// A round that somebody asked for follows the last one after this; the pause doubles while such rounds
+/// bring no relay that was not known.
+const WANTED_BASE: Duration = Duration::from_secs(10);
+const WANTED_JITTER: Duration = Duration::from_secs(2);
 /// Pages read from one relay: 16 descriptors each cover the largest directory.
 const MAX_PAGES: u32 = 256;
 /// Relays listed by one other so far; beyond, no more are remembered until the next round.
@@ -46,6 +50,10 @@ pub(super) struct DirectorySync {
     next: Timestamp,
     /// Pause after the next round.
     period: Duration,
+    /// When the last round ended.
+    ended: Timestamp,
+    /// Shortest pause before a round that somebody asks for.
+    wanted: Duration,
     backoff: Backoff,
     round: Option<Round>,
     /// Relays that are not known, and the one that listed them.
@@ -96,6 +104,8 @@ impl DirectorySync {
         Self {
             next: soon.max((synced + PERIOD).min(keys_until - KEYS_MARGIN)),
             period: PERIOD,
+            ended: Timestamp::EPOCH,
+            wanted: WANTED_BASE,
             backoff: Backoff::new(RETRY_BASE, RETRY_CAP),
             round: None,
             candidates: BTreeMap::new(),
@@ -150,12 +160,16 @@ impl DirectorySync {
     }
 
     fn finish(&mut self, keys_until: Timestamp, now: Timestamp, rng: &mut impl CryptoRng) -> Next {
+        self.ended = now;
         let Some(round) = self.round.take().filter(|round| round.answered) else {
             self.next = self.backoff.fail(now, rng);
             return Next::Wait;
         };
         if round.growing {
             self.period = self.period.min(FIRST_PERIOD);
+            self.wanted = WANTED_BASE;
+        } else {
+            self.wanted = self.wanted.saturating_mul(2).min(PERIOD);
         }
         self.fresh(keys_until, now, rng);
         Next::Done
@@ -170,6 +184,15 @@ impl DirectorySync {
     ) {
         self.period = FIRST_PERIOD;
         self.fresh(keys_until, now, rng);
+    }
+
+    /// A relay is missed that others may know: the next round comes sooner, if it is not on its way and the
+    /// last one was answered.
+    pub(super) fn hurry(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
+        let at = now.max(self.ended + self.wanted) + jitter(WANTED_JITTER, rng);
+        if self.round.is_none() && self.backoff.failures() == 0 && at < self.next {
+            self.next = at;
+        }
     }
 
     /// The directory is fresh: the next round comes in an hour, or half an hour before the keys run out.

@@ -8,7 +8,8 @@ use super::requests::Call;
 use super::sync::{ASKED, Next};
 use super::{Net, NetOutput};
 use crate::id::NodeId;
-use crate::rpc::{DirectorySyncRequest, PacketClass, Request};
+use crate::onion::Class;
+use crate::rpc::{DirectorySyncRequest, Request};
 use crate::time::Timestamp;
 
 /// A link and whose it is.
@@ -130,7 +131,7 @@ impl Net {
         rng: &mut impl CryptoRng,
     ) {
         let (id, request) = (self.requests.next_id(), Request::DirectorySync(body));
-        let call = Call::new(id, to, &[], request, PacketClass::Bulk);
+        let call = Call::new(id, to, &[], request, Class::Bulk);
         self.sync.asked(call.id);
         self.call(call, now, rng);
     }
@@ -151,6 +152,12 @@ impl Net {
         let (kept, first) = self.relays.kept_guards(now);
         if let Some((old, link)) = self.guards.set_kept(kept, first, now) {
             self.leave(old, link, now, rng);
+        }
+        let known = self.relays.directory().iter().map(|relay| relay.node());
+        let known = known.collect();
+        if self.known != known {
+            self.known = known;
+            self.outputs.push_back(NetOutput::RelaysChanged);
         }
         let writes = self.relays.take_writes();
         self.outputs

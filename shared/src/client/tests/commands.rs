@@ -300,3 +300,34 @@ fn a_week_without_a_relay_fails_the_message_and_it_can_be_tried_again() {
     );
     assert_eq!(outbox(&ada), 1);
 }
+
+#[test]
+fn who_wrote_first_is_a_contact_like_any_other_once_answered_or_named() {
+    let stranger = |number: u8| Address::from_bytes([number; 32]);
+    let mut ada = Host::new(0);
+    for number in [1, 2] {
+        ada.client.contacts.add(stranger(number), true, NOW);
+    }
+    let origins = |host: &Host| -> Vec<Origin> {
+        let contacts = host.client.contacts();
+        contacts.iter().map(|contact| contact.origin).collect()
+    };
+    assert_eq!(origins(&ada), [Origin::Incoming, Origin::Incoming]);
+    let (address, name) = (stranger(1), "Cy".to_owned());
+    ada.turn(
+        Input::Command(Command::RenameContact { address, name }),
+        NOW,
+    );
+    assert_eq!(origins(&ada), [Origin::Added, Origin::Incoming]);
+    let answer = Command::Send {
+        address: stranger(2),
+        id: ID,
+        text: "hi".into(),
+    };
+    let shown = events(ada.turn(Input::Command(answer), NOW));
+    let told =
+        |event: &Event| matches!(event, Event::Contact(view) if view.origin == Origin::Added);
+    assert!(shown.iter().any(told));
+    ada.restart();
+    assert_eq!(origins(&ada), [Origin::Added, Origin::Added]);
+}

@@ -217,3 +217,27 @@ fn owner_sequences_only_grow_even_if_the_clock_goes_back() {
     assert_eq!(mailbox.next_sequence(NOW), first + 1);
     assert_eq!(mailbox.next_sequence(Timestamp::EPOCH), first + 2);
 }
+
+#[test]
+fn a_swarm_that_grows_keeps_its_members_with_their_stock_and_tells_them() {
+    let mut mailbox = subscribed();
+    let key = MailboxSecret::random(&mut rng(1));
+    let members = [node(1), node(2), node(5)].to_vec();
+    let moved = MailboxDescriptor::sign(&key, 9_000_000_000_000, members, 3, NOW).unwrap();
+    mailbox.moved(moved, NOW);
+    let subscribe = |count, replace| Need::Subscribe { count, replace };
+    let wanted = [
+        (node(1), subscribe(0, false)),
+        (node(2), subscribe(0, false)),
+        (node(5), subscribe(FULL, true)),
+    ];
+    assert_eq!(needs(&mailbox, NOW), wanted);
+    assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() <= NOW);
+    for (member, need) in wanted {
+        mailbox.asked(member, need, NOW);
+        mailbox.subscribed(member, FULL, 0, member == node(5), NOW);
+    }
+    assert!(needs(&mailbox, NOW).is_empty());
+    assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() > NOW);
+    assert_eq!(mailbox.active_members(), [node(1), node(2), node(5)]);
+}

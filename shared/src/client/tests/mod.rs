@@ -5,6 +5,7 @@ mod commands;
 mod mailbox;
 mod outbox;
 mod publication;
+mod seen;
 
 use std::collections::BTreeMap;
 

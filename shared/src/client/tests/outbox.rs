@@ -3,6 +3,7 @@
 use super::*;
 use crate::client::outbox::{Outbox, backoff};
 use crate::client::records::{EnvelopeEntry, ItemBody, ItemRow, OutboxRow};
+use crate::client::view::WaitReason;
 use crate::id::{Address, DeviceId, EnvelopeId, MessageId};
 use crate::time::Duration;
 use crate::wire::codec::{BoundedText, Bytes};
@@ -73,12 +74,34 @@ fn a_message_is_sent_when_its_last_envelope_is_held_and_the_worst_held_speaks_fo
     assert_eq!((writes.len(), done), (1, None));
     let (writes, done) = outbox.held(&ID, &envelope(11), 2, 3);
     assert_eq!(done, Some((2, 3)));
-    assert_eq!(writes.len(), 3, "item and envelopes are deleted");
-    assert!(outbox.get(&ID).is_none());
+    assert_eq!(writes.len(), 3, "envelopes are deleted, the item is stored");
     assert!(
         outbox.held(&ID, &envelope(11), 3, 3).0.is_empty(),
         "a late answer changes nothing"
     );
+}
+
+#[test]
+fn a_text_is_remembered_until_its_receipt_in_case_its_session_is_lost() {
+    let mut outbox = sealed();
+    assert_eq!(outbox.unconfirmed(&ADDRESS), [ID.1], "sealed");
+    outbox.held(&ID, &envelope(10), 3, 3);
+    let (writes, _) = outbox.held(&ID, &envelope(11), 3, 3);
+    assert_eq!(outbox.unconfirmed(&ADDRESS), [ID.1], "held");
+    assert!(!outbox.has_any(&ADDRESS), "and yet nothing is left to do");
+    assert!(outbox.changed_reasons(true, |_| false).is_empty());
+    assert!(outbox.take_due(NOW).is_empty());
+    let stored = writes.iter().find_map(|write| match write {
+        Write::Put(row) => OutboxRow::decode(row).ok(),
+        Write::Delete(_) => None,
+    });
+    let Some(OutboxRow::Item(row)) = stored else {
+        panic!("the item is stored");
+    };
+    let mut outbox = Outbox::restore(vec![*row], Vec::new(), NOW);
+    assert_eq!(outbox.unconfirmed(&ADDRESS), [ID.1]);
+    assert_eq!(outbox.remove(&ID).len(), 1);
+    assert!(outbox.unconfirmed(&ADDRESS).is_empty());
 }
 
 #[test]
@@ -120,4 +143,29 @@ fn backoff_doubles_with_jitter_and_stays_within_its_bounds() {
         let pause = backoff(attempts, first, last, &mut rng).as_ms();
         assert!((whole / 2..=whole).contains(&pause), "{attempts}: {pause}");
     }
+}
+
+#[test]
+fn who_waits_for_somebody_that_nobody_knows_is_told() {
+    let mut outbox = Outbox::default();
+    outbox.add(text(), NOW);
+    let reason = |outbox: &Outbox, unknown| outbox.reason(&ID, true, unknown).unwrap();
+    assert_eq!(reason(&outbox, false), WaitReason::LookingUpContact);
+    assert_eq!(reason(&outbox, true), WaitReason::ContactNotFound);
+    assert_eq!(outbox.changed_reasons(true, |_| false), [ID]);
+    assert!(outbox.changed_reasons(true, |_| false).is_empty());
+    assert_eq!(outbox.changed_reasons(true, |_| true), [ID], "it is shown");
+    assert_eq!(reason(&sealed(), true), WaitReason::WaitingForRelays);
+}
+
+#[test]
+fn what_waits_for_one_contact_is_hurried_alone() {
+    let (mut outbox, mut rng) = (sealed(), rng(1));
+    outbox.take_due(NOW);
+    outbox.failed(&ID, &envelope(10), NOW, &mut rng);
+    outbox.hurry_to(&Address::from_bytes([9; 32]), NOW);
+    assert!(outbox.take_due(NOW).is_empty());
+    assert!(outbox.has_any(&ADDRESS) && !outbox.has_any(&Address::from_bytes([9; 32])));
+    outbox.hurry_to(&ADDRESS, NOW);
+    assert_eq!(outbox.take_due(NOW).len(), 1);
 }

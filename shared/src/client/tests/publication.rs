@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::client::lookup::{Found, Lookups};
+use crate::client::discovery::record_width;
+use crate::client::lookup::{Answer, Found, Lookups};
 use crate::client::publication::Publication;
 use crate::client::records::{PublicationRow, current_version};
-use crate::id::{Address, NodeId};
+use crate::client::view::FailReason;
+use crate::id::{Address, DeviceId, NodeId};
 use crate::time::Duration;
 
 fn node(number: u8) -> NodeId {
@@ -18,6 +20,7 @@ fn publication() -> Publication {
         version: current_version(),
         record_sequence: 0,
         record_stored: None,
+        relays: None,
     };
     let mut publication = Publication::restore(row, NOW);
     publication.set_members(&[node(1)], NOW);
@@ -28,7 +31,7 @@ fn publication() -> Publication {
 fn a_record_is_published_when_a_majority_has_it() {
     let (mut publication, mut rng) = (publication(), rng(1));
     assert!(publication.record_due(NOW));
-    let sequence = publication.record_asked(&[node(1), node(2), node(3)], NOW);
+    let sequence = publication.record_asked(&[node(1), node(2), node(3)], 3, NOW);
     assert!(!publication.record_due(NOW));
     assert!(!publication.record_answered(sequence, true, NOW, &mut rng));
     assert!(!publication.record_answered(sequence, false, NOW, &mut rng));
@@ -42,13 +45,13 @@ fn a_record_is_published_when_a_majority_has_it() {
         publication.record_due(NOW.saturating_add(Duration::from_hours(24))),
         "renewed daily"
     );
-    assert!(publication.record_asked(&[node(1), node(2), node(3)], NOW) > sequence);
+    assert!(publication.record_asked(&[node(1), node(2), node(3)], 3, NOW) > sequence);
 }
 
 #[test]
 fn a_minority_is_not_enough() {
     let (mut publication, mut rng) = (publication(), rng(1));
-    let sequence = publication.record_asked(&[node(1), node(2), node(3)], NOW);
+    let sequence = publication.record_asked(&[node(1), node(2), node(3)], 3, NOW);
     for stored in [true, false, false] {
         assert!(!publication.record_answered(sequence, stored, NOW, &mut rng));
     }
@@ -92,20 +95,101 @@ fn a_lookup_waits_for_every_relay_that_was_asked_and_backs_off_when_none_has_a_r
     assert_eq!(lookups.due(NOW), [address]);
     lookups.record_asked(&address, 3);
     assert!(lookups.due(NOW).is_empty());
-    assert!(matches!(
-        lookups.record_answered(&address, None),
-        Found::NotYet
-    ));
-    assert!(matches!(
-        lookups.record_answered(&address, None),
-        Found::NotYet
-    ));
-    assert!(matches!(
-        lookups.record_answered(&address, None),
-        Found::Nothing
-    ));
+    for _ in 0..2 {
+        let found = lookups.record_answered(&address, Answer::Absent);
+        assert!(matches!(found, Found::NotYet));
+    }
+    let found = lookups.record_answered(&address, Answer::Absent);
+    assert!(matches!(found, Found::Absent));
     lookups.failed(&address, None, NOW, &mut rng);
     let next = lookups.next_timeout().unwrap();
     assert!(next > NOW && next <= NOW.saturating_add(Duration::from_secs(2)));
     assert_eq!(lookups.due(next), [address]);
+}
+
+#[test]
+fn a_record_is_published_again_when_readers_ask_other_relays_and_only_then() {
+    let (mut publication, mut rng) = (publication(), rng(1));
+    let (near, other) = ([node(1), node(2), node(3)], [node(4), node(1), node(2)]);
+    let sequence = publication.record_asked(&near, 3, NOW);
+    for _ in 0..3 {
+        publication.record_answered(sequence, true, NOW, &mut rng);
+    }
+    publication.relays_are(&near, NOW);
+    assert!(!publication.record_due(NOW));
+    // What was published where outlives a restart.
+    let mut publication = Publication::restore(publication.row, NOW);
+    publication.relays_are(&near, NOW);
+    publication.relays_are(&[], NOW);
+    assert!(!publication.record_due(NOW));
+    publication.relays_are(&other, NOW);
+    assert!(publication.record_due(NOW));
+}
+
+#[test]
+fn a_record_that_the_nearest_do_not_take_may_lie_further_away() {
+    let (mut publication, mut rng) = (publication(), rng(1));
+    let near = [node(1), node(2), node(3)];
+    let sequence = publication.record_asked(&near, 3, NOW);
+    for stored in [false, true, false] {
+        assert!(!publication.record_answered(sequence, stored, NOW, &mut rng));
+    }
+    assert_eq!(publication.record_attempts(), 1);
+    let sequence = publication.record_asked(&near, 6, NOW);
+    let answers = [false, true, false, true, false, false];
+    let stored = answers.map(|stored| publication.record_answered(sequence, stored, NOW, &mut rng));
+    assert_eq!(stored, [false, false, false, false, false, true]);
+}
+
+#[test]
+fn every_attempt_asks_more_relays_up_to_twelve() {
+    let widths: Vec<_> = (0..5).map(record_width).collect();
+    assert_eq!(widths, [3, 6, 12, 12, 12]);
+    assert_eq!(record_width(u32::MAX), 12);
+}
+
+#[test]
+fn a_relay_that_is_silent_is_no_proof_of_absence() {
+    let (mut lookups, mut rng) = (Lookups::default(), rng(1));
+    let address = Address::from_bytes([1; 32]);
+    lookups.want(address, NOW);
+    for _ in 0..5 {
+        lookups.record_asked(&address, 2);
+        lookups.record_answered(&address, Answer::Absent);
+        let found = lookups.record_answered(&address, Answer::Nothing);
+        assert!(matches!(found, Found::NoAnswer));
+        lookups.failed(&address, None, NOW, &mut rng);
+        assert!(!lookups.is_unknown(&address));
+    }
+}
+
+#[test]
+fn a_contact_is_unknown_after_three_searches_and_a_person_can_ask_again_at_once() {
+    let (mut lookups, mut rng) = (Lookups::default(), rng(1));
+    let address = Address::from_bytes([1; 32]);
+    lookups.want(address, NOW);
+    for round in 0..3 {
+        assert!(!lookups.is_unknown(&address), "after {round}");
+        lookups.record_asked(&address, 1);
+        let found = lookups.record_answered(&address, Answer::Absent);
+        assert!(matches!(found, Found::Absent));
+        lookups.failed(&address, Some(FailReason::ContactNotFound), NOW, &mut rng);
+    }
+    assert!(lookups.is_unknown(&address));
+    lookups.want(address, NOW);
+    assert!(lookups.due(NOW).is_empty(), "the pause holds");
+    lookups.want_now(address, NOW);
+    assert_eq!(lookups.due(NOW), [address]);
+}
+
+#[test]
+fn a_device_can_be_wanted_anew() {
+    let mut lookups = Lookups::default();
+    let (address, device) = (Address::from_bytes([1; 32]), DeviceId::from_bytes([2; 16]));
+    lookups.want(address, NOW);
+    assert!(!lookups.wants_anew(&address, &device));
+    lookups.want_anew(address, device, NOW);
+    assert!(lookups.wants_anew(&address, &device));
+    lookups.done(&address);
+    assert!(!lookups.wants_anew(&address, &device));
 }

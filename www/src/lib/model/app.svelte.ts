@@ -286,7 +286,8 @@ export class App {
     const conversation = this.conversation(message.address);
     const last = conversation?.lastMessage;
     const before = last?.id === message.id ? last.state?.kind : undefined;
-    if (conversation && (!last || last.id === message.id || last.orderedAt <= message.orderedAt))
+    const isNotice = message.direction === "notice";
+    if (conversation && !isNotice && (!last || last.id === message.id || last.orderedAt <= message.orderedAt))
       this.conversations = withConversation(this.conversations, { ...conversation, lastMessage: message });
 
     const name = conversation ? this.nameOf(conversation.contact) : strings.inbox.unnamed;

@@ -289,3 +289,41 @@ fn a_swarm_takes_one_relay_of_an_operator() {
         assert!(swarm.len() >= 2);
     }
 }
+
+#[test]
+fn whoever_misses_a_relay_has_the_directory_read_soon_but_not_again_and_again() {
+    let mut world = World::with(12, 3, 19, |relays| {
+        for relay in relays.iter_mut().skip(4) {
+            relay.member = false;
+        }
+    });
+    let whole = world.directory.clone();
+    world.directory = whole.iter().take(4).cloned().collect();
+    world.rows.clear();
+    world.restart_net();
+    world.advance(SOON);
+    let changes = world.relays_changed;
+    world.directory = whole;
+    let missing = world.relays.iter().position(|relay| {
+        let known = world.net.directory();
+        known.get(&relay.node).is_none()
+    });
+    let id = world.ask(missing.unwrap(), &[]);
+    assert_eq!(world.outcome(id), Err(NetFailure::NoPath));
+    world.advance(Duration::from_secs(30));
+    assert_eq!(world.net.directory().len(), 12);
+    assert_eq!(world.relays_changed, changes + 1);
+    let asked = |world: &World| -> usize {
+        let served = world.relays.iter().flat_map(|relay| &relay.served);
+        served
+            .filter(|request| matches!(request, Request::DirectorySync(_)))
+            .count()
+    };
+    let before = asked(&world);
+    for _ in 0..600 {
+        world.net.want_directory(world.now, &mut world.rng);
+        world.advance(Duration::from_secs(1));
+    }
+    let rounds = asked(&world) - before;
+    assert!((2..60).contains(&rounds), "{rounds} pages in ten minutes");
+}

@@ -308,7 +308,7 @@ fn own_requests_go_by_a_vanguard() {
     let request = crate::rpc::Request::PreKeyTake(crate::rpc::PreKeyTakeRequest {
         mailbox: crate::id::MailboxId::from_bytes([1; 20]),
     });
-    let class = crate::rpc::PacketClass::Bulk;
+    let class = crate::onion::Class::Bulk;
     let id = world.net.request(
         member,
         &[member],

@@ -6,7 +6,8 @@ use super::world::{Manner, World};
 use crate::client::net::link::OPEN_DEADLINE;
 use crate::client::net::requests::{DEADLINE, MAX_FLYING, MAX_WAITING, NetFailure};
 use crate::id::{MailboxId, MessageId, NodeId};
-use crate::rpc::{PacketClass, PutRequest, Reply, Request};
+use crate::onion::Class;
+use crate::rpc::{PutRequest, Reply, Request};
 use crate::time::Duration;
 use crate::wire::codec::Bytes;
 use crate::wire::{Tag, encode_frame};
@@ -228,7 +229,7 @@ fn what_cannot_be_sent_fails_at_once_and_says_why() {
             envelope: Bytes(envelope),
         })
     };
-    let (now, class) = (world.now, PacketClass::Message);
+    let (now, class) = (world.now, Class::Message);
     let put = request([0; 8000]);
     let id = world
         .net

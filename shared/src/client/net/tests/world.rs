@@ -16,8 +16,8 @@ use crate::onion::{
     RelaySigner, RelayUrl, ReplayLimits, Surb,
 };
 use crate::rpc::{
-    DirectorySyncReply, DirectorySyncRequest, PacketClass, PreKeyTakeRequest, Push, Refusal,
-    Refused, Reply, Request, SurbBytes,
+    DirectorySyncReply, DirectorySyncRequest, PreKeyTakeRequest, Push, Refusal, Refused, Reply,
+    Request, SurbBytes,
 };
 use crate::test_support::{account_rsa, rng};
 use crate::time::{Duration, Timestamp};
@@ -94,6 +94,7 @@ pub(super) struct World {
     pub(super) failures: BTreeMap<RequestId, NetFailure>,
     pub(super) pushes: Vec<(NodeId, Push)>,
     pub(super) stock_lost: usize,
+    pub(super) relays_changed: usize,
     /// Relays that a link was opened to, in order.
     pub(super) opened: Vec<(Timestamp, usize)>,
     /// Guards whose `Deliver` frames are lost on the link, not in the buffer.
@@ -200,6 +201,7 @@ impl World {
             failures: BTreeMap::new(),
             pushes: Vec::new(),
             stock_lost: 0,
+            relays_changed: 0,
             opened: Vec::new(),
             cut: BTreeSet::new(),
             last_frame: None,
@@ -256,6 +258,7 @@ impl World {
                 }
                 NetOutput::Push { member, push } => self.pushes.push((member, push)),
                 NetOutput::StockLost => self.stock_lost += 1,
+                NetOutput::RelaysChanged => self.relays_changed += 1,
                 NetOutput::ConnectionChanged | NetOutput::NetworkChanged => {}
             }
         }
@@ -355,7 +358,7 @@ impl World {
         let request = Request::PreKeyTake(PreKeyTakeRequest { mailbox });
         let swarm: Vec<_> = swarm.iter().map(|n| self.node(*n)).collect();
         let (to, now) = (self.node(to), self.now);
-        let class = PacketClass::Message;
+        let class = Class::Message;
         let id = self
             .net
             .request(to, &swarm, false, request, class, now, &mut self.rng);
@@ -381,7 +384,7 @@ impl World {
     }
 
     pub(super) fn reply(&mut self, surb: &SurbBytes, reply: &Reply, id: MessageId) {
-        let payload = reply.encode(id, PacketClass::Message).unwrap();
+        let payload = reply.encode(id, Class::Message).unwrap();
         self.send_back(Surb::decode(surb).unwrap(), &payload, Class::Message);
         self.run();
     }
@@ -583,9 +586,9 @@ impl World {
     fn process(&mut self, relay: usize, surb: Surb, payload: &[u8]) {
         let (id, request) = Request::decode(payload).unwrap();
         self.relays[relay].served.push(request.clone());
-        let (class, packet) = match payload.len() {
-            8192 => (Class::Message, PacketClass::Message),
-            _ => (Class::Bulk, PacketClass::Bulk),
+        let class = match payload.len() {
+            8192 => Class::Message,
+            _ => Class::Bulk,
         };
         let refused = Reply::Refused(Refused {
             reason: Refusal::Unknown,
@@ -601,11 +604,11 @@ impl World {
         });
         let payload = match self.relays[relay].manner {
             Manner::Silent => return,
-            Manner::Honest => honest.encode(id, packet).unwrap(),
+            Manner::Honest => honest.encode(id, class).unwrap(),
             Manner::WrongId => honest
-                .encode(MessageId::from_bytes([9; 16]), packet)
+                .encode(MessageId::from_bytes([9; 16]), class)
                 .unwrap(),
-            Manner::WrongKind => wrong.encode(id, packet).unwrap(),
+            Manner::WrongKind => wrong.encode(id, class).unwrap(),
             Manner::Noise => vec![0xa5; 8192],
         };
         self.send_back(surb, &payload, class);

@@ -1,0 +1,223 @@
+//! Finding contacts: their account record at the relays nearest to its key, then a prekey bundle for every
+//! device that has no session. Each attempt that finds nothing asks more relays than the one before, since
+//! reader and publisher need not know the same relays.
+
+use super::api::Step;
+use super::engine::{Client, Ctx};
+use super::lookup::{Answer, Found, StartSession};
+use super::requests::{Purpose, Target};
+use super::view::FailReason;
+use crate::id::{Address, DeviceId, MailboxId, NodeId, RecordKey};
+use crate::onion::Class;
+use crate::rpc::{
+    AccountContents, AccountRecord, MailboxDescriptor, PreKeyTakeReply, PreKeyTakeRequest,
+    RecordGetReply, RecordGetRequest, Request, open_prekey_entry, open_record_contents,
+};
+use crate::time::Timestamp;
+use crate::x3dh::{PreKeyBase, PreKeyOneTime, UnverifiedBundle};
+
+/// Relays of the directory that hold an account record.
+pub(super) const RECORD_RELAYS: usize = 3;
+/// Relays that are asked for one, or to hold one, when the nearest did not help.
+const MAX_RECORD_RELAYS: usize = 12;
+/// Failed attempts to read news of a contact who can be written to anyway.
+const GIVE_UP_NEWS: u32 = 6;
+
+/// How many relays the attempt after so many failed ones turns to: 3, 6, then 12.
+pub(super) const fn record_width(attempts: u32) -> usize {
+    let width = RECORD_RELAYS << if attempts < 2 { attempts } else { 2 };
+    if width < MAX_RECORD_RELAYS {
+        width
+    } else {
+        MAX_RECORD_RELAYS
+    }
+}
+
+impl Client {
+    pub(super) fn find_record(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+        let contact = self.contacts.get(&address);
+        let Some(key) = contact.and_then(|row| row.directory_key) else {
+            return self.lookup_failed(address, Some(FailReason::ContactNotFound), ctx);
+        };
+        let key = key.record_key();
+        let relays = self.record_relays(&key, record_width(self.lookups.attempts(&address)));
+        if relays.is_empty() {
+            return self.lookup_failed(address, None, ctx);
+        }
+        self.lookups.record_asked(&address, relays.len());
+        for relay in &relays {
+            let request = Request::RecordGet(RecordGetRequest { key });
+            let purpose = Purpose::FindRecord { address, key };
+            let target = Target {
+                node: *relay,
+                swarm: &relays,
+                own: false,
+            };
+            self.ask(target, request, Class::Bulk, purpose, ctx);
+        }
+    }
+
+    /// The relays nearest to a record's key, until the directory is a DHT.
+    pub(super) fn record_relays(&self, key: &RecordKey, count: usize) -> Vec<NodeId> {
+        let mut relays = self.net.directory_relays();
+        relays.sort_by_key(|node| key.distance(node));
+        relays.truncate(count);
+        relays
+    }
+
+    /// A relay was asked for a contact's record; `None`: it did not answer, or not with what was asked.
+    pub(super) fn record_answered(
+        &mut self,
+        address: Address,
+        key: RecordKey,
+        reply: Option<RecordGetReply>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let answer = reply.map_or(Answer::Nothing, |got| read_record(got, key, ctx.now));
+        match self.lookups.record_answered(&address, answer) {
+            Found::NotYet => {}
+            Found::Record(record) => self.record_found(address, &record, ctx),
+            Found::Absent => self.lookup_failed(address, Some(FailReason::ContactNotFound), ctx),
+            Found::NoAnswer => self.lookup_failed(address, None, ctx),
+        }
+    }
+
+    /// Another attempt follows after a pause. Whoever cannot be found may be known to relays that are not
+    /// known here.
+    pub(super) fn lookup_failed(
+        &mut self,
+        address: Address,
+        failure: Option<FailReason>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        self.lookups
+            .failed(&address, failure, ctx.now, &mut ctx.rng);
+        if failure == Some(FailReason::ContactNotFound) {
+            self.net.want_directory(ctx.now, &mut ctx.rng);
+        }
+        // News of somebody to whom nothing is to be said can wait until something is.
+        let idle = self.contacts.has_session(&address) && !self.outbox.has_any(&address);
+        if idle && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
+            self.lookups.done(&address);
+        }
+    }
+
+    fn record_found(&mut self, address: Address, record: &AccountRecord, ctx: &mut Ctx<'_>) {
+        let contents = open_record_contents(&address, record.sealed())
+            .ok()
+            .and_then(|contents| AccountContents::verify(&contents, &address, ctx.now).ok())
+            .filter(|contents| self.is_current(&address, contents));
+        let Some(contents) = contents else {
+            return self.lookup_failed(address, Some(FailReason::ContactKeysInvalid), ctx);
+        };
+        for device in &contents.devices {
+            self.contacts.set_device(&address, &contents.keys, device);
+        }
+        let write = self.contacts.update(&address, |row| {
+            row.record_sequence = record.sequence();
+            row.record_read = Some(ctx.now);
+            row.list_sequence = contents.list.sequence();
+        });
+        ctx.batch.writes.extend(write);
+        self.outbox.hurry_to(&address, ctx.now);
+        let have = self.contacts.sessions(&address);
+        let devices = contents.devices.iter();
+        let devices = devices.map(|d| (d.certificate.device_id(), d.mailbox.clone()));
+        let wanted: Vec<_> = devices
+            .filter(|(device, _)| {
+                !have.contains(device) || self.lookups.wants_anew(&address, device)
+            })
+            .collect();
+        if wanted.is_empty() {
+            // Only news of their mailbox and keys was wanted.
+            self.lookups.done(&address);
+            return;
+        }
+        let devices = wanted.iter().map(|(device, _)| *device).collect();
+        self.lookups.prekeys_asked(&address, contents, devices);
+        for (device, mailbox) in wanted {
+            self.take_prekeys(address, device, &mailbox, ctx);
+        }
+    }
+
+    /// A device list never goes back.
+    fn is_current(&self, address: &Address, contents: &AccountContents) -> bool {
+        self.contacts
+            .get(address)
+            .is_some_and(|row| contents.list.sequence() >= row.list_sequence)
+    }
+
+    fn take_prekeys(
+        &mut self,
+        address: Address,
+        device: DeviceId,
+        mailbox: &MailboxDescriptor,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let active = mailbox.active();
+        let turn = usize::try_from(ctx.rng.next_u32()).unwrap_or(0) % active.len().max(1);
+        let Some(member) = active.get(turn).copied() else {
+            return self.lookup_failed(address, None, ctx);
+        };
+        let request = Request::PreKeyTake(PreKeyTakeRequest {
+            mailbox: mailbox.mailbox(),
+        });
+        let purpose = Purpose::TakePreKeys { address, device };
+        let target = Target {
+            node: member,
+            swarm: mailbox.members(),
+            own: false,
+        };
+        self.ask(target, request, Class::Message, purpose, ctx);
+    }
+
+    pub(super) fn prekeys_taken(
+        &mut self,
+        address: Address,
+        device: DeviceId,
+        reply: &PreKeyTakeReply,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let Some(published) = self.lookups.device(&address, &device).cloned() else {
+            return;
+        };
+        let mailbox = published.mailbox.mailbox();
+        let bundle = open_bundle(&address, &mailbox, reply);
+        let bundle = bundle.and_then(|bundle| bundle.verify(&published.certificate, ctx.now).ok());
+        let Some(bundle) = bundle else {
+            return self.lookup_failed(address, Some(FailReason::ContactKeysInvalid), ctx);
+        };
+        let start = StartSession {
+            address,
+            device: published,
+            bundle,
+        };
+        ctx.batch.step(Step::StartSession(Box::new(start)));
+    }
+}
+
+fn read_record(got: RecordGetReply, key: RecordKey, now: Timestamp) -> Answer {
+    let Some(bytes) = got.record else {
+        return Answer::Absent;
+    };
+    // A relay that shows something else is of as much use as one that is silent.
+    match AccountRecord::verify(&bytes, now) {
+        Ok(record) if record.key() == key => Answer::Record(Box::new(record)),
+        Ok(_) | Err(_) => Answer::Nothing,
+    }
+}
+
+fn open_bundle(
+    address: &Address,
+    mailbox: &MailboxId,
+    reply: &PreKeyTakeReply,
+) -> Option<UnverifiedBundle> {
+    let base = PreKeyBase::decode(&open_prekey_entry(address, mailbox, &reply.base)?).ok()?;
+    // A spoiled one-time part does not keep two people apart: the last-resort key serves.
+    let one_time = reply
+        .one_time
+        .as_ref()
+        .and_then(|sealed| open_prekey_entry(address, mailbox, sealed));
+    let one_time = one_time.and_then(|entry| PreKeyOneTime::decode(&entry).ok());
+    Some(UnverifiedBundle { base, one_time })
+}

@@ -1,0 +1,231 @@
+//! The swarm of my mailbox: choosing it, letting it grow with the network, and asking its members.
+
+use super::api::Step;
+use super::engine::{Client, Ctx};
+use super::mailbox::Need;
+use super::requests::{Purpose, Target};
+use crate::id::{EnvelopeId, NodeId};
+use crate::onion::Class;
+use crate::rpc::{
+    EnvelopeItem, FetchBody, MAX_FETCH, MailboxDescriptor, OwnerOp, OwnerRequest, Push, Request,
+    SubscribeBody, Tombstone,
+};
+use crate::time::Duration;
+use crate::wire::codec::{BoundedBytes, BoundedList, to_cbor};
+
+/// Relays that hold my mail, in networks that are large enough.
+const SWARM: usize = 6;
+/// Those of them that are active.
+const ACTIVE: usize = 3;
+/// A directory with fewer relays than this may still be growing.
+const FEW: u32 = 5;
+/// How long a small directory is waited for.
+const GROWING: Duration = Duration::from_secs(15);
+
+impl Client {
+    /// Other relays are known than before: the record may belong elsewhere, because readers ask the relays
+    /// nearest to its key; the swarm may want members; and who could not be reached or found may be now.
+    pub(super) fn relays_changed(&mut self, ctx: &mut Ctx<'_>) {
+        let nearest = self.own_record_relays();
+        self.publication.relays_are(&nearest, ctx.now);
+        self.grow_swarm(ctx);
+        self.lookups.hurry(ctx.now);
+        self.outbox.hurry(ctx.now);
+    }
+
+    /// Chooses the swarm once. A directory with few relays may be one that is still growing: it is read
+    /// again, and gets a few seconds to do so.
+    pub(super) fn choose_swarm(&mut self, ctx: &mut Ctx<'_>) {
+        if self.mailbox.descriptor.is_some() {
+            return;
+        }
+        let patience = *self.patience.get_or_insert(ctx.now.saturating_add(GROWING));
+        if self.net.network().relays < FEW && ctx.now < patience {
+            self.net.want_directory(ctx.now, &mut ctx.rng);
+            return;
+        }
+        let members = self.net.choose_swarm(SWARM, ctx.now, &mut ctx.rng);
+        self.move_to(members, ctx);
+    }
+
+    /// A swarm of fewer than three gets further members once there are relays for it. Those that it has
+    /// stay, so no mail is left behind.
+    fn grow_swarm(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(descriptor) = &self.mailbox.descriptor else {
+            return;
+        };
+        if descriptor.active().len() >= ACTIVE {
+            return;
+        }
+        let mut members = descriptor.members().to_vec();
+        let before = members.len();
+        let others = self.net.choose_swarm(SWARM, ctx.now, &mut ctx.rng);
+        for other in others {
+            if members.len() < SWARM && !members.contains(&other) {
+                members.push(other);
+            }
+        }
+        if members.len() > before {
+            self.move_to(members, ctx);
+        }
+    }
+
+    /// Signs a new list of members, and makes it known.
+    fn move_to(&mut self, members: Vec<NodeId>, ctx: &mut Ctx<'_>) {
+        let active = u8::try_from(members.len().min(ACTIVE)).unwrap_or(0);
+        let key = self.me.device.mailbox();
+        let last = self.mailbox.descriptor.as_ref();
+        let next = last.map_or(0, |descriptor| descriptor.sequence().saturating_add(1));
+        let sequence = ctx.now.as_ms().max(next);
+        let Ok(descriptor) = MailboxDescriptor::sign(key, sequence, members, active, ctx.now)
+        else {
+            return;
+        };
+        self.net
+            .own_swarm_is(descriptor.members(), ctx.now, &mut ctx.rng);
+        let write = self.mailbox.moved(descriptor, ctx.now);
+        ctx.batch.writes.push(write);
+        self.publication
+            .touch(&self.mailbox.active_members(), ctx.now);
+        self.introduction_changed(ctx);
+    }
+
+    pub(super) fn owner_request(
+        &mut self,
+        node: &NodeId,
+        op: OwnerOp,
+        body: Vec<u8>,
+        ctx: &mut Ctx<'_>,
+    ) -> Option<OwnerRequest> {
+        let sequence = self.mailbox.next_sequence(ctx.now);
+        ctx.batch.writes.push(self.mailbox.write());
+        let body = BoundedBytes::new(body).ok()?;
+        Some(OwnerRequest::sign(
+            self.me.device.mailbox(),
+            node,
+            op,
+            sequence,
+            body,
+        ))
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        member: NodeId,
+        count: u16,
+        replace: bool,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let Some(descriptor) = self.mailbox.descriptor.clone() else {
+            return;
+        };
+        if replace {
+            self.net.forget_stock(member);
+        }
+        let surbs = self.net.mint_stock(
+            member,
+            descriptor.members(),
+            usize::from(count),
+            ctx.now,
+            &mut ctx.rng,
+        );
+        let Some(surbs) = surbs.and_then(|surbs| BoundedList::new(surbs).ok()) else {
+            self.mailbox.subscribe_failed(member, ctx.now, &mut ctx.rng);
+            return;
+        };
+        let permit = Some(self.mailbox.row.write_secret.permit(&member));
+        let body = SubscribeBody {
+            replace,
+            descriptor: descriptor.bytes().clone(),
+            surbs,
+            permit,
+        };
+        let Some(request) = self.owner_request(&member, OwnerOp::Subscribe, to_cbor(&body), ctx)
+        else {
+            return;
+        };
+        self.mailbox
+            .asked(member, Need::Subscribe { count, replace }, ctx.now);
+        let purpose = Purpose::Subscribe { member, replace };
+        self.ask(
+            Target {
+                node: member,
+                swarm: descriptor.members(),
+                own: true,
+            },
+            Request::Subscribe(request),
+            Class::Bulk,
+            purpose,
+            ctx,
+        );
+    }
+
+    pub(super) fn fetch(&mut self, member: NodeId, after: u64, ctx: &mut Ctx<'_>) {
+        let Some(descriptor) = self.mailbox.descriptor.clone() else {
+            return;
+        };
+        let body = FetchBody {
+            after,
+            limit: u8::try_from(MAX_FETCH).unwrap_or(1),
+        };
+        let Some(request) = self.owner_request(&member, OwnerOp::Fetch, to_cbor(&body), ctx) else {
+            return;
+        };
+        self.mailbox.asked(member, Need::Fetch { after }, ctx.now);
+        let purpose = Purpose::Fetch { member };
+        self.ask(
+            Target {
+                node: member,
+                swarm: descriptor.members(),
+                own: true,
+            },
+            Request::Fetch(request),
+            Class::Bulk,
+            purpose,
+            ctx,
+        );
+    }
+
+    pub(super) fn send_acknowledgement(
+        &mut self,
+        member: NodeId,
+        ids: Vec<EnvelopeId>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let Some(descriptor) = self.mailbox.descriptor.clone() else {
+            return;
+        };
+        let Ok(tombstone) = Tombstone::sign(self.me.device.mailbox(), ids.clone()) else {
+            return;
+        };
+        let purpose = Purpose::Acknowledge { ids };
+        self.ask(
+            Target {
+                node: member,
+                swarm: descriptor.members(),
+                own: true,
+            },
+            Request::Acknowledge(tombstone),
+            Class::Message,
+            purpose,
+            ctx,
+        );
+    }
+
+    pub(super) fn on_push(&mut self, member: NodeId, push: Push, ctx: &mut Ctx<'_>) {
+        self.mailbox
+            .pushed(member, push.stock, push.waiting, ctx.now);
+        receive(member, push.envelopes.into_inner(), ctx);
+    }
+}
+
+/// Takes in what a member has sent, in its order.
+pub(super) fn receive(member: NodeId, envelopes: Vec<EnvelopeItem>, ctx: &mut Ctx<'_>) {
+    for item in envelopes {
+        ctx.batch.step(Step::Envelope {
+            member,
+            id: item.id,
+            bytes: Box::new(item.envelope),
+        });
+    }
+}

@@ -1,0 +1,111 @@
+//! Sessions that one side has lost: a new one is begun, seldom and visibly, and what was on its way is sent
+//! again in it.
+//!
+//! ```text
+//!   a message we cannot open: no such session, no such prekey ──once a day──▶ look up, begin anew ─┐
+//!   a first message of a peer who had a session with us ───────────────────────────────────────────┤
+//!                                         texts without a receipt are sent again ◀─────────────────┘
+//! ```
+//! A text that arrives twice is shown once: its MessageId tells. It is confirmed again, so a receipt that was
+//! lost with the session is made good.
+
+use super::api::{Event, Step};
+use super::commands::order;
+use super::engine::{Client, Ctx, conversation};
+use super::records::{ItemBody, ItemRow, MessageRow, Record};
+use super::store::Key;
+use super::view::{Direction, MessageState, MessageView};
+use crate::id::{Address, DeviceId, MessageId};
+use crate::session::PeerDevice;
+use crate::time::{Duration, Timestamp};
+use crate::wire::codec::BoundedText;
+
+/// Anybody can send what cannot be opened: one new session per device in this time.
+pub(super) const RENEW_PAUSE: Duration = Duration::from_days(1);
+
+impl Client {
+    /// The device of a contact that a message claims to be from, when nothing else tells whose it is.
+    pub(super) fn claimed_contact(&self, device: DeviceId) -> Option<PeerDevice> {
+        let has = |stored: &super::records::PeerDeviceRow| stored.device == device;
+        let row = self.contacts.iter().find(|row| row.devices.iter().any(has));
+        row.map(|row| PeerDevice {
+            address: row.address,
+            device,
+        })
+    }
+
+    /// A contact relies on a session or on prekeys that this device has not.
+    pub(super) fn renew_session(&mut self, peer: &PeerDevice, ctx: &mut Ctx<'_>) {
+        let Some(write) = self.contacts.renew(peer, ctx.now) else {
+            return;
+        };
+        ctx.batch.writes.push(write);
+        self.lookups.want_anew(peer.address, peer.device, ctx.now);
+        ctx.batch.step(Step::Notice(peer.address));
+    }
+
+    /// Texts whose arrival nobody has confirmed were perhaps sealed in a session that is lost.
+    pub(super) fn resend(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+        let ids = self.outbox.unconfirmed(&address);
+        if !ids.is_empty() {
+            ctx.batch.step(Step::Resend { address, ids });
+        }
+    }
+
+    pub(super) fn resend_reads(address: &Address, ids: &[MessageId]) -> Vec<Key> {
+        ids.iter().map(|id| MessageRow::key(address, id)).collect()
+    }
+
+    /// Back into the outbox as they were written; the next seal is in the session that is current then.
+    pub(super) fn resend_texts(
+        &mut self,
+        address: Address,
+        ids: Vec<MessageId>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        for id in ids {
+            let stored = ctx.loaded.get(&MessageRow::key(&address, &id));
+            let view = stored
+                .and_then(|row| MessageRow::from_value(row).ok())
+                .and_then(|row| row.view().ok());
+            let Some(view) = view.filter(is_on_its_way) else {
+                continue;
+            };
+            let Ok(text) = BoundedText::new(view.text) else {
+                continue;
+            };
+            ctx.batch.writes.extend(self.outbox.remove(&(address, id)));
+            let sent = view.sent;
+            let body = ItemBody::Text { text, sent };
+            self.enqueue(ItemRow::new(id, address, ctx.now, true, body), ctx.now, ctx);
+        }
+    }
+
+    /// A line in the conversation: encryption was set up anew.
+    pub(super) fn notice(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+        let talk = conversation(ctx.loaded, address);
+        let id = MessageId::random(&mut ctx.rng);
+        let above = Timestamp::from_ms(talk.last_order >> super::commands::ORDER_BITS);
+        let sent = ctx.now.max(above.saturating_add(Duration::from_ms(1)));
+        let view = MessageView {
+            id,
+            address,
+            direction: Direction::Notice,
+            text: String::new(),
+            sent,
+            order: order(sent, &id),
+        };
+        if let Some(row) = MessageRow::new(&view) {
+            ctx.batch.put(row.row());
+            ctx.batch.event(Event::Message(view));
+        }
+    }
+}
+
+fn is_on_its_way(view: &MessageView) -> bool {
+    let state = MessageState::Sent { held: 0, of: 0 };
+    match view.direction {
+        Direction::Out(of) => super::commands::rank(&of) <= super::commands::rank(&state),
+        Direction::In | Direction::Notice => false,
+    }
+}

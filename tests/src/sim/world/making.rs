@@ -1,0 +1,95 @@
+//! Making a world: its relays, its clients, and what is going to happen.
+
+use rand::RngExt;
+use zentalk_shared::client::{
+    Bootstrap, Client, Config, Input as ClientInput, NetConfig, StockConfig,
+};
+use zentalk_shared::identity::ContactCode;
+use zentalk_shared::time::Duration;
+
+use super::{Happening, START, World};
+use crate::sim::client_host::{ClientHost, Crash};
+use crate::sim::plan::Mutation;
+use crate::sim::relay_host::RelayHost;
+
+impl World {
+    pub(super) fn url(index: usize) -> String {
+        format!("ws://127.0.0.1:{}/v1", 9001 + index)
+    }
+
+    pub(super) fn make_relays(&mut self) {
+        let early = self.plan.mutation == Some(Mutation::AcknowledgeBeforeCommit);
+        let urls: Vec<String> = (0..self.plan.relays).map(Self::url).collect();
+        for index in 0..self.plan.relays {
+            let mut host = RelayHost::new(index, &urls, early, self.now);
+            host.start(self.now, &mut self.rng);
+            self.relays.push(host);
+            self.settle_relay(index, Vec::new());
+        }
+    }
+
+    pub(super) fn make_clients(&mut self) {
+        let bootstrap = (0..3).map(|index| Bootstrap {
+            node: self.relays[index].node(),
+            url: Self::url(index),
+        });
+        let stock = StockConfig {
+            surbs: 6,
+            prekeys: 4,
+        };
+        let config = Config {
+            net: NetConfig {
+                bootstrap: bootstrap.collect(),
+            },
+            stock,
+        };
+        for index in 0..self.plan.clients {
+            let mut host = ClientHost::new(index, config.clone(), START, &mut self.rng);
+            host.commits_late = self.plan.mutation == Some(Mutation::CommitAfterSend);
+            let me = host.engine().map(Client::me).expect("a running engine");
+            self.addresses.push(me.address);
+            self.codes
+                .push(ContactCode::parse(&me.code).expect("own code"));
+            self.clients.push(host);
+            self.client(index, ClientInput::Online(true));
+        }
+    }
+
+    pub(super) fn schedule_plan(&mut self) {
+        let trouble = self.plan.trouble.as_ms();
+        for _ in 0..self.plan.messages {
+            let from = self.rng.random_range(0..self.plan.clients);
+            let to = (from + self.rng.random_range(1..self.plan.clients)) % self.plan.clients;
+            // Half of the texts go between few pairs, so that conversations go back and forth.
+            let (from, to) = if self.rng.random_bool(0.5) {
+                (from % 4, (from + 1) % 4)
+            } else {
+                (from, to)
+            };
+            self.texts.push((from, to));
+            let index = self.texts.len() - 1;
+            let at = self.rng.random_range(1_000..trouble);
+            self.schedule(Duration::from_ms(at), Happening::Say(index));
+        }
+        let faults = [
+            (self.plan.crashes_after_commit, 0),
+            (self.plan.crashes_before_commit, 1),
+            (self.plan.relay_crashes, 2),
+            (self.plan.cuts, 3),
+            (self.plan.lost_sessions, 4),
+        ];
+        for (count, kind) in faults {
+            for _ in 0..count {
+                let at = Duration::from_ms(self.rng.random_range(5_000..trouble));
+                let happening = match kind {
+                    0 => Happening::CrashClient(Crash::AfterCommit),
+                    1 => Happening::CrashClient(Crash::BeforeCommit),
+                    2 => Happening::CrashRelay,
+                    4 => Happening::LoseSessions,
+                    _ => Happening::CutAny,
+                };
+                self.schedule(at, happening);
+            }
+        }
+    }
+}
