@@ -143,19 +143,18 @@ impl Runner {
     async fn wait(&mut self) -> Vec<Wake> {
         let mut wakes = Vec::new();
         let sleep = self.due().map(|due| due.since(now()));
-        if sleep != Some(Duration::ZERO) {
-            let first = match sleep {
-                None => self.wakes.next().await,
-                Some(sleep) => {
-                    let ms = u32::try_from(sleep.min(LONGEST_SLEEP).as_ms()).unwrap_or(u32::MAX);
-                    match select(self.wakes.next(), TimeoutFuture::new(ms)).await {
-                        Either::Left((wake, _)) => wake,
-                        Either::Right(_) => None,
-                    }
+        let first = match sleep {
+            None => self.wakes.next().await,
+            // Never without giving way, whatever the engine says: messages of tabs and sockets come between.
+            Some(sleep) => {
+                let ms = u32::try_from(sleep.min(LONGEST_SLEEP).as_ms()).unwrap_or(u32::MAX);
+                match select(self.wakes.next(), TimeoutFuture::new(ms)).await {
+                    Either::Left((wake, _)) => wake,
+                    Either::Right(_) => None,
                 }
-            };
-            wakes.extend(first);
-        }
+            }
+        };
+        wakes.extend(first);
         while wakes.len() < MAX_BATCH {
             let Ok(wake) = self.wakes.try_recv() else {
                 break;

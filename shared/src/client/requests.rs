@@ -94,10 +94,11 @@ impl Client {
 
     /// Contacts with something to seal: seal it, or look for a way to.
     fn pump_seal(&mut self, ctx: &mut Ctx<'_>) {
+        // Also without a swarm: an item's time is over once it is seen here, and wakes the host no more.
+        let waiting: Vec<_> = self.outbox.unsealed(ctx.now).collect();
         if self.mailbox.descriptor.is_none() {
             return;
         }
-        let waiting: Vec<_> = self.outbox.unsealed(ctx.now).collect();
         for (address, due) in waiting {
             if !self.contacts.has_session(&address) {
                 self.lookups.want(address, ctx.now);

@@ -7,8 +7,8 @@ use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
 use zentalk_shared::onion::{Class, Hop, SurbKeys, build_request, build_surb};
 use zentalk_shared::rpc::{
-    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push, PutRequest,
-    Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
+    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push, PutRequest, Reply,
+    Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
 };
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
 use zentalk_shared::wire::codec::{BoundedBytes, BoundedList, Bytes, from_cbor, to_cbor};

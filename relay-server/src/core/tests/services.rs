@@ -3,9 +3,8 @@
 use zentalk_shared::identity::DirectorySecret;
 use zentalk_shared::onion::Class;
 use zentalk_shared::rpc::{
-    AccountRecord, DirectorySyncRequest, OwnerOp, PreKeyPublishBody,
-    PreKeyTakeRequest, RecordGetRequest, RecordPutReply, RecordPutRequest, Refusal, Refused, Reply,
-    Request,
+    AccountRecord, DirectorySyncRequest, OwnerOp, PreKeyPublishBody, PreKeyTakeRequest,
+    RecordGetRequest, RecordPutReply, RecordPutRequest, Refusal, Refused, Reply, Request,
 };
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::codec::{BoundedBytes, BoundedList, Bytes};

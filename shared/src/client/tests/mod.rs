@@ -39,6 +39,16 @@ impl Host {
     pub(super) fn turn(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
         let batch = self.uncommitted(input, now);
         commit(&mut self.rows, batch.writes);
+        let due = self.client.next_timeout();
+        if due.is_some_and(|due| due <= now) {
+            let more = self.uncommitted(Input::Timer, now);
+            commit(&mut self.rows, more.writes);
+            let still = self.client.next_timeout();
+            assert!(
+                still > Some(now),
+                "an engine that cannot go on must not keep its host awake"
+            );
+        }
         batch.effects
     }
 

@@ -53,7 +53,11 @@ fn what_is_older_goes_page_by_page_and_what_is_newer_stays() {
     host.turn(Input::Timer, later(REMEMBER));
     assert_eq!(remembered(&host.rows), 200 - 128, "two pages of 64");
     host.turn(Input::Timer, second.saturating_add(REMEMBER));
-    assert_eq!(remembered(&host.rows), 200 - 192, "three; the last ids wait for their page to fill");
+    assert_eq!(
+        remembered(&host.rows),
+        200 - 192,
+        "three; the last ids wait for their page to fill"
+    );
     let tables = host.rows.keys().filter(|key| key.table == Table::Seen);
     assert_eq!(tables.count(), 8);
 }
@@ -70,6 +74,9 @@ fn a_flood_is_bounded() {
     host.restart();
     host.turn(Input::Timer, later(Duration::from_mins(2)));
     assert_eq!(remembered(&host.rows), 2048 * 64);
-    assert!(!host.rows.contains_key(&Key::new(Table::Seen, id(191))), "the oldest go first");
+    assert!(
+        !host.rows.contains_key(&Key::new(Table::Seen, id(191))),
+        "the oldest go first"
+    );
     assert!(host.rows.contains_key(&Key::new(Table::Seen, id(192))));
 }
