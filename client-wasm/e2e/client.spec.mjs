@@ -184,7 +184,15 @@ inBrowser("a full disk is told in a sentence, loses nothing and is got over", as
   const devtools = await context.newCDPSession(page);
   const origin = new URL(server.url).origin;
   await devtools.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1 });
-  const refused = await call(page, "send", address, "x".repeat(10_000), "01".repeat(16));
+  // Chromium goes by the space that it measured up to half a minute ago.
+  const kept = [];
+  let refused = {};
+  for (let attempt = 0; attempt < 90 && !refused.error; attempt++) {
+    if (attempt > 0) await page.waitForTimeout(500);
+    const text = `${attempt} ${"x".repeat(10_000)}`;
+    refused = await call(page, "send", address, text, attempt.toString(16).padStart(32, "0"));
+    if (!refused.error) kept.push(text);
+  }
   assert.equal(refused.error?.code, "storage");
   assert.match(refused.error.message, /no space left/);
   await event(page, `e => e.kind === "storageFailed" && e.reason === "quota"`);
@@ -192,13 +200,13 @@ inBrowser("a full disk is told in a sentence, loses nothing and is got over", as
   let sent = refused;
   for (let attempt = 0; attempt < 40 && sent.error; attempt++) {
     await page.waitForTimeout(250);
-    sent = await call(page, "send", address, "after all", "02".repeat(16));
+    sent = await call(page, "send", address, "after all", "f2".repeat(16));
   }
   assert.equal(sent.text, "after all");
-  const history = await call(page, "messages", address);
+  const history = await call(page, "messages", address, { limit: 100 });
   assert.deepEqual(
     history.messages.map((message) => message.text),
-    ["after all"],
+    [...kept, "after all"],
   );
 });
 
