@@ -33,7 +33,11 @@ export default defineConfig(({ mode }) => {
       assetsInlineLimit: 0,
       modulePreload: { polyfill: false },
     },
-    server: { host: "127.0.0.1", ...(api ? { proxy: { "/bootstrap.json": api } } : {}) },
+    server: {
+      host: "127.0.0.1",
+      fs: { allow: [here("."), here("../client-wasm")] },
+      ...(api ? { proxy: { "/bootstrap.json": api } } : {}),
+    },
     preview: {
       host: "127.0.0.1",
       headers: { "Content-Security-Policy": contentSecurityPolicy({ development: true }) },

@@ -108,11 +108,7 @@ impl Client {
             id,
             content,
         } = delivered;
-        let introduction = match &content {
-            Content::Message(message) => message.introduction.as_ref(),
-            Content::Profile(update) => Some(&update.introduction),
-            Content::Receipt(_) | Content::Typing(_) | Content::Presence(_) => None,
-        };
+        let introduction = content.introduction();
         if let Some(introduction) = introduction {
             self.introduced(&address, &device, first, introduction, ctx);
         } else if self

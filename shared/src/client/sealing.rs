@@ -43,6 +43,7 @@ impl Client {
         if sessions.is_empty() {
             return;
         }
+        let mut introduced = false;
         for item in self.outbox.to_seal(&address) {
             let id = (item.address, item.id);
             let mut envelopes: Vec<Sealed> = Vec::new();
@@ -50,6 +51,7 @@ impl Client {
                 let Some(content) = self.compose(&item, !record.is_confirmed()) else {
                     continue;
                 };
+                introduced |= content.introduction().is_some();
                 let plaintext = content.encode(item.id);
                 envelopes.extend(
                     self.seal_for(&address, device, record, &plaintext, ctx)
@@ -72,11 +74,14 @@ impl Client {
         for (_, record) in &sessions {
             store_record(record, ctx);
         }
-        let version = self.profile.introduction;
-        let write = self
-            .contacts
-            .update(&address, |row| row.introduced = version);
-        ctx.batch.writes.extend(write);
+        // Receipts carry none: after them alone the peer still lacks it.
+        if introduced {
+            let version = self.profile.introduction;
+            let write = self
+                .contacts
+                .update(&address, |row| row.introduced = version);
+            ctx.batch.writes.extend(write);
+        }
     }
 
     /// The stored sessions of a contact; a device whose record is gone has none.

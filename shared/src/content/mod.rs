@@ -80,6 +80,15 @@ impl Content {
         }
     }
 
+    /// What it says about its sender, if it does.
+    pub const fn introduction(&self) -> Option<&Introduction> {
+        match self {
+            Self::Message(message) => message.introduction.as_ref(),
+            Self::Profile(update) => Some(&update.introduction),
+            Self::Receipt(_) | Self::Typing(_) | Self::Presence(_) => None,
+        }
+    }
+
     /// The frame, with `id` as the MessageId.
     pub fn encode(&self, id: MessageId) -> Vec<u8> {
         let body = match self {

@@ -24,6 +24,8 @@ describe("two people", LIMIT, () => {
   test("(a) two fresh browsers exchange links and talk both ways", async () => {
     await ada.write("Hello from Ada");
     await ben.sees("Hello from Ada");
+    // Ben had only a link; the name came with the first answer.
+    await ben.page.getByRole("textbox", { name: "Message to Ada", exact: true }).waitFor();
     await ada.reaches("Hello from Ada", "read");
     await ben.reaches("Hello from Ben", "read");
     for (const text of texts("to and fro", 4)) {
