@@ -458,7 +458,7 @@ pub enum HostNotice {
     /// For every tab.
     Event {
         /// What happened.
-        event: ZenTalkEvent,
+        event: Box<ZenTalkEvent>,
     },
     /// Another tab took over; this host does nothing any more.
     Replaced,

@@ -121,7 +121,9 @@ struct Notify(Function);
 
 impl Notify {
     fn event(&self, event: ZenTalkEvent) {
-        self.notice(&HostNotice::Event { event });
+        self.notice(&HostNotice::Event {
+            event: Box::new(event),
+        });
     }
 
     fn notice(&self, notice: &HostNotice) {

@@ -1,18 +1,21 @@
-//! Measurements: the benchmarks of the crates, and the size of the wasm client.
+//! Measurements: the benchmarks of the crates, the size of the wasm client, and what a person waits for in
+//! a browser.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Result, bail};
 
-use crate::build;
-use crate::setup::disk;
+use crate::build::{self, Flavour};
+use crate::setup::{browser, disk};
+use crate::up;
 use crate::util::process::Cmd;
 use crate::util::ui;
 use crate::util::workspace;
 
-/// The measurement that is not a cargo benchmark.
+/// Measurements that are no cargo benchmarks.
 const WASM_SIZE: &str = "wasm-size";
+const BROWSER: &str = "browser";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -25,7 +28,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let benches = benches()?;
-    let names = || benches.keys().cloned().chain([WASM_SIZE.to_owned()]);
+    let names = || {
+        benches
+            .keys()
+            .cloned()
+            .chain([WASM_SIZE, BROWSER].map(str::to_owned))
+    };
     if args.list {
         names().for_each(|name| anstream::println!("{name}"));
         return Ok(());
@@ -48,10 +56,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Some(package) => Cmd::cargo()
                 .args(["bench", "--package", package, "--bench", &name])
                 .run_shown()?,
-            None => build::measure()?,
+            None if name == WASM_SIZE => build::measure()?,
+            None => in_browsers()?,
         }
     }
     Ok(())
+}
+
+/// The app as published, between two browsers, over daemons as `cargo xtask up` runs them.
+fn in_browsers() -> Result<()> {
+    let browser = browser::ensure()?;
+    up::daemons()?;
+    build::wasm_client(Flavour::Release)?;
+    build::web_app()?;
+    Cmd::new("node")
+        .arg("e2e/bench.mjs")
+        .dir(workspace::path("www"))
+        .env("CHROMIUM", &browser.chromium)
+        .env("ZENTALK_BIN_DIR", up::daemon_folder())
+        .env("ZENTALK_WWW_DIST", workspace::path("www/dist"))
+        .run_shown()
 }
 
 /// Benchmarks by name, with the package that has them: `PACKAGE/benches/NAME.rs`.
