@@ -211,7 +211,9 @@ async fn damaged_rows_and_another_data_key_are_told_as_damage() {
         .unwrap()
         .remove(0)
         .unwrap();
-    let sealed = js_sys::Uint8Array::new(&Reflect::get(&row, &"sealed".into()).unwrap());
+    // The object's own bytes: `Uint8Array::new` would copy them.
+    let sealed = Reflect::get(&row, &"sealed".into()).unwrap();
+    let sealed: js_sys::Uint8Array = sealed.dyn_into().unwrap();
     sealed.set_index(20, sealed.get_index(20) ^ 1);
     disk.commit(store.fence, &[Change::Put(row)]).await.unwrap();
     let refused = store.load(&[key]).await.map(|_| ());
