@@ -7,26 +7,14 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Network, handshake};
+use support::{Network, Process, handshake};
 use zentalk_shared::id::ConnectionTag;
 use zentalk_shared::wire::link::Role;
 
 const CONNECTIONS: u16 = 1_000;
+const PAUSE: Duration = Duration::from_millis(500);
 /// Connections before the base is measured: what a relay allocates once is there by then.
 const WARM: u16 = 20;
-
-/// Resident kilobytes of a process.
-fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("VmRSS");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kb| kb.parse().ok())
-        .expect("a number")
-}
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -34,6 +22,25 @@ fn main() {
         .build()
         .unwrap();
     runtime.block_on(measure());
+}
+
+/// Resident KiB once the relay counts so many clients and has come to rest: its gauges are set every 5 s.
+async fn settled(relay: &Process, clients: u64) -> u64 {
+    let line = format!("zentalk_connections{{role=\"client\"}} {clients}\n");
+    let mut rests = 0;
+    let mut before = 0;
+    while rests < 3 {
+        tokio::time::sleep(PAUSE).await;
+        let (_, metrics) = relay.get("/metrics", "").await;
+        let now = relay.resident();
+        rests = if metrics.contains(&line) && now == before {
+            rests + 1
+        } else {
+            0
+        };
+        before = now;
+    }
+    before
 }
 
 async fn measure() {
@@ -54,13 +61,11 @@ async fn measure() {
     for n in 0..WARM {
         sockets.push(open(n).await);
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let base = resident(relay.pid());
+    let base = settled(relay, u64::from(WARM)).await;
     for n in WARM..WARM + CONNECTIONS {
         sockets.push(open(n).await);
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let full = resident(relay.pid());
+    let full = settled(relay, u64::from(WARM + CONNECTIONS)).await;
     let each = (full - base) as f64 / f64::from(CONNECTIONS);
     println!("process base              {base} KiB");
     println!("with {CONNECTIONS} idle clients   {full} KiB");

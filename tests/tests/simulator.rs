@@ -7,8 +7,7 @@ use zentalk_shared::time::Duration;
 use zentalk_tests::sim::{Mutation, Plan, Report, Violation, World};
 
 /// Seeds of one run; `ZENTALK_SEEDS=0..1000` plays more, `ZENTALK_SEEDS=117` one again.
-fn seeds() -> (u64, u64) {
-    let default = (0, 8);
+fn seeds(default: (u64, u64)) -> (u64, u64) {
     let Ok(text) = std::env::var("ZENTALK_SEEDS") else {
         return default;
     };
@@ -49,8 +48,19 @@ fn play(from: u64, to: u64, plan: impl Fn(u64) -> Plan + Sync) -> Vec<Report> {
 }
 
 #[test]
-fn no_sent_message_is_lost_and_none_is_shown_twice() {
-    let (from, to) = seeds();
+fn no_sent_message_is_lost_none_is_shown_twice_and_none_stays_unsent() {
+    let (from, to) = seeds((0, 8));
+    keeps_its_promises(from, to);
+}
+
+#[test]
+#[ignore = "soak: 1,000 schedules, about an hour on two cores"]
+fn a_thousand_schedules_keep_their_promises() {
+    let (from, to) = seeds((0, 1_000));
+    keeps_its_promises(from, to);
+}
+
+fn keeps_its_promises(from: u64, to: u64) {
     let reports = play(from, to, Plan::standard);
     for report in reports
         .iter()

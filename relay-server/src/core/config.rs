@@ -28,7 +28,7 @@ pub struct Limits {
     pub connections_per_origin: usize,
     /// Frames from one client.
     pub client_frames: Rate,
-    /// Frames from one relay.
+    /// Frames from one relay; what exceeds it is dropped, and the link stays.
     pub relay_frames: Rate,
     /// Connection tags remembered.
     pub tags: usize,
@@ -36,6 +36,8 @@ pub struct Limits {
     pub tag_bytes: usize,
     /// Packets held back by their sender's delay.
     pub delayed: usize,
+    /// Of these, from one client.
+    pub delayed_of_client: usize,
     /// Frames for a relay that is not connected.
     pub peer_queue: usize,
     /// Relays that frames wait for.
@@ -62,12 +64,13 @@ impl Default for Limits {
                 burst: 1_000,
             },
             relay_frames: Rate {
-                per_minute: 1_200_000,
-                burst: 100_000,
+                per_minute: 600_000,
+                burst: 60_000,
             },
             tags: 100_000,
             tag_bytes: 256 << 20,
             delayed: 8_000,
+            delayed_of_client: 128,
             peer_queue: 128,
             peer_queues: 64,
             operations: 20_000,

@@ -385,12 +385,13 @@ impl Relay {
             if known.is_some_and(|known| known.bytes() == bytes) {
                 continue;
             }
-            let verified = match known {
+            // Too many new ones at once: the others come with a later question.
+            if known.is_none() && self.charge(conn, DESCRIPTOR_COST, step).is_err() {
+                return Ok(());
+            }
+            let verified = match self.directory.relays.get(&node) {
                 Some(known) => claimed.verify_renewal(known, step.now),
-                None => {
-                    self.charge(conn, DESCRIPTOR_COST, step)?;
-                    claimed.verify(step.now)
-                }
+                None => claimed.verify(step.now),
             };
             // The sender may have it from somebody else, or our clocks may differ: skip it.
             if let Ok(descriptor) = verified {

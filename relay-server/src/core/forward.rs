@@ -1,37 +1,72 @@
 //! Packets: one layer off, then on to the next relay, to a client, or to the services here.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use zentalk_shared::id::{ConnectionTag, NodeId, SurbId};
 use zentalk_shared::onion::Peeled;
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::{Tag, encode_frame};
 
-use super::io::{Metric, Output};
+use super::io::{ConnId, Metric, Output};
 use super::relay::{Relay, Step, Timer};
 use super::tags::Delivery;
+
+/// One relay may have this part of all packets held back: they come from many senders.
+const RELAY_SHARE: usize = 4;
+
+/// A packet held back by its sender's delay.
+#[derive(Debug)]
+pub(super) struct Held {
+    from: Option<ConnId>,
+    next: NodeId,
+    packet: Vec<u8>,
+}
 
 /// Packets on their way.
 #[derive(Debug)]
 pub(super) struct Forwarder {
     /// Held back by their sender's delay.
     delayed: usize,
+    /// Of these, by the connection they came from; `None`: from this relay itself.
+    delayed_of: HashMap<Option<ConnId>, usize>,
     /// From this relay to itself: a reply whose first hop is where the request ended.
     own: VecDeque<Vec<u8>>,
 }
 
 impl Forwarder {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             delayed: 0,
+            delayed_of: HashMap::new(),
             own: VecDeque::new(),
+        }
+    }
+
+    /// Takes a place among the delayed, if there is one in all and for who has sent it.
+    fn hold(&mut self, from: Option<ConnId>, in_all: usize, each: usize) -> bool {
+        let held = self.delayed_of.get(&from).copied().unwrap_or(0);
+        let room = self.delayed < in_all && held < each;
+        if room {
+            self.delayed += 1;
+            self.delayed_of.insert(from, held + 1);
+        }
+        room
+    }
+
+    fn release(&mut self, from: Option<ConnId>) {
+        self.delayed = self.delayed.saturating_sub(1);
+        if let Some(held) = self.delayed_of.get_mut(&from) {
+            *held -= 1;
+            if *held == 0 {
+                self.delayed_of.remove(&from);
+            }
         }
     }
 }
 
 impl Relay {
     /// A packet has come from a client or another relay. Whatever is wrong with it, nobody is told.
-    pub(super) fn on_packet(&mut self, packet: Vec<u8>, step: &mut Step<'_>) {
+    pub(super) fn on_packet(&mut self, from: Option<ConnId>, packet: Vec<u8>, step: &mut Step<'_>) {
         self.log_soon(step);
         match self.directory.keys().peel(packet, step.now, &mut step.rng) {
             Err(error) => self.count(Metric::PacketDropped(error.label())),
@@ -39,7 +74,7 @@ impl Relay {
                 next,
                 delay,
                 packet,
-            }) => self.forward(next, delay, packet, step),
+            }) => self.forward(from, next, delay, packet, step),
             Ok(Peeled::Deliver { tag, surb_id, body }) => self.deliver(&tag, surb_id, &body, step),
             Ok(Peeled::Process {
                 surb: Some(surb),
@@ -54,21 +89,32 @@ impl Relay {
         }
     }
 
-    fn forward(&mut self, next: NodeId, delay: Duration, packet: Vec<u8>, step: &mut Step<'_>) {
+    fn forward(
+        &mut self,
+        from: Option<ConnId>,
+        next: NodeId,
+        delay: Duration,
+        packet: Vec<u8>,
+        step: &mut Step<'_>,
+    ) {
         if delay == Duration::ZERO {
             return self.send_packet(next, packet, step);
         }
-        if self.forwarder.delayed >= self.config.limits.delayed {
+        let limits = self.config.limits;
+        let each = match from.is_some_and(|conn| self.is_client(conn)) {
+            true => limits.delayed_of_client,
+            false => limits.delayed / RELAY_SHARE,
+        };
+        if !self.forwarder.hold(from, limits.delayed, each) {
             return self.count(Metric::PacketDropped("delayed"));
         }
-        self.forwarder.delayed += 1;
-        self.timers
-            .set(step.now + delay, Timer::Forward(next, packet));
+        let held = Held { from, next, packet };
+        self.timers.set(step.now + delay, Timer::Forward(held));
     }
 
-    pub(super) fn forward_delayed(&mut self, next: NodeId, packet: Vec<u8>, step: &mut Step<'_>) {
-        self.forwarder.delayed = self.forwarder.delayed.saturating_sub(1);
-        self.send_packet(next, packet, step);
+    pub(super) fn forward_delayed(&mut self, held: Held, step: &mut Step<'_>) {
+        self.forwarder.release(held.from);
+        self.send_packet(held.next, held.packet, step);
     }
 
     /// Sends a packet to its next relay, in a frame whose id says nothing about the one it came in.
@@ -84,7 +130,7 @@ impl Relay {
     /// Peels what this relay has sent to itself. Each packet has at most four hops, so this ends.
     pub(super) fn peel_own_packets(&mut self, step: &mut Step<'_>) {
         while let Some(packet) = self.forwarder.own.pop_front() {
-            self.on_packet(packet, step);
+            self.on_packet(None, packet, step);
         }
     }
 

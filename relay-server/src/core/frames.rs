@@ -26,7 +26,7 @@ impl Relay {
         step: &mut Step<'_>,
     ) -> Result<(), LinkErrorCode> {
         match frame.tag {
-            Tag::RelayForward => self.on_packet(frame.payload.to_vec(), step),
+            Tag::RelayForward => self.on_packet(Some(conn), frame.payload.to_vec(), step),
             Tag::Ack => self.tags.forget_counted(&tag, body::<Ack>(frame)?.received),
             _ => return self.on_common_frame(conn, frame, step),
         }
@@ -41,7 +41,7 @@ impl Relay {
         step: &mut Step<'_>,
     ) -> Result<(), LinkErrorCode> {
         match frame.tag {
-            Tag::RelayForward => self.on_packet(frame.payload.to_vec(), step),
+            Tag::RelayForward => self.on_packet(Some(conn), frame.payload.to_vec(), step),
             Tag::ReplicatePut => self.on_replicate_put(conn, node, frame.id, body(frame)?, step),
             Tag::ReplicatePutAck => self.on_replicate_put_ack(node, frame.id, body(frame)?, step),
             Tag::ReplicateTombstone => {

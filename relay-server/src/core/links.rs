@@ -172,7 +172,11 @@ impl Relay {
             _ => self.config.limits.client_frames,
         };
         if !link.bucket.take(rate, 1, step.now) {
-            return self.close(conn, Some(LinkErrorCode::Rate), step);
+            return match link.state {
+                // Its packets are those of many, who try again; to close would lose the others, too.
+                State::Relay(_) => self.count(Metric::PacketDropped("rate")),
+                _ => self.close(conn, Some(LinkErrorCode::Rate), step),
+            };
         }
         if link.is_open() {
             link.heard = step.now;
@@ -325,6 +329,11 @@ impl Relay {
         link.state = state;
         link.heard = step.now;
         self.timers.set(step.now + SILENCE, Timer::Link(conn));
+    }
+
+    pub(super) fn is_client(&self, conn: ConnId) -> bool {
+        let link = self.links.links.get(&conn);
+        link.is_some_and(|link| matches!(link.state, State::Client(_)))
     }
 
     /// Makes a frame cost as much as so many.

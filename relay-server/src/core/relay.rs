@@ -12,7 +12,7 @@ use zentalk_shared::wire::{Tag, encode_frame};
 
 use super::config::{CoreConfig, RelaySecrets};
 use super::directory::RelayDirectory;
-use super::forward::Forwarder;
+use super::forward::{Forwarder, Held};
 use super::io::{ConnId, Input, Metric, Output, Ticket};
 use super::links::Links;
 use super::mailbox::Mailboxes;
@@ -57,7 +57,7 @@ pub(super) enum Timer {
     /// Give up on what waits for this relay.
     PeerQueue(NodeId),
     /// Pass a packet on.
-    Forward(NodeId, Vec<u8>),
+    Forward(Held),
     /// Push, push again or send a heartbeat.
     Mailbox(MailboxId),
     /// No majority so far.
@@ -203,7 +203,7 @@ impl Relay {
                 Timer::Link(conn) => self.check_link(conn, step),
                 Timer::Dial(url) => self.dial(&url, step),
                 Timer::PeerQueue(node) => self.queue_timed_out(&node, step),
-                Timer::Forward(next, packet) => self.forward_delayed(next, packet, step),
+                Timer::Forward(held) => self.forward_delayed(held, step),
                 Timer::Mailbox(mailbox) => self.push_due(mailbox, step),
                 Timer::Put(key) => self.put_timed_out(key, step),
                 Timer::Outbox(node) => self.check_outbox(node, step),

@@ -279,7 +279,13 @@ impl Running {
                     }
                 }
                 Output::Connect(dial, url) => self.actor.dialer.dial(dial, url, &self.runtime),
-                Output::Store(ticket, op) => self.actor.store.submit(ticket, op),
+                Output::Store(ticket, op) => {
+                    if !self.actor.store.submit(ticket, op) {
+                        // Without its disk a relay is none: whoever runs it starts it again.
+                        tracing::error!("a thread of the store is gone, so the relay ends");
+                        self.stopping = true;
+                    }
+                }
                 Output::Count(metric, n) => metrics::count(metric, n),
                 Output::Peer(node, true) => tracing::info!(%node, "relay linked"),
                 Output::Peer(node, false) => tracing::info!(%node, "relay link lost"),

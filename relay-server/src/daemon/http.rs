@@ -36,6 +36,8 @@ const WRITE_BUFFER: usize = 16 << 10;
 const MAX_MESSAGE: usize = HEADER_LEN + MAX_PACKET_LEN;
 /// From the TCP connection to the end of the request's header.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// From the TCP connection to the upgrade, or to the end of the last request.
+const HTTP_DEADLINE: Duration = Duration::from_secs(15);
 const HTTP_BUFFER: usize = 16 << 10;
 /// A core that does not answer within this time is not healthy.
 const PROBE_DEADLINE: Duration = Duration::from_secs(2);
@@ -101,8 +103,10 @@ async fn serve_one(stream: TcpStream, visitor: Visitor, router: Router) {
         .max_buf_size(HTTP_BUFFER)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    if let Err(error) = served.await {
-        tracing::trace!(%error, "an HTTP connection ended");
+    // It ends with the upgrade: what is left after the deadline asks for ever, or does not read.
+    match timeout(HTTP_DEADLINE, served).await {
+        Ok(Err(error)) => tracing::trace!(%error, "an HTTP connection ended"),
+        Ok(Ok(())) | Err(_) => {}
     }
 }
 

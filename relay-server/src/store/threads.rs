@@ -43,16 +43,16 @@ impl StoreThreads {
         Ok((threads, restored))
     }
 
-    /// Submits an operation; the answer comes later. After a thread has died nothing is answered.
-    pub fn submit(&self, ticket: Ticket, op: StoreOp) {
+    /// Submits an operation; the answer comes later. False: a thread has died, and nothing will be
+    /// answered any more.
+    #[must_use]
+    pub fn submit(&self, ticket: Ticket, op: StoreOp) -> bool {
         let (sender, _) = if is_read(&op) {
             &self.reader
         } else {
             &self.writer
         };
-        if sender.send((ticket, op)).is_err() {
-            tracing::error!("a thread of the store is gone");
-        }
+        sender.send((ticket, op)).is_ok()
     }
 
     /// Carries out and answers what was submitted, then closes. Blocks.
@@ -122,10 +122,10 @@ mod tests {
         .unwrap();
         assert_eq!(restored, Restored::default());
         for n in 0..100 {
-            store.submit(Ticket(n), StoreOp::Put(conformance::envelope(n as u8)));
+            assert!(store.submit(Ticket(n), StoreOp::Put(conformance::envelope(n as u8))));
         }
         let (mailbox, id) = (conformance::MAILBOX, conformance::id(1));
-        store.submit(Ticket(100), StoreOp::ReadEnvelope { mailbox, id });
+        assert!(store.submit(Ticket(100), StoreOp::ReadEnvelope { mailbox, id }));
         store.finish();
         drop(answers);
         let mut answered: Vec<_> = answered.into_iter().collect();
@@ -134,5 +134,18 @@ mod tests {
         let unknown = Ok(StoreReply::Put(PutOutcome::Unknown));
         assert!(answered[..100].iter().all(|(_, reply)| *reply == unknown));
         assert_eq!(answered[100].1, Ok(StoreReply::Envelope(None)));
+    }
+
+    #[test]
+    fn a_dead_thread_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let died = || Box::new(|ticket, _| assert_eq!(ticket, Ticket(0), "for the test")) as Answer;
+        let (store, _) = StoreThreads::start(directory.path(), DbOptions::default(), died).unwrap();
+        let put = || StoreOp::Put(conformance::envelope(1));
+        let began = std::time::Instant::now();
+        while store.submit(Ticket(1), put()) {
+            assert!(began.elapsed() < std::time::Duration::from_secs(60));
+            std::thread::yield_now();
+        }
     }
 }

@@ -294,8 +294,36 @@ fn a_mailbox_whose_members_are_silent_leaves_room_for_the_others() {
 }
 
 #[test]
+fn who_delays_many_packets_holds_back_nobody_elses() {
+    let limits = Limits {
+        delayed: 40,
+        delayed_of_client: 3,
+        ..Limits::default()
+    };
+    let mut net = Net::with(2, limits, Quotas::default());
+    let (mut greedy, mut modest) = (Caller::at(&mut net, 0), Caller::at(&mut net, 0));
+    let request = Request::DirectorySync(zentalk_shared::rpc::DirectorySyncRequest {
+        known: zentalk_shared::wire::codec::Bytes([0; 32]),
+        offset: 0,
+    });
+    let delay = Duration::from_secs(1);
+    for _ in 0..50 {
+        greedy.ask_delayed(&mut net, &[0, 1], &request, delay);
+    }
+    assert_eq!(net.count(0, Metric::PacketDropped("delayed")), 47);
+    modest.ask_delayed(&mut net, &[0, 1], &request, delay);
+    net.advance(delay);
+    assert_eq!(modest.replies(&mut net).len(), 1);
+    assert_eq!(greedy.replies(&mut net).len(), 3);
+    // Their time is over, so there is room again.
+    greedy.ask_delayed(&mut net, &[0, 1], &request, delay);
+    net.advance(delay);
+    assert_eq!(greedy.replies(&mut net).len(), 1);
+}
+
+#[test]
 fn relays_that_nobody_knows_are_not_verified_without_end() {
-    let closed = |burst| {
+    let known = |burst| {
         let mut net = Net::cold(4, Limits::default(), Quotas::default());
         (1..4).for_each(|index| net.start(index));
         net.advance(Duration::from_secs(1));
@@ -308,10 +336,11 @@ fn relays_that_nobody_knows_are_not_verified_without_end() {
         };
         net.start(0);
         net.advance(Duration::from_ms(100));
-        net.count(0, Metric::LinkRefused("rate"))
+        assert_eq!(net.relay(0).linked_relays(), 1);
+        net.relay(0).known_relays()
     };
-    assert_eq!(closed(300), 0);
-    assert_eq!(closed(150), 1, "one may be verified, not two");
+    assert_eq!(known(300), 4);
+    assert_eq!(known(150), 3, "one more may be verified, not two");
 }
 
 proptest! {

@@ -175,12 +175,17 @@ impl Net {
 
     /// A relay as a hop, from the descriptor that it has saved itself.
     pub(super) fn hop(&self, index: usize) -> Hop {
+        self.slow_hop(index, Duration::ZERO)
+    }
+
+    /// The same, with a delay before it passes the packet on.
+    pub(super) fn slow_hop(&self, index: usize, delay: Duration) -> Hop {
         let restored = self.nodes[index].store.restore();
         let descriptors = restored.descriptors.iter();
         let mut all = descriptors.map(|bytes| UnverifiedDescriptor::decode(bytes).unwrap());
         let own = all.rfind(|descriptor| descriptor.claimed_node() == self.id(index));
         let descriptor = own.unwrap().verify(self.now).unwrap();
-        descriptor.hop(self.now, Duration::ZERO).unwrap()
+        descriptor.hop(self.now, delay).unwrap()
     }
 
     /// A client's connection to a relay.

@@ -109,10 +109,36 @@ impl Caller {
         net.send(self.socket, packet);
     }
 
+    /// Asks, with a delay at the first relay.
+    pub(super) fn ask_delayed(
+        &mut self,
+        net: &mut Net,
+        path: &[usize],
+        request: &Request,
+        delay: zentalk_shared::time::Duration,
+    ) {
+        let mut hops: Vec<Hop> = path.iter().map(|index| net.hop(*index)).collect();
+        hops[0] = net.slow_hop(path[0], delay);
+        let packet = self.packet_over(net, &hops, path, request, Class::Bulk);
+        net.send(self.socket, packet);
+    }
+
     /// The frame that [`ask_in`](Self::ask_in) sends.
     pub(super) fn packet(
         &mut self,
         net: &mut Net,
+        path: &[usize],
+        request: &Request,
+        class: Class,
+    ) -> Vec<u8> {
+        let hops: Vec<Hop> = path.iter().map(|index| net.hop(*index)).collect();
+        self.packet_over(net, &hops, path, request, class)
+    }
+
+    fn packet_over(
+        &mut self,
+        net: &mut Net,
+        hops: &[Hop],
         path: &[usize],
         request: &Request,
         class: Class,
@@ -123,11 +149,10 @@ impl Caller {
             _ => path.iter().rev().skip(1).copied().collect(),
         };
         let surb = self.surb(net, &back);
-        let hops: Vec<Hop> = path.iter().map(|index| net.hop(*index)).collect();
         let payload = request
             .encode(MessageId::random(&mut net.rng), class)
             .unwrap();
-        let packet = build_request(&hops, Some(&surb), &payload, class, &mut net.rng).unwrap();
+        let packet = build_request(hops, Some(&surb), &payload, class, &mut net.rng).unwrap();
         encode_frame(Tag::RelayForward, MessageId::random(&mut net.rng), &packet)
     }
 
