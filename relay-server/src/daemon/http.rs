@@ -104,9 +104,8 @@ async fn serve_one(stream: TcpStream, visitor: Visitor, router: Router) {
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     // It ends with the upgrade: what is left after the deadline asks for ever, or does not read.
-    match timeout(HTTP_DEADLINE, served).await {
-        Ok(Err(error)) => tracing::trace!(%error, "an HTTP connection ended"),
-        Ok(Ok(())) | Err(_) => {}
+    if let Ok(Err(error)) = timeout(HTTP_DEADLINE, served).await {
+        tracing::trace!(%error, "an HTTP connection ended");
     }
 }
 
