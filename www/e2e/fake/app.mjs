@@ -53,8 +53,8 @@ export function steer(page, method, ...args) {
 }
 
 /** Waits until the locator shows; the message of a failure names it. */
-export const visible = (locator) => locator.first().waitFor({ state: "visible", timeout: 8000 });
-export const gone = (locator) => locator.first().waitFor({ state: "hidden", timeout: 8000 });
+export const visible = (locator) => locator.first().waitFor({ state: "visible", timeout: 20_000 });
+export const gone = (locator) => locator.first().waitFor({ state: "hidden", timeout: 20_000 });
 
 /** Opens the conversation with somebody from the list. */
 export async function choose(page, name) {
@@ -63,4 +63,4 @@ export async function choose(page, name) {
 }
 
 /** Waits until `check`, evaluated in the page, is true. */
-export const until = (page, check, arg) => page.waitForFunction(check, arg, { timeout: 8000 });
+export const until = (page, check, arg) => page.waitForFunction(check, arg, { timeout: 20_000 });
