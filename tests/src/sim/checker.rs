@@ -126,6 +126,14 @@ impl Checker {
         self.sent.values().filter(|sent| sent.shown > 0).count()
     }
 
+    /// A client that has started finds a message in its conversation: it may have crashed after the commit and
+    /// before it showed it.
+    pub fn found(&mut self, client: usize, view: &MessageView) {
+        if view.direction == Direction::In {
+            self.shown.entry((client, view.id)).or_default();
+        }
+    }
+
     /// Texts that their senders were never shown as sent: id, sender, recipient.
     pub fn not_sent(&self) -> impl Iterator<Item = (MessageId, usize, usize)> {
         let stuck = self.sent.iter().filter(|(_, sent)| sent.shown == 0);

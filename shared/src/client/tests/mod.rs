@@ -5,6 +5,7 @@ mod commands;
 mod mailbox;
 mod outbox;
 mod publication;
+mod renewal;
 mod seen;
 
 use std::collections::BTreeMap;

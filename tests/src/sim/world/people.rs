@@ -65,6 +65,7 @@ impl World {
                     let addresses = &self.addresses;
                     self.checker.seen(index, &view, |client| addresses[client]);
                 }
+                self.checker.found(index, &view);
             }
         }
     }
