@@ -286,7 +286,8 @@ impl Client {
         let prekeys = ctx.loaded.get(&meta::prekeys());
         let prekeys =
             prekeys.and_then(|bytes| from_cbor::<PreKeySecrets>(bytes, MAX_PREKEYS_LEN).ok());
-        let Some(mut prekeys) = prekeys else { return };
+        // Lost prekeys cost first messages, not the sessions that there are: what is made here opens none.
+        let mut prekeys = prekeys.unwrap_or_else(|| PreKeySecrets::random(ctx.now, &mut ctx.rng));
         let received = session::receive(record.as_ref(), self.local(), &prekeys, message, ctx.now);
         let received = match received {
             Ok(received) => received,
@@ -297,7 +298,7 @@ impl Client {
         let PeerDevice { address, device } = *received.record.peer();
         let first = received.first.map(|first| {
             if !first.used.is_empty() {
-                prekeys.remove(&first.used);
+                prekeys.consume(&first.used);
                 ctx.batch
                     .put(Row::plain(meta::prekeys(), to_cbor(&prekeys)));
             }

@@ -16,11 +16,15 @@ use crate::crypto::aead::TAG_LEN;
 use crate::crypto::dh::{X25519Public, X25519Secret};
 use crate::crypto::ml_kem::{MlKemCiphertext, MlKemPublic, MlKemSecret};
 use crate::time::Timestamp;
-use crate::wire::budget::{MAX_SESSION_MESSAGE_LEN, RATCHET_HEADER_LEN};
+use crate::wire::budget::{MAX_CONTENT_LEN, MAX_SESSION_MESSAGE_LEN, RATCHET_HEADER_LEN};
 
-/// The longest plaintext of one message: what a session message has room for, in bytes.
-pub const MAX_PLAINTEXT_LEN: usize =
-    MAX_SESSION_MESSAGE_LEN - RATCHET_HEADER_LEN - TAG_LEN - 12 * 1024;
+/// The longest plaintext of one message in bytes: the largest content frame.
+pub const MAX_PLAINTEXT_LEN: usize = MAX_CONTENT_LEN;
+
+// Account keys, certificate, agreement and ids of a first message take less than 12 KiB.
+const _: () = assert!(
+    MAX_PLAINTEXT_LEN + TAG_LEN + RATCHET_HEADER_LEN + 12 * 1024 <= MAX_SESSION_MESSAGE_LEN
+);
 
 /// Encrypting failed: the caller's plaintext, or keys that the peer gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

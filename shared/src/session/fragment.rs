@@ -12,7 +12,7 @@ use crate::wire::budget::{
     FRAGMENT_DATA_LEN, FRAGMENT_HEADER_LEN, FRAGMENT_LEN, MAX_SESSION_MESSAGE_LEN,
 };
 
-/// The most fragments of one message: enough for 1 MiB.
+/// The most fragments of one message: enough for 1 MiB of content.
 pub const MAX_FRAGMENTS: u16 = 160;
 
 /// Names the fragments of one message: random, and seen by nobody but sender and receiver.
@@ -56,10 +56,10 @@ pub enum FragmentError {
 
 /// The caller's message cannot be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a session message has 1 to 1048576 bytes, not {0}")]
+#[error("a session message has 1 to {MAX_SESSION_MESSAGE_LEN} bytes, not {0}")]
 pub struct MessageLength(pub usize);
 
-/// Cuts a session message of 1 byte to 1 MiB into fragments.
+/// Cuts a session message of 1 to [`MAX_SESSION_MESSAGE_LEN`] bytes into fragments.
 pub fn split(message: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<Fragment>, MessageLength> {
     let wrong = MessageLength(message.len());
     if message.is_empty() || message.len() > MAX_SESSION_MESSAGE_LEN {

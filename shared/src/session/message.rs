@@ -29,7 +29,7 @@ pub struct SessionMessage {
 }
 
 impl SessionMessage {
-    /// Reads exactly one message of at most 1 MiB.
+    /// Reads exactly one message of at most [`MAX_SESSION_MESSAGE_LEN`] bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         from_cbor(bytes, MAX_SESSION_MESSAGE_LEN)
     }

@@ -82,19 +82,28 @@ pub enum ReceiveError {
 }
 
 impl ReceiveError {
-    /// Whether the peer seems to rely on a session or on prekeys that this device has not: if the sender
-    /// is a contact, a [new session](SessionRecord::start_over) puts it right. Anybody can provoke this,
-    /// so do it seldom.
+    /// Whether the two sides seem to have come apart: the peer relies on a session or on prekeys that
+    /// this device has not, or what it sends does not decrypt because one side's state is of another time
+    /// (restored from a copy, say). If the sender is a contact, a
+    /// [new session](SessionRecord::start_over) puts it right. Whoever knows the sealing key can provoke
+    /// this, so do it seldom. A message that was seen before never does: relays can repeat those at will.
     pub const fn calls_for_new_session(&self) -> bool {
-        matches!(
-            self,
-            Self::UnknownSession
-                | Self::Agreement(
-                    AcceptError::UnknownSignedPreKey(_)
-                        | AcceptError::UnknownKemPreKey(_)
-                        | AcceptError::UnknownOneTimePreKey(_)
-                )
-        )
+        match self {
+            Self::UnknownSession => true,
+            Self::Agreement(error) => matches!(
+                error,
+                AcceptError::UnknownSignedPreKey(_)
+                    | AcceptError::UnknownKemPreKey(_)
+                    | AcceptError::UnknownOneTimePreKey(_)
+                    | AcceptError::Replayed
+            ),
+            Self::Ratchet(error) => !matches!(error, DecryptError::AlreadyUsed),
+            Self::RetiredSession
+            | Self::OtherPeer
+            | Self::OtherSessionId
+            | Self::FromMyself
+            | Self::Certificate(_) => false,
+        }
     }
 }
 

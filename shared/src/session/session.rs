@@ -7,18 +7,15 @@ use rand_core::CryptoRng;
 use super::message::SessionMessage;
 use super::peer::LocalDevice;
 use super::receive::ReceiveError;
-use crate::crypto::hash::blake2b_128_concat;
 use crate::id::SessionId;
 use crate::identity::DeviceCertificate;
 use crate::ratchet::{DecryptError, EncryptError, Ratchet};
 use crate::time::Timestamp;
 use crate::wire::codec::{BoundedBytes, Bytes};
 use crate::x3dh::{
-    AssociatedData, Initial, InitialHeader, InitiateError, PreKeyBundle, PreKeySecrets,
-    UsedPreKeys, accept, initiate,
+    Initial, InitialHeader, InitiateError, PreKeyBundle, PreKeySecrets, UsedPreKeys, accept,
+    initiate,
 };
-
-const ID_DOMAIN: &[u8] = b"ZenTalk session v1";
 
 /// A session with one device.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,7 +64,7 @@ impl Session {
         let ratchet =
             Ratchet::initiate(agreed.secret, agreed.peer_ratchet_key, agreed.peer_kem_key);
         Ok(Self {
-            id: session_id(&agreed.ad, &agreed.header),
+            id: agreed.ad.session_id(&agreed.header),
             ad: agreed.ad.as_bytes().to_vec(),
             ratchet,
             origin: Origin::Unanswered(Box::new(Pending {
@@ -87,8 +84,7 @@ impl Session {
         now: Timestamp,
     ) -> Result<AcceptedSession, ReceiveError> {
         let agreed = accept(me.identity(), prekeys, initial, peer)?;
-        let id = session_id(&agreed.ad, initial);
-        if id != message.session {
+        if agreed.session != message.session {
             return Err(ReceiveError::OtherSessionId);
         }
         let ad = agreed.ad.as_bytes();
@@ -97,7 +93,7 @@ impl Session {
         let (plaintext, ratchet) =
             Ratchet::accept(agreed.secret.clone(), dh, ek, ad, &header, ciphertext, now)?;
         let session = Self {
-            id,
+            id: agreed.session,
             ad: ad.to_vec(),
             ratchet,
             origin: Origin::Peer,
@@ -170,16 +166,6 @@ impl Session {
     pub(super) fn is_confirmed(&self) -> bool {
         !matches!(self.origin, Origin::Unanswered(_))
     }
-}
-
-/// SessionId = BLAKE2b-128("ZenTalk session v1" ‖ AD ‖ ek ‖ kem ciphertext).
-fn session_id(ad: &AssociatedData, initial: &InitialHeader) -> SessionId {
-    let (ek, ct) = (
-        initial.ephemeral.as_bytes(),
-        initial.kem_ciphertext.as_bytes(),
-    );
-    let bytes = [ad.as_bytes(), ek, ct.as_slice()].concat();
-    SessionId::from_bytes(blake2b_128_concat(ID_DOMAIN, &bytes))
 }
 
 impl fmt::Debug for Session {

@@ -71,7 +71,10 @@ pub const FRAGMENT_HEADER_LEN: usize = 16 + 2 + 2 + 2;
 pub const FRAGMENT_DATA_LEN: usize = FRAGMENT_LEN - FRAGMENT_HEADER_LEN;
 /// Ratchet header: dh, ek, ct, pn, n.
 pub const RATCHET_HEADER_LEN: usize = 32 + 1184 + 1088 + 4 + 4;
-/// The largest session message that fragments carry.
-pub const MAX_SESSION_MESSAGE_LEN: usize = 1 << 20;
+/// The largest content frame: 1 MiB behind the frame header.
+pub const MAX_CONTENT_LEN: usize = HEADER_LEN + (1 << 20);
+/// The largest session message that fragments carry: the largest content, and 16 KiB for what goes with
+/// it, the identity of a first message included.
+pub const MAX_SESSION_MESSAGE_LEN: usize = (1 << 20) + 16 * 1024;
 /// Content that is promised to fit one envelope once a session is established.
 pub const SINGLE_ENVELOPE_CONTENT: usize = 4400;

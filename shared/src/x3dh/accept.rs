@@ -6,10 +6,12 @@ use thiserror::Error;
 
 use super::agreement::{AssociatedData, Inputs, LocalIdentity};
 use super::initial::InitialHeader;
+use super::last_resort::LastResortUse;
 use super::secrets::{PreKeySecrets, UsedPreKeys};
 use crate::crypto::Secret32;
 use crate::crypto::dh::{LowOrderPoint, X25519Secret};
 use crate::crypto::ml_kem::MlKemSecret;
+use crate::id::SessionId;
 use crate::identity::DeviceCertificate;
 
 /// Why a first message cannot be accepted.
@@ -24,6 +26,10 @@ pub enum AcceptError {
     /// The one-time prekey was never ours or has been used.
     #[error("one-time prekey {0} is not known")]
     UnknownOneTimePreKey(u32),
+    /// The first message has begun its session before, with a last-resort key: a replay, or this side
+    /// has lost the session.
+    #[error("the first message was accepted before")]
+    Replayed,
     /// The peer's identity or ephemeral key has low order.
     #[error("the peer's keys: {0}")]
     LowOrder(#[from] LowOrderPoint),
@@ -38,11 +44,13 @@ pub struct Accepted {
     pub secret: Secret32,
     /// The associated data of every message of the session.
     pub ad: AssociatedData,
+    /// The session that the agreement begins.
+    pub session: SessionId,
     /// Our signed prekey: our first ratchet key.
     pub ratchet_key: X25519Secret,
     /// Our KEM prekey: our first ratchet KEM key.
     pub kem_key: MlKemSecret,
-    /// What to [`remove`](PreKeySecrets::remove) once the first message authenticated, and not before:
+    /// What to [`consume`](PreKeySecrets::consume) once the first message authenticated, and not before:
     /// otherwise anybody could burn prekeys with forged messages.
     pub used: UsedPreKeys,
 }
@@ -78,6 +86,16 @@ pub fn accept(
         })
         .transpose()?;
 
+    let ad = AssociatedData::new(peer, me.certificate, kem.public());
+    let session = ad.session_id(header);
+    let only_last_resort = !kem_is_one_time && one_time.is_none();
+    let last_resort = only_last_resort.then_some(LastResortUse {
+        key: header.kem_prekey,
+        session,
+    });
+    if let Some(used) = &last_resort {
+        prekeys.may_begin(used)?;
+    }
     let ephemeral = &header.ephemeral;
     let inputs = Inputs {
         dh1: signed.diffie_hellman(peer.identity_key())?,
@@ -90,12 +108,14 @@ pub fn accept(
     };
     Ok(Accepted {
         secret: inputs.derive(),
-        ad: AssociatedData::new(peer, me.certificate, kem.public()),
+        ad,
+        session,
         ratchet_key: signed,
         kem_key: kem,
         used: UsedPreKeys {
             one_time: header.one_time_prekey,
             kem: kem_is_one_time.then_some(header.kem_prekey),
+            last_resort,
         },
     })
 }

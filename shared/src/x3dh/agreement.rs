@@ -4,14 +4,19 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
+use super::initial::InitialHeader;
 use crate::crypto::Secret32;
 use crate::crypto::dh::X25519Secret;
+use crate::crypto::hash::blake2b_128_concat;
 use crate::crypto::kdf::extract_expand;
 use crate::crypto::ml_kem::{MlKemPublic, PUBLIC_LEN};
+use crate::id::SessionId;
 use crate::identity::DeviceCertificate;
 
 /// PQXDH's `info`.
 const INFO: &[u8] = b"ZenTalk PQXDH v1";
+/// Domain of session ids.
+const SESSION_DOMAIN: &[u8] = b"ZenTalk session v1";
 /// Length of the associated data in bytes.
 const AD_LEN: usize = 4 * 32 + PUBLIC_LEN;
 
@@ -60,6 +65,15 @@ impl AssociatedData {
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Names the session that this agreement begins: BLAKE2b-128("ZenTalk session v1" ‖ AD ‖ ek ‖ kem
+    /// ciphertext).
+    pub fn session_id(&self, header: &InitialHeader) -> SessionId {
+        let ek = header.ephemeral.as_bytes();
+        let ct = header.kem_ciphertext.as_bytes();
+        let bytes = [self.as_bytes(), ek, ct.as_slice()].concat();
+        SessionId::from_bytes(blake2b_128_concat(SESSION_DOMAIN, &bytes))
     }
 }
 

@@ -7,14 +7,17 @@
 //! | one-time, both kinds | as they are used up | until used; the oldest go first beyond 512 |
 //!
 //! A bundle is usable for 37 days from the signed prekey's making (`bundle`); after that a first
-//! message may be retried for 7 days and wait for 30, and 7 more are for clocks.
+//! message may be retried for 7 days and wait for 30, and 7 more are for clocks. A last-resort key that
+//! has begun 512 sessions is replaced sooner, one that has begun 1024 begins no more (`last_resort`).
 
 use core::fmt;
 
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 
+use super::accept::AcceptError;
 use super::bundle::{PreKeyBase, PreKeyOneTime};
+use super::last_resort::{CROWDED, LastResortUse, Logs, MAX_SESSIONS};
 use super::prekeys::{KemPreKey, OneTimePreKey, SignedPreKey};
 use crate::crypto::Secret;
 use crate::crypto::dh::X25519Secret;
@@ -55,19 +58,21 @@ struct Rotated<const N: usize> {
     former: BoundedList<Stored<N>, MAX_FORMER>,
 }
 
-/// Which one-time prekeys a first message used.
+/// Which prekeys a first message used that cannot serve in the same way again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsedPreKeys {
     /// The one-time X25519 prekey.
     pub one_time: Option<u32>,
     /// The one-time KEM prekey; none if it was the last-resort one.
     pub kem: Option<u32>,
+    /// The last-resort KEM prekey, if nothing one-time was used beside it.
+    pub last_resort: Option<LastResortUse>,
 }
 
 impl UsedPreKeys {
-    /// Whether there is nothing to remove.
+    /// Whether there is nothing to [`consume`](PreKeySecrets::consume).
     pub const fn is_empty(&self) -> bool {
-        self.one_time.is_none() && self.kem.is_none()
+        self.one_time.is_none() && self.kem.is_none() && self.last_resort.is_none()
     }
 }
 
@@ -77,10 +82,14 @@ impl UsedPreKeys {
 enum RecordVersion {
     #[n(1)]
     V1,
+    /// Remembers the sessions that last-resort keys began.
+    #[n(2)]
+    V2,
 }
 
 /// The prekey secrets of one device. As CBOR it is a record to be encrypted at rest: `{0: version,
-/// 1: next id, 2: signed, 3: last-resort KEM, 4: one-time X25519, 5: one-time KEM}`. It is part of no
+/// 1: next id, 2: signed, 3: last-resort KEM, 4: one-time X25519, 5: one-time KEM, ? 6: sessions that
+/// last-resort keys began}`; without the last it is written as version 1. It is part of no
 /// backup: a restored device makes new prekeys. Every secret wipes itself on drop.
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
@@ -97,6 +106,9 @@ pub struct PreKeySecrets {
     one_time: BoundedList<Stored<32>, MAX_ONE_TIME>,
     #[n(5)]
     one_time_kem: BoundedList<Stored<SEED_LEN>, MAX_ONE_TIME>,
+    #[n(6)]
+    #[cbor(default, skip_if = "Logs::is_empty")]
+    last_resort_began: Logs<{ MAX_FORMER + 1 }>,
 }
 
 impl PreKeySecrets {
@@ -112,12 +124,17 @@ impl PreKeySecrets {
             last_resort,
             one_time: BoundedList::default(),
             one_time_kem: BoundedList::default(),
+            last_resort_began: Logs::default(),
         }
     }
 
     /// When [`rotate`](Self::rotate) will next make new keys.
-    pub const fn rotation_due(&self) -> Timestamp {
-        self.signed.current.made.saturating_add(ROTATE_AFTER)
+    pub fn rotation_due(&self) -> Timestamp {
+        let current = &self.last_resort.current;
+        match self.last_resort_began.count(current.id) < CROWDED {
+            true => self.signed.current.made.saturating_add(ROTATE_AFTER),
+            false => current.made,
+        }
     }
 
     /// Makes a new signed prekey and last-resort key if they are due, and drops secrets whose time is
@@ -125,12 +142,14 @@ impl PreKeySecrets {
     pub fn rotate(&mut self, now: Timestamp, rng: &mut impl CryptoRng) -> bool {
         let dropped = self.signed.prune(now) | self.last_resort.prune(now);
         if now < self.rotation_due() {
+            self.forget_logs();
             return dropped;
         }
         let signed = Stored::random(&mut self.next_id, now, rng);
         self.signed.replace(signed);
         let last_resort = Stored::random(&mut self.next_id, now, rng);
         self.last_resort.replace(last_resort);
+        self.forget_logs();
         true
     }
 
@@ -183,10 +202,33 @@ impl PreKeySecrets {
         self.one_time.len()
     }
 
-    /// Forgets one-time secrets, after the first message that used them authenticated.
-    pub fn remove(&mut self, used: &UsedPreKeys) {
+    /// Forgets one-time secrets and remembers what a last-resort key began, after the first message that
+    /// used them authenticated. Store the record in the transaction that stores the session.
+    pub fn consume(&mut self, used: &UsedPreKeys) {
         retain(&mut self.one_time, |one| Some(one.id) != used.one_time);
         retain(&mut self.one_time_kem, |one| Some(one.id) != used.kem);
+        if let Some(used) = &used.last_resort {
+            self.last_resort_began.add(used);
+            self.version = RecordVersion::V2;
+        }
+    }
+
+    /// Whether a last-resort key may begin this session: not if it did before, and not if too many others
+    /// are to be remembered already.
+    pub(super) fn may_begin(&self, used: &LastResortUse) -> Result<(), AcceptError> {
+        if self.last_resort_began.has(used) {
+            return Err(AcceptError::Replayed);
+        }
+        match self.last_resort_began.count(used.key) < MAX_SESSIONS {
+            true => Ok(()),
+            false => Err(AcceptError::UnknownKemPreKey(used.key)),
+        }
+    }
+
+    /// What keys began whose secrets are gone can begin no more.
+    fn forget_logs(&mut self) {
+        let (keys, logs) = (&self.last_resort, &mut self.last_resort_began);
+        logs.retain(|key| keys.find(key).is_some());
     }
 
     pub(super) fn signed(&self, id: u32) -> Option<X25519Secret> {

@@ -87,6 +87,22 @@ fn members_are_asked_before_prekeys_are_made_for_them() {
 }
 
 #[test]
+fn fault_05_members_are_refilled_below_half_a_batch() {
+    let free = BTreeSet::new();
+    for (held, count) in [(0, 10), (4, 6), (5, 0), (10, 0)] {
+        let mut publication = publication();
+        let due = publication.prekeys_due(10, &free, NOW);
+        publication.prekeys_asked(due[0]);
+        publication.prekeys_held(node(1), held, 10, NOW);
+        let now = NOW.saturating_add(Duration::from_hours(1));
+        let due = publication.prekeys_due(10, &free, now);
+        assert_eq!(due[0].count, count, "{held} held");
+        let at_once = !publication.prekeys_due(10, &free, NOW).is_empty();
+        assert_eq!(at_once, count > 0);
+    }
+}
+
+#[test]
 fn a_lookup_waits_for_every_relay_that_was_asked_and_backs_off_when_none_has_a_record() {
     let (mut lookups, mut rng) = (Lookups::default(), rng(1));
     let address = Address::from_bytes([1; 32]);

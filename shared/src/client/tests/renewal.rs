@@ -214,6 +214,47 @@ fn a_lost_session_is_begun_anew_once_a_day_and_people_are_told() {
 }
 
 #[test]
+fn a_device_restored_from_a_copy_begins_one_session_anew_and_people_are_told() {
+    let (mut ada, mut bob, a, b) = acquainted();
+    let is_session = |row: &&Row| row.key.table == Table::Session;
+    let copy: Vec<_> = bob.rows.values().filter(is_session).cloned().collect();
+    send(&mut ada, b, 3, NOW);
+    deliver(&mut ada, &mut bob, NOW);
+    send(&mut bob, a, 4, NOW);
+    deliver(&mut bob, &mut ada, NOW);
+    bob.rows.retain(|key, _| key.table != Table::Session);
+    for row in copy {
+        bob.rows.insert(row.key.clone(), row);
+    }
+    bob.restart();
+    for number in 5..8 {
+        send(&mut ada, b, number, NOW);
+        deliver(&mut ada, &mut bob, NOW);
+    }
+    assert_eq!(texts(&bob, a).len(), 4, "what came does not decrypt");
+    assert_eq!(notices(&bob, a), 1, "told once, not three times");
+    start(&mut bob, &ada, NOW);
+    step(&mut bob, Step::Seal(a), NOW);
+    deliver(&mut bob, &mut ada, NOW);
+    step(&mut ada, Step::Seal(b), NOW);
+    deliver(&mut ada, &mut bob, NOW);
+    let all: Vec<_> = (1..8).map(|number| format!("text {number}")).collect();
+    assert_eq!(texts(&bob, a), all);
+    assert_eq!(texts(&ada, b), all);
+}
+
+#[test]
+fn lost_prekeys_cost_no_session() {
+    let (mut ada, mut bob, a, b) = acquainted();
+    bob.rows.remove(&meta::prekeys());
+    bob.restart();
+    send(&mut ada, b, 3, NOW);
+    deliver(&mut ada, &mut bob, NOW);
+    assert_eq!(texts(&bob, a).len(), 3);
+    assert_eq!(notices(&bob, a), 0);
+}
+
+#[test]
 fn whoever_sends_what_cannot_be_opened_provokes_one_session_a_day() {
     let (ada, mut bob, a, _) = acquainted();
     let peer = PeerDevice {

@@ -6,7 +6,7 @@ use crate::identity::DeviceCertificate;
 use crate::identity::UnverifiedCertificate;
 use crate::identity::test_support::{MADE, account, device};
 use crate::ratchet::DecryptError;
-use crate::session::{PeerDevice, ReceiveError, SessionMessage};
+use crate::session::{MAX_ARCHIVED, PeerDevice, ReceiveError, SessionMessage};
 use crate::test_support::rng;
 use crate::wire::codec::BoundedBytes;
 use crate::x3dh::{AcceptError, Initial};
@@ -335,4 +335,94 @@ fn fault_07_what_does_not_decrypt_has_neither_text_nor_sender() {
         assert_eq!(bob.snapshot(), before);
     }
     assert_eq!(bob.reads(&genuine), b"genuine");
+}
+
+/// A first message on the last-resort key, and the record that it leaves with Bob.
+fn on_last_resort() -> (Party, Party, Vec<u8>) {
+    let (mut alice, mut bob) = strangers();
+    alice.starts(bob.bundle(false));
+    let hello = alice.sends(bob.peer(), b"hello");
+    bob.reads(&hello);
+    (alice, bob, hello)
+}
+
+#[test]
+fn fault_06_a_replayed_last_resort_message_begins_nothing_whatever_became_of_the_session() {
+    let (mut alice, mut bob, hello) = on_last_resort();
+    let seen = ReceiveError::Ratchet(DecryptError::AlreadyUsed);
+    assert_eq!(refused(&mut bob, &hello), seen, "current");
+    alice.starts(bob.bundle(true));
+    let anew = alice.sends(bob.peer(), b"anew");
+    bob.reads(&anew);
+    assert_eq!(refused(&mut bob, &hello), seen, "archived");
+    for _ in 0..MAX_ARCHIVED {
+        alice.starts(bob.bundle(true));
+        let anew = alice.sends(bob.peer(), b"anew");
+        bob.reads(&anew);
+    }
+    assert_eq!(
+        refused(&mut bob, &hello),
+        ReceiveError::RetiredSession,
+        "retired"
+    );
+    let peer = alice.peer();
+    bob.records.get_mut(&peer).unwrap().retired.clear();
+    let replayed = ReceiveError::Agreement(AcceptError::Replayed);
+    assert_eq!(refused(&mut bob, &hello), replayed, "retired long ago");
+    bob.records.clear();
+    assert_eq!(refused(&mut bob, &hello), replayed, "deleted");
+    assert!(bob.records.is_empty());
+    // Anew, not for ever lost: it may be that this side has lost the session.
+    assert!(replayed.calls_for_new_session());
+}
+
+#[test]
+fn fault_06_a_forged_last_resort_message_leaves_the_genuine_one_its_place() {
+    let (mut alice, mut bob) = strangers();
+    alice.starts(bob.bundle(false));
+    let hello = alice.sends(bob.peer(), b"hello");
+    let forged = altered(&hello, |message| message.header.0[2311] ^= 1);
+    for _ in 0..2 {
+        assert_eq!(
+            refused(&mut bob, &forged),
+            ReceiveError::Ratchet(DecryptError::Forged)
+        );
+    }
+    assert_eq!(bob.reads(&hello), b"hello");
+}
+
+#[test]
+fn fault_06_a_device_restored_from_a_copy_comes_back_into_conversation() {
+    let (mut alice, mut bob) = acquainted();
+    let copy = bob.records.clone();
+    for round in 0..2u8 {
+        let there = alice.sends(bob.peer(), &[round]);
+        bob.reads(&there);
+        let back = bob.sends(alice.peer(), &[round]);
+        alice.reads(&back);
+    }
+    bob.records = copy;
+    let lost = alice.sends(bob.peer(), b"lost");
+    let error = refused(&mut bob, &lost);
+    assert!(matches!(error, ReceiveError::Ratchet(_)), "{error:?}");
+    assert!(error.calls_for_new_session());
+    bob.starts(alice.bundle(true));
+    let again = bob.sends(alice.peer(), b"again");
+    let (plaintext, _, first) = alice.receives(&again).unwrap();
+    assert_eq!(plaintext, b"again");
+    assert!(first.unwrap().started_over);
+    let reply = alice.sends(bob.peer(), b"reply");
+    assert_eq!(bob.reads(&reply), b"reply");
+}
+
+#[test]
+fn what_relays_can_repeat_calls_for_nothing() {
+    let (mut alice, mut bob) = acquainted();
+    let message = alice.sends(bob.peer(), b"once");
+    bob.reads(&message);
+    assert!(!refused(&mut bob, &message).calls_for_new_session());
+    assert!(!ReceiveError::RetiredSession.calls_for_new_session());
+    assert!(!ReceiveError::OtherPeer.calls_for_new_session());
+    assert!(ReceiveError::Ratchet(DecryptError::Forged).calls_for_new_session());
+    assert!(ReceiveError::Ratchet(DecryptError::TooFarAhead(2000)).calls_for_new_session());
 }

@@ -3,6 +3,7 @@
 mod convergence;
 mod envelope;
 mod faults;
+mod faults_of_transport;
 mod fragment;
 mod reassembly;
 mod record;

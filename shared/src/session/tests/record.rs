@@ -35,6 +35,38 @@ fn records_stay_below_5_kilobytes_and_survive() {
 }
 
 #[test]
+fn records_grow_by_bounded_amounts_only() {
+    // The largest record of one session: a second own step, unanswered beginnings aside.
+    let (mut alice, mut bob) = acquainted();
+    let size = |party: &Party, peer| party.record(peer).encode().len();
+    let alone = size(&bob, alice.peer());
+    // Skipped keys, 1000 of them: what is between the first and the last.
+    for _ in 0..1000 {
+        alice.sends(bob.peer(), b"lost");
+    }
+    let last = alice.sends(bob.peer(), b"1001");
+    bob.reads(&last);
+    assert_eq!(
+        bob.record(alice.peer()).current.ratchet.skipped_keys(),
+        1000
+    );
+    let with_skipped = size(&bob, alice.peer());
+    assert!(
+        with_skipped < 5 * 1024 + 1000 * 45,
+        "{alone} and {with_skipped} bytes"
+    );
+    // Archived sessions, each within the same bound; ids of ended ones.
+    let (mut alice, mut bob) = strangers();
+    begin_anew(&mut alice, &mut bob, MAX_RETIRED + MAX_ARCHIVED + 1);
+    for record in [alice.record(bob.peer()), bob.record(alice.peer())] {
+        let sessions = record.sessions().count();
+        assert_eq!(sessions, 1 + MAX_ARCHIVED);
+        let bound = sessions * 5 * 1024 + MAX_RETIRED * 17;
+        assert!(record.encode().len() < bound, "{}", record.encode().len());
+    }
+}
+
+#[test]
 fn first_messages_carry_the_identity_until_answered() {
     let (mut alice, mut bob) = strangers();
     alice.starts(bob.bundle(true));

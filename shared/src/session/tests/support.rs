@@ -100,7 +100,7 @@ impl Party {
         let record = self.record_for(&message).cloned();
         let received = receive(record.as_ref(), self.me(), &self.prekeys, &message, now)?;
         if let Some(first) = &received.first {
-            self.prekeys.remove(&first.used);
+            self.prekeys.consume(&first.used);
         }
         let peer = *received.record.peer();
         self.records.insert(peer, received.record);
