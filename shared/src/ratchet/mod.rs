@@ -41,6 +41,8 @@ pub use record::{MAX_RECORD_LEN, RecordError};
 pub use skipped_keys::{MAX_SKIP, MAX_SKIPPED, SKIPPED_LIFETIME};
 
 #[cfg(test)]
+mod attackers;
+#[cfg(test)]
 mod proptests;
 #[cfg(test)]
 mod tests;

@@ -19,8 +19,8 @@ pub(super) type Message = (Header, Vec<u8>);
 pub(super) struct Pair {
     pub(super) alice: Ratchet,
     shared: Secret32,
-    bob_dh: X25519Secret,
-    bob_ek: MlKemSecret,
+    pub(super) bob_dh: X25519Secret,
+    pub(super) bob_ek: MlKemSecret,
     pub(super) rng: rand_chacha::ChaCha20Rng,
 }
 
