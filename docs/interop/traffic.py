@@ -1,0 +1,170 @@
+"""Onions in recorded traffic: what each relay must have done with each packet, beside what it did.
+
+A recording is what `tests/examples/interop_traffic.rs` writes: its lines are explained in
+`tests/src/sim/recording.rs`. Nothing of the code's own opinion about a packet is in it, only what was seen on wires.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field as fresh
+
+import cbor2
+
+import frames
+import onion
+from frames import Frame
+from primitives import Refused, body_of, field
+
+KEYS = {1: onion.X25519Key, 2: onion.XWingKey, 3: onion.RsaKey}
+
+
+class Recording:
+    """The lines of a file, by what they tell of."""
+
+    def __init__(self, path):
+        self.nodes, self.clients, self.onions = {}, {}, {}
+        self.packets, self.rows, self.shown, self.states = [], [], [], []
+        with open(path) as lines:
+            for line in lines:
+                what, *fields = line.split(" ")
+                getattr(self, "_" + what)(*(text.rstrip("\n") for text in fields))
+
+    def _relay(self, index, node):
+        self.nodes[int(index)] = bytes.fromhex(node)
+
+    def _client(self, index, address, code):
+        self.clients[int(index)] = bytes.fromhex(address), code
+
+    def _onion(self, relay, record):
+        """A relay's own record: [version, [suite,] [[epoch index, secret], …]] for each of its suites."""
+        keys = self.onions.setdefault(int(relay), {})
+        _, suite, secrets = cbor2.loads(bytes.fromhex(record))
+        for index, secret in secrets:
+            keys[suite, index % 65536] = KEYS[suite](secret)
+
+    def _arrived(self, time, relay, frame):
+        self.packets.append((int(time), int(relay), None, bytes.fromhex(frame)))
+
+    def _sent(self, time, relay, to, frame):
+        self.packets.append((int(time), int(relay), to, bytes.fromhex(frame)))
+
+    def _row(self, client, table, value):
+        self.rows.append((int(client), table, bytes.fromhex(value)))
+
+    def _shown(self, client, sender, number, sent, text):
+        self.shown.append((int(client), bytes.fromhex(sender), bytes.fromhex(number), int(sent), bytes.fromhex(text).decode()))
+
+    def _state(self, client, to, number, state):
+        self.states.append((int(client), bytes.fromhex(to), bytes.fromhex(number), state))
+
+
+@dataclass
+class Reply:
+    """An answer on its way through a reply block, as its owner will open it."""
+
+    surb: onion.Surb
+    payload: bytes
+    secrets: list
+
+
+@dataclass
+class Onions:
+    """Follows every packet through every relay."""
+
+    recording: Recording
+    count: Counter = fresh(default_factory=Counter)
+    faults: list = fresh(default_factory=list)
+    requests: list = fresh(default_factory=list)  # (time, relay, frame), in the order of arrival
+    due: dict = fresh(default_factory=dict)       # what a relay must send: (relay, receiver, frame type, payload) -> times
+    surbs: dict = fresh(default_factory=dict)     # reply blocks that relays have, by (relay, header): surb, request id
+    replies: dict = fresh(default_factory=dict)   # replies under way, by packet
+
+    def follow(self):
+        nodes = self.recording.nodes
+        self._index = {node: index for index, node in nodes.items()}
+        self._hops = {index: onion.Hop(self.recording.onions[index]) for index in nodes}
+        for time, relay, to, data in self.recording.packets:
+            frame = Frame.parse(data, frames.PACKETS)
+            if to is None:
+                self._arrived(time, relay, frame)
+            else:
+                self._sent(time, relay, to, frame)
+
+    def _arrived(self, time, relay, frame):
+        packet = frame.payload
+        try:
+            peeled = self._hops[relay].peel(packet)
+        except Refused as refusal:
+            return self.faults.append(f"relay {relay}: a packet is refused: {refusal}")
+        self.count[f"suite {packet[1]}"] += 1
+        reply = self.replies.get(packet)
+        match peeled:
+            case onion.Forward():
+                key = relay, f"r{self._index[peeled.next]}", frames.RELAY_FORWARD, peeled.packet
+                self.due.setdefault(key, []).append(time + peeled.delay)
+                if reply:
+                    self.replies[peeled.packet] = Reply(reply.surb, reply.payload, reply.secrets + [peeled.secret])
+                self.count["forward"] += 1
+            case onion.Deliver():
+                key = relay, "client", frames.DELIVER, peeled.surb_id + peeled.body
+                self.due.setdefault(key, []).append(time)
+                self.count["deliver"] += 1
+                self._open_reply(packet[1], reply, peeled)
+            case onion.Process():
+                self.count["process"] += 1
+                self._request(time, relay, Frame.padded(peeled.payload), peeled.surb)
+
+    def _open_reply(self, suite, reply, peeled):
+        """As the owner, who has kept the secrets that the hops derive."""
+        if reply is None:
+            return self.faults.append("a delivery of something that no relay was seen to send")
+        payload = onion.open_reply(suite, reply.surb.reply_key, reply.secrets + [peeled.secret], peeled.body)
+        if payload != reply.payload:
+            self.faults.append("a reply opens to something else")
+        self.count["reply"] += 1
+
+    def _request(self, time, relay, frame, surb):
+        if any(surb):
+            self._give(relay, surb, frame.message_id)
+        if frame.kind in frames.OWNERS:
+            _, _, body = frames.owner_request(frame, self.recording.nodes[relay])
+            if frame.kind == frames.SUBSCRIBE:
+                for pushed in field(body_of(body), 2, list):
+                    self._give(relay, pushed, None)
+        elif frame.kind == frames.ACKNOWLEDGE:
+            frames.tombstone(frame.body())
+        self.requests.append((time, relay, frame))
+
+    def _give(self, relay, data, request):
+        surb = onion.Surb.parse(data)
+        self.surbs[relay, surb.header] = surb, request
+
+    def _sent(self, time, relay, to, frame):
+        receiver = "client" if to.startswith("c") else to
+        times = self.due.get((relay, receiver, frame.kind, frame.payload))
+        if times:
+            at = times.pop(0)
+            if not at <= time <= at + 1:
+                self.faults.append(f"relay {relay} sends a packet {time - at} ms late")
+            self.count["as foretold"] += 1
+        elif frame.kind == frames.RELAY_FORWARD:
+            self._sent_reply(relay, to, frame.payload)
+        else:
+            self.faults.append(f"relay {relay} sends to {to} what nothing explains")
+
+    def _sent_reply(self, relay, to, packet):
+        """A packet that a relay begins is its answer through a reply block that it got."""
+        suite = packet[1]
+        surb, request = self.surbs.pop((relay, packet[:onion.header_length(suite)]), (None, None))
+        if surb is None or to != f"r{self._index[surb.first_hop]}":
+            return self.faults.append(f"relay {relay} sends to {to} what nothing explains")
+        payload = onion.reply_payload(surb, packet)
+        frame = Frame.padded(payload)
+        if request is None and frame.kind != frames.PUSH or request not in (None, frame.message_id):
+            self.faults.append(f"relay {relay} answers with frame {frame.kind:#06x} of another id")
+        self.replies[packet] = Reply(surb, payload, [])
+        self.count["begun"] += 1
+
+    def never_sent(self):
+        """What a relay should have sent and did not, though there was time."""
+        end = self.recording.packets[-1][0]
+        return [key[:3] for key, times in self.due.items() for at in times if at < end]

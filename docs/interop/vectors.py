@@ -1,0 +1,52 @@
+"""Runs the vectors: `python vectors.py FOLDER`, the folder being shared/tests/vectors.
+
+A file is vectors apart by blank lines, a vector is lines `name: value`; bytes are hexadecimal, `XX^N` is the byte XX
+N times, spaces join. A vector of a kind that is not known here fails: nobody shall believe that it was checked.
+"""
+
+import sys
+from pathlib import Path
+
+import kinds_identity
+import kinds_onion
+import kinds_primitives
+import kinds_session
+from report import Report, Vector
+
+KINDS = kinds_primitives.KINDS | kinds_onion.KINDS | kinds_identity.KINDS | kinds_session.KINDS
+# Not protocol: records as clients keep them; one frame of every type, made up.
+NOT_OURS = {"frames.txt", "ratchet-record-v1.txt", "session-record-v1.txt"}
+
+
+def read(path):
+    """The vectors of a file."""
+    for block in path.read_text().split("\n\n"):
+        lines = [line for line in block.splitlines() if line and not line.startswith("#")]
+        if lines:
+            yield Vector(line.split(": ", 1) for line in lines)
+
+
+def unknown(vector):
+    raise AssertionError("a kind that docs/interop does not know")
+
+
+def run(path, report):
+    """Runs the vectors of a file."""
+    before = report.passed
+    for number, vector in enumerate(read(path), 1):
+        test = KINDS.get(f"{path.stem} {vector.kind}") or KINDS.get(vector.kind, unknown)
+        name = f"{path.name} {number}, {vector.kind}, {vector.expect}: {vector.get('comment', '')}"
+        report.run(name, test, vector)
+    print(f"  {path.name}: {report.passed - before} vectors hold", flush=True)
+
+
+def main(folder):
+    report = Report()
+    for path in sorted(Path(folder).glob("*.txt")):
+        if path.name not in NOT_OURS:
+            run(path, report)
+    report.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
