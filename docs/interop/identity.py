@@ -152,7 +152,7 @@ def check_freshness(freshness, listed, device_key, now):
 def check_device(account_keys, entry):
     certificate = Certificate.check(account_keys, field(entry, 0, dict))
     sealing_key, _, _ = check_sealing_key(field(entry, 1, dict), certificate)
-    mailbox_key = check_mailbox(field(entry, 2, dict))
+    mailbox_key = check_mailbox(body_of(field(entry, 2, bytes)))
     return Device(certificate, sealing_key, mailbox_key, mailbox_of(mailbox_key))
 
 

@@ -32,7 +32,7 @@ class Keyring:
         self._maybe_kem, self._maybe_xwing = [], []
 
     def add(self, table, record):
-        for value in byte_strings(cbor2.loads(record)):
+        for value in byte_strings(record):
             if value in self._seen:
                 continue
             self._seen.add(value)
@@ -62,15 +62,15 @@ def found(public, pairs, candidates, pair_of):
 
 
 def byte_strings(value):
-    """All byte strings in a CBOR value, and in records within them."""
+    """All byte strings in a CBOR value, and in records within them. Some are no CBOR, and hold none."""
     match value:
         case bytes():
             yield value
-            if len(value) > 64:
-                try:
-                    yield from byte_strings(cbor2.loads(value))
-                except Exception:  # not a record
-                    pass
+            try:
+                inner = cbor2.loads(value) if len(value) > 64 else None
+            except cbor2.CBORDecodeError:
+                return
+            yield from byte_strings(inner)
         case dict():
             for entry in value.values():
                 yield from byte_strings(entry)

@@ -23,6 +23,7 @@ class Recording:
     def __init__(self, path):
         self.nodes, self.clients, self.onions = {}, {}, {}
         self.packets, self.rows, self.shown, self.states = [], [], [], []
+        self._frames = {}
         with open(path) as lines:
             for line in lines:
                 what, *fields = line.split(" ")
@@ -42,10 +43,12 @@ class Recording:
             keys[suite, index % 65536] = KEYS[suite](secret)
 
     def _arrived(self, time, relay, frame):
-        self.packets.append((int(time), int(relay), None, bytes.fromhex(frame)))
+        known = self._frames[frame[1:]] if frame.startswith("=") else bytes.fromhex(frame)
+        self.packets.append((int(time), int(relay), None, known))
 
     def _sent(self, time, relay, to, frame):
-        self.packets.append((int(time), int(relay), to, bytes.fromhex(frame)))
+        data = self._frames[frame[32:64]] = bytes.fromhex(frame)
+        self.packets.append((int(time), int(relay), to, data))
 
     def _row(self, client, table, value):
         self.rows.append((int(client), table, bytes.fromhex(value)))
