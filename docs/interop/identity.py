@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from primitives import (
-    aes_gcm_open, b2, b2_framed, body_of, check_account_sign, check_ed25519_key, check_rsa_pss, check_sign, field, hkdf,
+    aes_gcm_open, b2, b2_framed, body_of, check_account_sign, check_ed25519_key, check_ml_kem_key, check_rsa_pss, check_sign, field, hkdf,
     need,
 )
 
@@ -132,11 +132,12 @@ def check_device_list(account_keys, signed, address):
     body = body_of(data)
     need(field(body, 0, bytes, 32) == address, "address")
     devices = [tuple(entry) for entry in field(body, 2, list)]
-    need(1 <= len(devices) <= 16, "device list")
+    need(1 <= len(devices) <= 16 and len({number for number, _ in devices}) == len(devices), "device list")
     return DeviceList(b2(256, "ZenTalk hash v1", data), field(body, 1, int), devices)
 
 
-FRESH_FOR = 7 * 24 * 3600 * 1000
+DAY = 24 * 3600 * 1000
+FRESH_FOR, AHEAD, SEALING_KEY_LIFE, BUNDLE_AGE = 7 * DAY, 1 * DAY, 30 * DAY, 37 * DAY
 
 
 def check_freshness(freshness, listed, device_key, now):
@@ -146,6 +147,7 @@ def check_freshness(freshness, listed, device_key, now):
     message = digest + sequence.to_bytes(8, "big") + time.to_bytes(8, "big")
     check_sign(device_key, "ZenTalk freshness v1", message, field(freshness, 4, bytes, 64))
     need(now - time <= FRESH_FOR, "expired")
+    need(time - now <= AHEAD, "future")
     return digest, sequence, time
 
 
@@ -161,13 +163,17 @@ def check_sealing_key(sealing, certificate):
     key, created, expires = field(sealing, 0, bytes, 1216), field(sealing, 1, int), field(sealing, 2, int)
     message = certificate.device_id + key + created.to_bytes(8, "big") + expires.to_bytes(8, "big")
     check_sign(certificate.device_key, "ZenTalk sealing key v1", message, field(sealing, 3, bytes, 64))
+    need(created < expires <= created + SEALING_KEY_LIFE, "lifetime")
+    check_ml_kem_key(key[:1184])
     return key, created, expires
 
 
 def check_mailbox(descriptor):
     """The mailbox key of a mailbox-descriptor, which signs it."""
     data = field(descriptor, 0, bytes)
-    key = field(body_of(data), 0, bytes, 32)
+    body = body_of(data)
+    key, members, active = field(body, 0, bytes, 32), field(body, 2, list), field(body, 3, int)
+    need(1 <= active <= len(members) <= 6 and len(set(members)) == len(members), "members")
     check_sign(key, "ZenTalk mailbox descriptor v1", data, field(descriptor, 1, bytes, 64))
     return key
 
@@ -197,9 +203,6 @@ def check_kem_prekey(prekey, device_key):
     message = number.to_bytes(4, "big") + key + bytes([last])
     check_sign(device_key, "ZenTalk kem prekey v1", message, field(prekey, 3, bytes, 64))
     return number, key, last
-
-
-BUNDLE_AGE = 37 * 24 * 3600 * 1000
 
 
 def check_bundle(base, one_time, certificate, now):

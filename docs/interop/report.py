@@ -42,7 +42,9 @@ def where(error):
 
 
 class Vector(dict):
-    """Fields of one vector, as text."""
+    """Fields of one vector, as text. `file` is all of its file."""
+
+    file = ()
 
     @property
     def expect(self):

@@ -36,11 +36,13 @@ class Recording:
         self.clients[int(index)] = bytes.fromhex(address), code
 
     def _onion(self, relay, record):
-        """A relay's own record: [version, [suite,] [[epoch index, secret], …]] for each of its suites."""
-        keys = self.onions.setdefault(int(relay), {})
-        _, suite, secrets = cbor2.loads(bytes.fromhex(record))
-        for index, secret in secrets:
-            keys[suite, index % 65536] = KEYS[suite](secret)
+        """A relay's own record: version, then every suite and its [[epoch index, secret], …]."""
+        _, *rest = cbor2.loads(bytes.fromhex(record))
+        self.onions[int(relay)] = {
+            (suite, index % 65536): KEYS[suite](secret)
+            for suite, secrets in zip(rest[::2], rest[1::2])
+            for index, secret in secrets
+        }
 
     def _arrived(self, time, relay, frame):
         known = self._frames[frame[1:]] if frame.startswith("=") else bytes.fromhex(frame)

@@ -32,8 +32,9 @@ def unknown(vector):
 
 def run(path, report):
     """Runs the vectors of a file."""
-    before = report.passed
-    for number, vector in enumerate(read(path), 1):
+    before, found = report.passed, list(read(path))
+    for number, vector in enumerate(found, 1):
+        vector.file = found
         test = KINDS.get(f"{path.stem} {vector.kind}") or KINDS.get(vector.kind, unknown)
         name = f"{path.name} {number}, {vector.kind}, {vector.expect}: {vector.get('comment', '')}"
         report.run(name, test, vector)
