@@ -319,10 +319,14 @@ impl Kem for Rsa4096Kem {
         ciphertext: &RsaCiphertext,
         rng: &mut impl CryptoRng,
     ) -> Result<Secret32, DecapsulateError> {
-        let plaintext = secret
+        // Whether the padding is right is a secret (Manger 2001): if not, go on with a secret that nobody
+        // has, and let the packet fail where all forged packets fail.
+        let fallback = Secret32::random(rng);
+        let random = secret
             .decrypt_oaep(ciphertext.as_bytes(), rng)
-            .map_err(|_| DecapsulateError)?;
-        let random = Secret32::try_from(plaintext.as_slice()).map_err(|_| DecapsulateError)?;
+            .ok()
+            .and_then(|plaintext| Secret32::try_from(plaintext.as_slice()).ok())
+            .unwrap_or(fallback);
         Ok(rsa_secret(&random, ciphertext.as_bytes()))
     }
 }
@@ -385,6 +389,18 @@ mod tests {
     #[test]
     fn rsa_round_trip() {
         round_trip::<Rsa4096Kem>(&account_rsa(0), &account_rsa(1));
+    }
+
+    #[test]
+    fn a_forged_rsa_ciphertext_gives_a_secret_that_nobody_has() {
+        let (ours, mut rng) = (account_rsa(0), rng(1));
+        let longer = ours.public().encrypt_oaep(&[7; 33], &mut rng).unwrap();
+        for bytes in [[0; 512], [1; 512], longer] {
+            let forged = RsaCiphertext::from_bytes(bytes);
+            let one = Rsa4096Kem::decapsulate(&ours, &forged, &mut rng).unwrap();
+            let two = Rsa4096Kem::decapsulate(&ours, &forged, &mut rng).unwrap();
+            assert_ne!(one, two);
+        }
     }
 
     #[test]

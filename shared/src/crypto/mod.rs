@@ -29,4 +29,4 @@ pub mod secret;
 pub mod sign;
 pub mod stream;
 
-pub use secret::{Secret, Secret32};
+pub use secret::{Secret, Secret32, is_zero};

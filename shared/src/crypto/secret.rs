@@ -88,6 +88,16 @@ impl<'b, C, const N: usize> minicbor::Decode<'b, C> for Secret<N> {
     }
 }
 
+/// Whether all bytes are zero, in a time that depends on their number only: for plaintexts that must not
+/// be told apart by where they begin to be wrong.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .fold(0, |sum: u8, byte| sum | byte)
+        .ct_eq(&0)
+        .into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +122,18 @@ mod tests {
         let bytes = minicbor::to_vec(&secret).unwrap();
         assert_eq!(minicbor::decode::<Secret32>(&bytes).unwrap(), secret);
         assert!(minicbor::decode::<Secret<31>>(&bytes).is_err());
+    }
+
+    #[test]
+    fn zeros_are_zeros_and_nothing_else_is() {
+        assert!(is_zero(&[]) && is_zero(&[0; 100]));
+        for at in 0..100 {
+            for bit in 0..8 {
+                let mut bytes = [0; 100];
+                bytes[at] = 1 << bit;
+                assert!(!is_zero(&bytes));
+            }
+        }
     }
 
     #[test]

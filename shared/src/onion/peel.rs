@@ -11,7 +11,7 @@ use super::build::{VERSION, prefix};
 use super::command::{BadCommand, Command};
 use super::epoch::Epoch;
 use super::keys::HopKeys;
-use super::layout::{COMMAND_LEN, HeaderMut, INTEGRITY_LEN, Layout, Reader, Writer};
+use super::layout::{COMMAND_LEN, HeaderMut, Layout, Reader, Writer};
 use super::replay::{ReplayError, ReplayTag};
 use super::surb::{Surb, SurbError};
 use crate::crypto::kem::Kem;
@@ -195,10 +195,10 @@ fn process<K: Kem>(layout: Layout, mut packet: Vec<u8>) -> Result<Peeled<K>, Pee
     let length = PeelError::Length(packet.len());
     let (_, body) = layout.packet_of_mut(&mut packet).ok_or(length)?;
     let view = layout.body_of(body).ok_or(length)?;
-    if *view.integrity != [0; INTEGRITY_LEN] {
+    if !crate::crypto::is_zero(view.integrity) {
         return Err(PeelError::BadBody);
     }
-    let surb = match view.surb.iter().all(|byte| *byte == 0) {
+    let surb = match crate::crypto::is_zero(view.surb) {
         true => None,
         false => Some(Surb::decode(view.surb)?),
     };

@@ -17,7 +17,7 @@ use super::build::{BuildError, Hop, VERSION, seal_header};
 use super::command::Command;
 use super::epoch::SURB_MARGIN;
 use super::keys::{HopKeys, reply_body_key};
-use super::layout::{Class, INTEGRITY_LEN, Layout, MAX_HOPS, Reader, Writer};
+use super::layout::{Class, Layout, MAX_HOPS, Reader, Writer};
 use crate::crypto::Secret32;
 use crate::crypto::kem::Kem;
 use crate::id::{ConnectionTag, NodeId, SurbId};
@@ -239,7 +239,8 @@ impl<K: Kem> SurbKeys<K> {
         reply_body_key(&self.reply_key).decrypt(&mut body);
         let view = layout.body_of(&body).ok_or(ReplyError::NotAuthentic)?;
         // What stands in a request's SURB field has no meaning in a reply; it is zero.
-        match *view.integrity == [0; INTEGRITY_LEN] && view.surb.iter().all(|byte| *byte == 0) {
+        let is_zero = crate::crypto::is_zero;
+        match is_zero(view.integrity) & is_zero(view.surb) {
             true => {
                 body.drain(..layout.body_overhead());
                 Ok(body)
