@@ -30,3 +30,8 @@ pub mod sign;
 pub mod stream;
 
 pub use secret::{Secret, Secret32, is_zero};
+
+#[cfg(test)]
+mod known_answers;
+#[cfg(test)]
+mod wycheproof;

@@ -126,7 +126,16 @@ impl RsaPublic {
         message: &[u8],
         signature: &RsaSignature,
     ) -> Result<(), BadSignature> {
-        let digest = Sha256::digest(framed(domain, message));
+        self.verify_framed(&framed(domain, message), signature)
+    }
+
+    /// Verifies PSS-SHA256 (salt 32) over bytes that have their domain in front already.
+    pub(super) fn verify_framed(
+        &self,
+        framed: &[u8],
+        signature: &RsaSignature,
+    ) -> Result<(), BadSignature> {
+        let digest = Sha256::digest(framed);
         self.key
             .verify(
                 Pss::<Sha256>::new_with_salt(SALT_LEN),
@@ -354,6 +363,40 @@ mod tests {
             key.public().verify("a", b"m", &signature),
             Err(BadSignature)
         );
+    }
+
+    /// A generator that counts what is drawn from it.
+    struct Counting(rand_chacha::ChaCha20Rng, usize);
+
+    impl rand_core::TryRng for Counting {
+        type Error = core::convert::Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            rand_core::utils::next_word_via_fill(self)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            rand_core::utils::next_word_via_fill(self)
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            self.1 += bytes.len();
+            self.0.try_fill_bytes(bytes)
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Counting {}
+
+    #[test]
+    fn every_private_operation_is_blinded() {
+        // A blinding factor is a random number below the modulus: 512 bytes at least.
+        let (key, mut rng) = (account_rsa(0), Counting(rng(1), 0));
+        key.sign("a", b"m", &mut rng).unwrap();
+        assert!(rng.1 >= SALT_LEN + SIGNATURE_LEN, "{} bytes", rng.1);
+        let sealed = key.public().encrypt_oaep(b"m", &mut rng).unwrap();
+        let before = rng.1;
+        key.decrypt_oaep(&sealed, &mut rng).unwrap();
+        assert!(rng.1 - before >= SIGNATURE_LEN, "{} bytes", rng.1 - before);
+        let before = rng.1;
+        key.decrypt_oaep(&[1; SIGNATURE_LEN], &mut rng).unwrap_err();
+        assert!(rng.1 - before >= SIGNATURE_LEN, "{} bytes", rng.1 - before);
     }
 
     #[test]

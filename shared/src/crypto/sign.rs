@@ -104,9 +104,18 @@ impl VerifyingKey {
         message: &[u8],
         signature: &Signature,
     ) -> Result<(), BadSignature> {
+        self.verify_framed(&framed(domain, message), signature)
+    }
+
+    /// Verifies a signature over bytes that have their domain in front already.
+    pub(super) fn verify_framed(
+        &self,
+        framed: &[u8],
+        signature: &Signature,
+    ) -> Result<(), BadSignature> {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         self.0
-            .verify_strict(&framed(domain, message), &signature)
+            .verify_strict(framed, &signature)
             .map_err(|_| BadSignature)
     }
 }
@@ -157,7 +166,12 @@ impl SigningKey {
 
     /// Signs domain ‖ 0x00 ‖ message. Deterministic, as RFC 8032 has it.
     pub fn sign(&self, domain: &str, message: &[u8]) -> Signature {
-        Signature(self.0.sign(&framed(domain, message)).to_bytes())
+        self.sign_framed(&framed(domain, message))
+    }
+
+    /// Signs bytes that have their domain in front already.
+    pub(super) fn sign_framed(&self, framed: &[u8]) -> Signature {
+        Signature(self.0.sign(framed).to_bytes())
     }
 }
 
