@@ -195,6 +195,11 @@ impl VectorFile {
         Self(text)
     }
 
+    /// A whole file that was made in another way.
+    pub(crate) const fn from_text(text: String) -> Self {
+        Self(text)
+    }
+
     /// Begins a vector.
     pub(crate) fn vector(&mut self, kind: &str, expect: &str, comment: &str) -> &mut Self {
         let _ = write!(

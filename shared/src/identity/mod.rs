@@ -43,6 +43,8 @@ pub use sealing_key::{
 
 #[cfg(test)]
 pub(crate) mod test_support;
+#[cfg(test)]
+mod vectors;
 
 #[cfg(test)]
 mod tests {

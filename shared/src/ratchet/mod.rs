@@ -43,6 +43,8 @@ pub use skipped_keys::{MAX_SKIP, MAX_SKIPPED, SKIPPED_LIFETIME};
 #[cfg(test)]
 mod attackers;
 #[cfg(test)]
+mod conversation;
+#[cfg(test)]
 mod proptests;
 #[cfg(test)]
 mod tests;

@@ -43,3 +43,5 @@ pub use tombstone::{MAX_TOMBSTONE_IDS, Tombstone};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -26,6 +26,8 @@ mod prekeys;
 mod secrets;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod vectors;
 
 pub use accept::{AcceptError, Accepted, accept};
 pub use agreement::{AssociatedData, LocalIdentity};

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 use super::support::{NOW, info, onion_keys, publication, signer};
 use crate::crypto::dh::X25519Secret;
 use crate::crypto::hash::blake2b_256_concat;
-use crate::crypto::kem::{Kem, X25519Kem};
+use crate::crypto::kem::{Kem, Rsa4096Kem, X25519Kem, XWingKem, XWingSecret};
+use crate::crypto::rsa::RsaSecret;
 use crate::crypto::{Secret, Secret32};
 use crate::id::{ConnectionTag, NodeId, SurbId};
 use crate::onion::command::Command;
@@ -22,11 +23,11 @@ use crate::onion::peel::peel;
 use crate::onion::{
     Class, Epoch, Hop, Layout, Peeled, Surb, SurbKeys, build, build_request, build_surb,
 };
-use crate::test_support::{hex, rng, unhex};
+use crate::test_support::{
+    Script, VectorFile, account_rsa, hex, hkdf_by_hand, rng, unhex, vector_file,
+};
 use crate::time::Duration;
 
-const FILE: &str = include_str!("../../../tests/vectors/onion.txt");
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/onion.txt");
 const LAYOUT: Layout = Layout::of::<X25519Kem>();
 
 /// One vector: what to expect, and its values by name.
@@ -68,7 +69,7 @@ impl Vector {
 
 fn vectors() -> Vec<Vector> {
     let mut vectors: Vec<Vector> = Vec::new();
-    for line in FILE
+    for line in vector_file("onion.txt")
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
     {
@@ -106,15 +107,7 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 
 #[test]
 fn the_file_is_what_the_generator_writes() {
-    let text = generate();
-    if std::env::var_os("ZENTALK_WRITE_VECTORS").is_some() {
-        std::fs::write(PATH, &text).unwrap();
-    } else {
-        assert!(
-            text == FILE,
-            "shared/tests/vectors/onion.txt is not what the code makes"
-        );
-    }
+    VectorFile::from_text(generate()).finish("onion.txt");
 }
 
 #[test]
@@ -204,24 +197,68 @@ fn replies() {
 #[test]
 fn keys_and_primitives() {
     for vector in expecting("keys") {
-        let secret = X25519Secret::from_bytes(&vector.secret("secret"));
-        let ciphertext = vector.get("ciphertext").try_into().unwrap();
-        let shared = X25519Kem::decapsulate(&secret, &ciphertext, &mut rng(0)).unwrap();
-        assert_eq!(shared, vector.secret("ss"));
-        let keys = HopKeys::derive::<X25519Kem>(&shared);
-        assert_eq!(keys.replay_tag.as_bytes()[..], *vector.get("replay tag"));
-        let mut stream = [0; 64];
-        keys.xor_routing(0, &mut stream);
-        assert_eq!(stream[..], *vector.get("routing stream begins"));
-        assert_eq!(
-            keys.mac(&[1, 2, 3, 4], b"ct", b"routing")[..],
-            *vector.get("mac")
-        );
+        match vector.get("suite") {
+            [1] => keys::<X25519Kem>(&vector, &X25519Secret::from_bytes(&vector.secret("secret"))),
+            [2] => keys::<XWingKem>(&vector, &XWingSecret::from_seed(vector.secret("secret"))),
+            _ => {
+                let secret = RsaSecret::from_pkcs8_der(vector.get("secret")).unwrap();
+                keys::<Rsa4096Kem>(&vector, &secret);
+            }
+        }
     }
     for vector in expecting("lioness") {
         let mut body = vector.get("plain").to_vec();
         BodyKey::new(&vector.secret("key")).encrypt(&mut body);
         assert_eq!(hex(&body), hex(vector.get("sealed")));
+    }
+}
+
+/// A vector of a hop's keys, in any suite.
+fn keys<K: Kem>(vector: &Vector, secret: &K::Secret) {
+    let Ok(ciphertext) = K::Ciphertext::try_from(vector.get("ciphertext")) else {
+        panic!()
+    };
+    let shared = K::decapsulate(secret, &ciphertext, &mut rng(0)).unwrap();
+    assert_eq!(shared, vector.secret("ss"));
+    let keys = HopKeys::derive::<K>(&shared);
+    assert_eq!(keys.replay_tag.as_bytes()[..], *vector.get("replay tag"));
+    let mut stream = [0; 64];
+    keys.xor_routing(0, &mut stream);
+    assert_eq!(stream[..], *vector.get("routing stream begins"));
+    assert_eq!(
+        keys.mac(&[1, 2, 3, 4], b"ct", b"routing")[..],
+        *vector.get("mac")
+    );
+    let (mut ours, mut theirs) = ([7; 100], [7; 100]);
+    keys.body.encrypt(&mut ours);
+    BodyKey::new(&vector.secret("body key")).encrypt(&mut theirs);
+    assert_eq!(ours, theirs);
+    let stream_key = vector.secret("routing key");
+    let mut stream = [0; 64];
+    crate::crypto::stream::xor(&stream_key, &mut stream).unwrap();
+    assert_eq!(stream[..], *vector.get("routing stream begins"));
+}
+
+/// Every layer states the secrets that its relay derives from the header.
+#[test]
+fn layers_and_their_secrets() {
+    let peeled = ["forward", "process", "deliver"].map(expecting);
+    for vector in peeled.iter().flatten() {
+        let header = match vector.values.get("packet") {
+            Some(packet) => &packet[..LAYOUT.header()],
+            None => vector.get("header"),
+        };
+        for (name, value) in layer(vector.array("secret"), header) {
+            assert_eq!(hex(&value), hex(vector.get(name)), "{name}");
+        }
+        let keys = HopKeys::derive::<X25519Kem>(&vector.secret("ss"));
+        assert_eq!(keys.replay_tag.as_bytes()[..], *vector.get("replay tag"));
+    }
+    for vector in expecting("reply") {
+        let reply_key = vector.get("surb")[20..52].to_vec();
+        assert_eq!(reply_key, vector.get("reply key"));
+        let body_key = hkdf_by_hand(b"ZenTalk reply v1", &reply_key, b"", 128);
+        assert_eq!(body_key, vector.get("body key"));
     }
 }
 
@@ -252,6 +289,17 @@ impl Text {
             let _ = writeln!(self.0, "{name}: {}", hex(value));
         }
     }
+
+    /// A vector of a layer that comes off: with the secrets that its relay derives.
+    fn layer(&mut self, expect: &str, comment: &str, values: &[(&str, &[u8])]) {
+        self.vector(expect, comment, values);
+        let [("secret", secret), (_, header), ..] = values else {
+            panic!("secret and header come first")
+        };
+        for (name, value) in layer((*secret).try_into().unwrap(), header) {
+            let _ = writeln!(self.0, "{name}: {}", hex(&value));
+        }
+    }
 }
 
 fn secret(index: u8) -> Secret32 {
@@ -260,6 +308,34 @@ fn secret(index: u8) -> Secret32 {
 
 fn node(index: u8) -> NodeId {
     NodeId::from_bytes([index; 20])
+}
+
+/// What a relay of the X25519 suite derives from its secret and a header, by hand.
+fn layer(secret: [u8; 32], header: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let secret = X25519Secret::from_bytes(&Secret32::from_bytes(secret));
+    let ciphertext: [u8; 32] = header[4..36].try_into().unwrap();
+    let dh = secret.diffie_hellman(&ciphertext.as_slice().try_into().unwrap());
+    let input = [
+        *dh.unwrap().as_bytes(),
+        ciphertext,
+        *secret.public().as_bytes(),
+    ]
+    .concat();
+    let ss = blake2b_256_concat(b"ZenTalk kem x25519 v1", &input);
+    let mut fields = material(1, &ss);
+    fields.insert(0, ("ss", ss.to_vec()));
+    fields
+}
+
+/// The keys of a hop, by hand from the KEM's secret.
+fn material(suite: u8, ss: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let material = hkdf_by_hand(b"ZenTalk onion v1", ss, &[suite], 208);
+    vec![
+        ("routing key", material[..32].to_vec()),
+        ("mac key", material[32..64].to_vec()),
+        ("replay tag", material[64..80].to_vec()),
+        ("body key", material[80..].to_vec()),
+    ]
 }
 
 fn path(hops: core::ops::RangeInclusive<u8>) -> Vec<Hop> {
@@ -287,9 +363,15 @@ fn header(command: [u8; 64]) -> Vec<u8> {
 
 fn generate() -> String {
     let mut text = Text(
-        "# Vectors of PROTOCOL.md §4 and §5, suite X25519. Hexadecimal; failures first.\n\
+        "# Vectors of PROTOCOL.md §4 and §5, suite X25519 unless `suite` says another. Hexadecimal; failures first.\n\
          # A vector with `header` is a `message` packet of that header and a body of zeros.\n\
-         # `drop …` and `refuse` name the reason for readers; a peer is never told.\n"
+         # `drop …` and `refuse` name the reason for readers; a peer is never told.\n\
+         # ss, routing key, mac key, replay tag, body key: what the relay with `secret` derives from the header.\n\
+         # keys: `secret` is the X25519 secret, the X-Wing seed or the RSA key as PKCS#8; `randomness` is what the\n\
+         # sender drew: the ephemeral secret; ML-KEM's 32 bytes and the ephemeral secret; the bytes that OAEP\n\
+         # carries and its seed.\n\
+         # reply: `reply key` stands in the reply block, `body key` follows from it; `surb keys` is how the owner\n\
+         # keeps it: id, expiry, reply key, the KEM secrets of the hops.\n"
             .to_owned(),
     );
     dropped(&mut text);
@@ -401,23 +483,16 @@ fn refused(text: &mut Text, descriptor: &RelayDescriptor) {
 }
 
 fn primitives(text: &mut Text) {
-    let (ciphertext, shared) =
-        X25519Kem::encapsulate(X25519Secret::from_bytes(&secret(1)).public(), &mut rng(2)).unwrap();
-    let keys = HopKeys::derive::<X25519Kem>(&shared);
-    let mut stream = [0; 64];
-    keys.xor_routing(0, &mut stream);
-    text.vector(
-        "keys",
-        "of a hop; mac is over 01020304 ‖ \"ct\" ‖ \"routing\"",
-        &[
-            ("secret", secret(1).as_bytes()),
-            ("ciphertext", ciphertext.as_bytes()),
-            ("ss", shared.as_bytes()),
-            ("replay tag", keys.replay_tag.as_bytes()),
-            ("routing stream begins", &stream),
-            ("mac", &keys.mac(&[1, 2, 3, 4], b"ct", b"routing")),
-        ],
-    );
+    let x25519 = X25519Secret::from_bytes(&secret(1));
+    write_keys::<X25519Kem>(text, x25519.public(), secret(1).as_bytes(), &[&[0x91; 32]]);
+    let x_wing = XWingSecret::from_seed(secret(1));
+    let randomness: [&[u8]; 2] = [&[0x92; 32], &[0x93; 32]];
+    write_keys::<XWingKem>(text, x_wing.public(), secret(1).as_bytes(), &randomness);
+    let rsa = account_rsa(0);
+    let der = rsa.to_pkcs8_der().unwrap();
+    // The secret that OAEP carries, then OAEP's seed.
+    let randomness: [&[u8]; 2] = [&[0x94; 32], &[0x95; 32]];
+    write_keys::<Rsa4096Kem>(text, rsa.public(), &der, &randomness);
     for length in [33, 300, 1200] {
         let key: [u8; 128] = core::array::from_fn(|i| i as u8);
         let plain: Vec<u8> = (0..length).map(|i: usize| (i * 7) as u8).collect();
@@ -430,6 +505,31 @@ fn primitives(text: &mut Text) {
             &[("key", &key), ("plain", &plain), ("sealed", &sealed)],
         );
     }
+}
+
+/// The keys of a hop of any suite, encapsulated with the randomness given.
+fn write_keys<K: Kem>(text: &mut Text, public: &K::Public, secret: &[u8], randomness: &[&[u8]]) {
+    let (ciphertext, shared) = K::encapsulate(public, &mut Script::new(randomness)).unwrap();
+    let keys = HopKeys::derive::<K>(&shared);
+    let mut stream = [0; 64];
+    keys.xor_routing(0, &mut stream);
+    let mac = keys.mac(&[1, 2, 3, 4], b"ct", b"routing");
+    let (suite, randomness) = ([K::SUITE], randomness.concat());
+    let fields = material(K::SUITE, shared.as_bytes());
+    let mut values: Vec<(&str, &[u8])> = vec![
+        ("suite", suite.as_slice()),
+        ("secret", secret),
+        ("randomness", randomness.as_slice()),
+        ("ciphertext", ciphertext.as_ref()),
+        ("ss", shared.as_bytes().as_slice()),
+    ];
+    values.extend(fields.iter().map(|(name, value)| (*name, value.as_slice())));
+    values.extend([
+        ("routing stream begins", stream.as_slice()),
+        ("mac", mac.as_slice()),
+    ]);
+    let comment = "of a hop; mac is over 01020304 ‖ \"ct\" ‖ \"routing\"";
+    text.vector("keys", comment, &values);
 }
 
 fn surb() -> (Surb, SurbKeys) {
@@ -473,7 +573,7 @@ fn request(text: &mut Text) {
             panic!()
         };
         let delay = u32::try_from(delay.as_ms()).unwrap().to_be_bytes();
-        text.vector(
+        text.layer(
             "forward",
             &format!("hop {index} of a request over four"),
             &[
@@ -493,7 +593,7 @@ fn request(text: &mut Text) {
         };
         packet = after;
     }
-    text.vector(
+    text.layer(
         "process",
         "the last hop",
         &[
@@ -523,7 +623,7 @@ fn reply(text: &mut Text) {
     let Peeled::Deliver { body: bare, .. } = peel_as(3, bare) else {
         panic!()
     };
-    text.vector(
+    text.layer(
         "deliver",
         "the guard of a reply",
         &[
@@ -539,6 +639,8 @@ fn reply(text: &mut Text) {
         "through that reply block; its keys as the owner stores them; body as the guard delivers it",
         &[
             ("surb", &encoded),
+            ("reply key", &encoded[20..52]),
+            ("body key", &hkdf_by_hand(b"ZenTalk reply v1", &encoded[20..52], b"", 128)),
             ("surb keys", &minicbor::to_vec(&keys).unwrap()),
             ("payload", b"an answer"),
             ("blake2b-256 of packet", &whole),

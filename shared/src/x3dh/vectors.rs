@@ -1,0 +1,852 @@
+//! `shared/tests/vectors/pqxdh.txt`: prekeys, bundles and agreements with every secret on the way.
+//!
+//! [`the_file_is_what_the_generator_writes`] makes the file and compares; with `ZENTALK_WRITE_VECTORS=1` it
+//! writes it. The other tests read the file, know nothing of how it was made, and compute every secret a
+//! second time by hand.
+
+use super::agreement::Inputs;
+use super::prekeys::{KemPreKey, OneTimePreKey, SignedPreKey};
+use super::*;
+use crate::crypto::Secret32;
+use crate::crypto::dh::{X25519Public, X25519Secret};
+use crate::crypto::hash::blake2b_128_concat;
+use crate::crypto::ml_kem::{MlKemCiphertext, MlKemPublic, MlKemSecret};
+use crate::crypto::sign::{Signature, SigningKey, framed};
+use crate::identity::test_support::{MADE, account, certificate, device};
+use crate::identity::{AccountKeys, DeviceCertificate, UnverifiedCertificate};
+use crate::test_support::{
+    Script, Vector, VectorFile, assert_failures_first, hkdf_by_hand, vector_file, vectors,
+    vectors_of,
+};
+use crate::time::{Duration, Timestamp};
+use crate::wire::codec::{from_cbor, to_cbor};
+
+fn file() -> &'static str {
+    vector_file("pqxdh.txt")
+}
+
+const HEAD: &str = "\
+PQXDH and prekeys, PROTOCOL §8. Hex; XX^N is the byte XX N times; spaces join. Ids are u32, times u64 ms.
+Given first, then failures, then the rest. Written by x3dh::vectors from fixed inputs; its tests compute each
+secret again by hand (HMAC-SHA256 only). Checked with Python (hmac, hashlib, and cryptography on OpenSSL).
+
+party: a device. account_keys, certificate: CBOR. device_seed: of its Ed25519 key. identity_*: X25519.
+key derivation: sk from the DH values and the KEM secret ss. `different`: what a wrong order would give.
+signed prekey, kem prekey: bytes is the CBOR, signed the bytes under the signature: domain, 00, message.
+bundle: what a relay serves of the responder; now is the reader's clock.
+agreement: the initiator made ephemeral_* and encapsulated with the randomness kem_m to the KEM prekey that
+it used. The responder has signed_prekey, last_resort and perhaps one one_time entry (one_time,
+one_time_kem), whose ids follow their names; used_* are the ids in the first message. kem seeds are FIPS 203's
+d, z. ikm is what goes into HKDF; session_id is that of the session.";
+
+/// One device of the file.
+pub(crate) struct Party {
+    pub(crate) account: AccountKeys,
+    pub(crate) certificate: DeviceCertificate,
+    pub(crate) signing: SigningKey,
+    pub(crate) identity: X25519Secret,
+}
+
+impl Party {
+    fn me(&self) -> LocalIdentity<'_> {
+        LocalIdentity {
+            identity: &self.identity,
+            certificate: &self.certificate,
+        }
+    }
+}
+
+/// The party of that name, with everything about it checked.
+pub(crate) fn party(name: &str) -> Party {
+    let found = vectors(file())
+        .into_iter()
+        .find(|vector| vector.has("name") && vector.text("name") == name);
+    let vector = found.unwrap();
+    let account: AccountKeys = from_cbor(&vector.bytes("account_keys"), 4096).unwrap();
+    assert_eq!(account.address().as_bytes()[..], vector.bytes("address"));
+    let certificate = UnverifiedCertificate::decode(&vector.bytes("certificate")).unwrap();
+    let certificate = certificate.verify(&account).unwrap();
+    assert_eq!(
+        certificate.hash().as_bytes()[..],
+        vector.bytes("certificate_hash")
+    );
+    let signing = SigningKey::from_seed(&secret(&vector, "device_seed"));
+    assert_eq!(*certificate.signing_key(), signing.verifying_key());
+    assert_eq!(
+        signing.verifying_key().as_bytes()[..],
+        vector.bytes("device_key")
+    );
+    assert_eq!(
+        certificate.device_id().as_bytes()[..],
+        vector.bytes("device_id")
+    );
+    let identity = X25519Secret::from_bytes(&secret(&vector, "identity_secret"));
+    assert_eq!(identity.public(), certificate.identity_key());
+    assert_eq!(
+        identity.public().as_bytes()[..],
+        vector.bytes("identity_key")
+    );
+    Party {
+        account,
+        certificate,
+        signing,
+        identity,
+    }
+}
+
+/// The prekey secrets that the responder of an agreement has, as it would store them; its one-time ones
+/// only if it still has them.
+pub(crate) fn responder_prekeys(vector: &Vector, with_one_time: bool) -> PreKeySecrets {
+    type Encoder = minicbor::Encoder<Vec<u8>>;
+    let stored = |e: &mut Encoder, id: &str, secret: &str| {
+        e.map(3)
+            .unwrap()
+            .u8(0)
+            .unwrap()
+            .u32(u32_of(vector, id))
+            .unwrap();
+        e.u8(1).unwrap().bytes(&vector.bytes(secret)).unwrap();
+        e.u8(2).unwrap().u64(MADE.as_ms()).unwrap();
+    };
+    let rotated = |e: &mut Encoder, id: &str, secret: &str| {
+        e.map(2).unwrap().u8(0).unwrap();
+        stored(e, id, secret);
+        e.u8(1).unwrap().array(0).unwrap();
+    };
+    let perhaps = |e: &mut Encoder, id: &str, secret: &str| {
+        let has = with_one_time && vector.has(id);
+        e.array(u64::from(has)).unwrap();
+        if has {
+            stored(e, id, secret);
+        }
+    };
+    let mut e = minicbor::Encoder::new(Vec::new());
+    e.map(6).unwrap().u8(0).unwrap().u8(1).unwrap();
+    e.u8(1).unwrap().u32(1000).unwrap();
+    e.u8(2).unwrap();
+    rotated(&mut e, "signed_prekey_id", "signed_prekey_secret");
+    e.u8(3).unwrap();
+    rotated(&mut e, "last_resort_id", "last_resort_seed");
+    e.u8(4).unwrap();
+    perhaps(&mut e, "one_time_id", "one_time_secret");
+    e.u8(5).unwrap();
+    perhaps(&mut e, "one_time_kem_id", "one_time_kem_seed");
+    from_cbor(&e.into_writer(), 4096).unwrap()
+}
+
+/// The first-message part of an agreement.
+pub(crate) fn initial_header(vector: &Vector) -> InitialHeader {
+    let one_time = "used_one_time_id";
+    InitialHeader {
+        ephemeral: X25519Public::from_bytes(vector.array("ephemeral_key")),
+        signed_prekey: u32_of(vector, "used_signed_prekey_id"),
+        kem_prekey: u32_of(vector, "used_kem_id"),
+        kem_ciphertext: MlKemCiphertext::from_bytes(vector.array("kem_ciphertext")),
+        one_time_prekey: vector.has(one_time).then(|| u32_of(vector, one_time)),
+    }
+}
+
+fn secret(vector: &Vector, name: &str) -> Secret32 {
+    Secret32::from_bytes(vector.array(name))
+}
+
+fn u32_of(vector: &Vector, name: &str) -> u32 {
+    u32::from_be_bytes(vector.array(name))
+}
+
+fn time_of(vector: &Vector, name: &str) -> Timestamp {
+    Timestamp::from_ms(u64::from_be_bytes(vector.array(name)))
+}
+
+fn of_kind(kind: &str) -> Vec<Vector> {
+    vectors_of(file(), kind)
+}
+
+#[test]
+fn failures_come_first() {
+    assert_failures_first(&vectors(file()), &["equal", "accepted", "agree"]);
+}
+
+#[test]
+fn key_derivations() {
+    let found = of_kind("key derivation");
+    for vector in &found {
+        let inputs = Inputs {
+            dh1: secret(vector, "dh1"),
+            dh2: secret(vector, "dh2"),
+            dh3: secret(vector, "dh3"),
+            dh4: vector.has("dh4").then(|| secret(vector, "dh4")),
+            kem: secret(vector, "ss"),
+        };
+        let equal = inputs.derive() == secret(vector, "sk");
+        assert_eq!(equal, vector.text("expect") == "equal");
+        assert_eq!(by_hand(vector) == vector.bytes("sk"), equal);
+    }
+    assert_eq!(found.len(), 5);
+}
+
+/// SK, with nothing but HMAC.
+fn by_hand(vector: &Vector) -> Vec<u8> {
+    let mut ikm = vec![0xff; 32];
+    for name in ["dh1", "dh2", "dh3", "dh4", "ss"] {
+        if vector.has(name) {
+            ikm.extend_from_slice(&vector.bytes(name));
+        }
+    }
+    hkdf_by_hand(&[0; 32], &ikm, b"ZenTalk PQXDH v1", 32)
+}
+
+#[test]
+fn signed_and_kem_prekeys() {
+    let device = party("bob").signing;
+    for vector in of_kind("signed prekey") {
+        let prekey: SignedPreKey = from_cbor(&vector.bytes("bytes"), 2020).unwrap();
+        let accepted = prekey.verify(&device.verifying_key()).is_ok();
+        assert_eq!(accepted, vector.text("expect") == "accepted");
+        if accepted {
+            assert_eq!(prekey.id, u32_of(&vector, "id"));
+            assert_eq!(prekey.key.as_bytes()[..], vector.bytes("key"));
+            assert_eq!(prekey.created, time_of(&vector, "created"));
+            assert_signed(&vector, &device, &prekey.signature);
+        }
+    }
+    for vector in of_kind("kem prekey") {
+        let prekey: KemPreKey = from_cbor(&vector.bytes("bytes"), 2020).unwrap();
+        let accepted = prekey.verify(&device.verifying_key()).is_ok();
+        assert_eq!(accepted, vector.text("expect") == "accepted");
+        if accepted {
+            assert_eq!(prekey.id, u32_of(&vector, "id"));
+            assert_eq!(prekey.key.as_bytes(), vector.bytes("key"));
+            assert_eq!([u8::from(prekey.last_resort)], vector.array("last_resort"));
+            assert_signed(&vector, &device, &prekey.signature);
+        }
+    }
+}
+
+/// The vector's `signed` bytes, signed as Ed25519 signs bytes that have their domain already.
+fn assert_signed(vector: &Vector, device: &SigningKey, signature: &Signature) {
+    let signed = vector.bytes("signed");
+    let zero = signed.iter().position(|byte| *byte == 0).unwrap();
+    let domain = core::str::from_utf8(&signed[..zero]).unwrap();
+    assert_eq!(device.sign(domain, &signed[zero + 1..]), *signature);
+    assert_eq!(signature.as_bytes()[..], vector.bytes("signature"));
+}
+
+#[test]
+fn bundles() {
+    let bob = party("bob").certificate;
+    let found = of_kind("bundle");
+    for vector in &found {
+        let bundle = UnverifiedBundle {
+            base: PreKeyBase::decode(&vector.bytes("base")).unwrap(),
+            one_time: vector
+                .has("one_time")
+                .then(|| PreKeyOneTime::decode(&vector.bytes("one_time")).unwrap()),
+        };
+        let outcome = match bundle.verify(&bob, time_of(vector, "now")) {
+            Ok(bundle) => {
+                assert_eq!(bundle.signed().0, u32_of(vector, "signed_prekey_id"));
+                assert_eq!(bundle.kem().0, u32_of(vector, "kem_id"));
+                "accepted"
+            }
+            Err(BundleError::OtherDevice) => "other device",
+            Err(BundleError::MissingKemKey) => "no kem key",
+            Err(BundleError::KemKind) => "kem key of the wrong kind",
+            Err(BundleError::Stale) => "stale",
+            Err(BundleError::Signature(_)) => "bad signature",
+        };
+        assert_eq!(outcome, vector.text("expect"), "{}", vector.text("comment"));
+    }
+    assert_eq!(found.len(), 12);
+}
+
+#[test]
+fn agreements_of_the_responder() {
+    let found = of_kind("agreement");
+    for vector in &found {
+        let (peer, me) = (
+            party(vector.text("initiator")),
+            party(vector.text("responder")),
+        );
+        let prekeys = responder_prekeys(vector, true);
+        let header = initial_header(vector);
+        let outcome = match accept(me.me(), &prekeys, &header, &peer.certificate) {
+            Ok(agreed) => {
+                assert_eq!(agreed.ad.as_bytes(), vector.bytes("ad"));
+                match agreed.secret == secret(vector, "sk") {
+                    true => "agree",
+                    false => "different",
+                }
+            }
+            Err(AcceptError::UnknownSignedPreKey(_)) => "unknown signed prekey",
+            Err(AcceptError::UnknownKemPreKey(_)) => "unknown kem prekey",
+            Err(AcceptError::UnknownOneTimePreKey(_)) => "unknown one-time prekey",
+            Err(AcceptError::LowOrder(_)) => "low order",
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(outcome, vector.text("expect"), "{}", vector.text("comment"));
+    }
+    assert_eq!(found.len(), 9);
+}
+
+#[test]
+fn every_secret_of_an_agreement_follows_from_its_inputs() {
+    for vector in agreements() {
+        let (alice, bob) = (party("alice"), party("bob"));
+        let key = |name| X25519Secret::from_bytes(&secret(&vector, name));
+        let ephemeral = key("ephemeral_secret");
+        assert_eq!(
+            ephemeral.public().as_bytes()[..],
+            vector.bytes("ephemeral_key")
+        );
+        let signed = *key("signed_prekey_secret").public();
+        let dh = |ours: &X25519Secret, theirs| ours.diffie_hellman(theirs).unwrap();
+        assert_eq!(dh(&alice.identity, &signed), secret(&vector, "dh1"));
+        assert_eq!(
+            dh(&ephemeral, bob.identity.public()),
+            secret(&vector, "dh2")
+        );
+        assert_eq!(dh(&ephemeral, &signed), secret(&vector, "dh3"));
+        assert_eq!(vector.has("dh4"), vector.has("used_one_time_id"));
+        if vector.has("dh4") {
+            let one_time = *key("one_time_secret").public();
+            assert_eq!(dh(&ephemeral, &one_time), secret(&vector, "dh4"));
+        }
+        let kem = used_kem(&vector);
+        assert_eq!(kem.public().as_bytes(), vector.bytes("kem_key"));
+        let mut script = Script::new(&[&vector.bytes("kem_m")]);
+        let (ciphertext, ss) = kem.public().encapsulate(&mut script);
+        assert_eq!(ciphertext.as_bytes()[..], vector.bytes("kem_ciphertext"));
+        assert_eq!(ss, secret(&vector, "ss"));
+        assert_eq!(by_hand(&vector), vector.bytes("sk"));
+        let parts = ["ad", "ephemeral_key", "kem_ciphertext"].map(|name| vector.bytes(name));
+        let id = blake2b_128_concat(b"ZenTalk session v1", &parts.concat());
+        assert_eq!(id, vector.array("session_id"));
+    }
+}
+
+#[test]
+fn agreements_of_the_initiator() {
+    for vector in agreements() {
+        let (alice, bob) = (party("alice"), party("bob"));
+        let prekeys = responder_prekeys(&vector, true);
+        let bundle = UnverifiedBundle {
+            base: prekeys.base(&bob.signing, &bob.certificate),
+            one_time: one_time_entry(&vector, &bob.signing),
+        };
+        let bundle = bundle.verify(&bob.certificate, MADE).unwrap();
+        let mut script = Script::new(&[&vector.bytes("ephemeral_secret"), &vector.bytes("kem_m")]);
+        let agreed = initiate(alice.me(), bundle, &mut script).unwrap();
+        assert_eq!(agreed.header, initial_header(&vector));
+        assert_eq!(agreed.secret, secret(&vector, "sk"));
+        assert_eq!(agreed.ad.as_bytes(), vector.bytes("ad"));
+    }
+}
+
+/// The agreements that succeed: with both one-time keys, with one, with none.
+pub(crate) fn agreements() -> Vec<Vector> {
+    let mut found = of_kind("agreement");
+    found.retain(|vector| vector.text("expect") == "agree");
+    assert_eq!(found.len(), 3);
+    found
+}
+
+fn used_kem(vector: &Vector) -> MlKemSecret {
+    let seed = match vector.bytes("used_kem_id") == vector.bytes("last_resort_id") {
+        true => "last_resort_seed",
+        false => "one_time_kem_seed",
+    };
+    MlKemSecret::from_seed(crate::crypto::Secret::from_bytes(vector.array(seed)))
+}
+
+/// The one-time entry that a relay would have served, if any.
+pub(crate) fn one_time_entry(vector: &Vector, signing: &SigningKey) -> Option<PreKeyOneTime> {
+    if !vector.has("one_time_id") {
+        return None;
+    }
+    let id = u32_of(vector, "one_time_id");
+    let key = *X25519Secret::from_bytes(&secret(vector, "one_time_secret")).public();
+    let kem = vector.has("one_time_kem_id").then(|| {
+        let id = u32_of(vector, "one_time_kem_id");
+        KemPreKey::sign(id, used_kem(vector).public().clone(), false, signing)
+    });
+    Some(PreKeyOneTime {
+        key: OneTimePreKey { id, key },
+        kem,
+    })
+}
+
+// What follows makes the file.
+
+#[test]
+fn the_file_is_what_the_generator_writes() {
+    let mut file = VectorFile::new(HEAD);
+    parties(&mut file);
+    wrong_derivations(&mut file);
+    let bob = Responder::new();
+    bob.refused_prekeys(&mut file);
+    bob.refused_bundles(&mut file);
+    refused_agreements(&mut file);
+    derivations(&mut file);
+    bob.accepted(&mut file);
+    for given in [
+        Given::BOTH,
+        Given {
+            one_time_kem: false,
+            ..Given::BOTH
+        },
+        Given {
+            one_time: false,
+            one_time_kem: false,
+        },
+    ] {
+        agreement(&mut file, given, "agree", given.comment(), |_| ());
+    }
+    file.finish("pqxdh.txt");
+}
+
+fn parties(file: &mut VectorFile) {
+    for (name, number, comment) in [("alice", 0, "who initiates"), ("bob", 1, "who responds")] {
+        let certificate = certificate(number, number as u64);
+        let device = device(number as u64);
+        let keys = account(number).keys();
+        file.vector("party", "given", comment)
+            .text("name", name)
+            .bytes("account_keys", &to_cbor(&keys))
+            .bytes("address", keys.address().as_bytes())
+            .bytes("certificate", &certificate.encode())
+            .bytes("certificate_hash", certificate.hash().as_bytes())
+            .bytes("device_id", device.id().as_bytes())
+            .bytes("device_seed", device.signing().to_seed().as_bytes())
+            .bytes("device_key", device.signing().verifying_key().as_bytes())
+            .bytes("identity_secret", device.identity().to_bytes().as_bytes())
+            .bytes("identity_key", device.identity().public().as_bytes());
+    }
+}
+
+/// Writes one key derivation; `order` is what really goes into HKDF after the 32 bytes of 0xff.
+fn derivation(file: &mut VectorFile, expect: &str, comment: &str, dh4: bool, order: &[u8]) {
+    let ikm: Vec<u8> = order.iter().flat_map(|part| [*part; 32]).collect();
+    let sk = hkdf_by_hand(&[0; 32], &ikm, b"ZenTalk PQXDH v1", 32);
+    file.vector("key derivation", expect, comment);
+    for (name, byte) in [("dh1", 1), ("dh2", 2), ("dh3", 3), ("dh4", 4), ("ss", 5)] {
+        if name != "dh4" || dh4 {
+            file.bytes(name, &[byte; 32]);
+        }
+    }
+    file.bytes("ikm", &ikm).bytes("sk", &sk);
+}
+
+fn wrong_derivations(file: &mut VectorFile) {
+    let wrong = "different";
+    derivation(file, wrong, "DH4 left out", true, &[0xff, 1, 2, 3, 5]);
+    derivation(
+        file,
+        wrong,
+        "without the 32 bytes of ff",
+        true,
+        &[1, 2, 3, 4, 5],
+    );
+    derivation(
+        file,
+        wrong,
+        "SS before the DHs",
+        true,
+        &[0xff, 5, 1, 2, 3, 4],
+    );
+}
+
+fn derivations(file: &mut VectorFile) {
+    let right = "equal";
+    derivation(
+        file,
+        right,
+        "without a one-time prekey",
+        false,
+        &[0xff, 1, 2, 3, 5],
+    );
+    derivation(
+        file,
+        right,
+        "with a one-time prekey",
+        true,
+        &[0xff, 1, 2, 3, 4, 5],
+    );
+}
+
+const SIGNED_ID: u32 = 7;
+const LAST_RESORT_ID: u32 = 8;
+const ONE_TIME_ID: u32 = 9;
+const ONE_TIME_KEM_ID: u32 = 10;
+
+/// Bob's prekeys in public, and every way to spoil them.
+struct Responder {
+    base: PreKeyBase,
+    one_time: PreKeyOneTime,
+}
+
+impl Responder {
+    fn new() -> Self {
+        let (certificate, device) = (certificate(1, 1), device(1));
+        let signing = device.signing().clone();
+        let kem = |byte, id, last| KemPreKey::sign(id, kem_key(byte), last, &signing);
+        let base = PreKeyBase {
+            device: device.id(),
+            certificate: certificate.hash(),
+            signed: SignedPreKey::sign(SIGNED_ID, x25519_key(0x51), MADE, &signing),
+            kem: Some(kem(0x61, LAST_RESORT_ID, true)),
+        };
+        let one_time = PreKeyOneTime {
+            key: OneTimePreKey {
+                id: ONE_TIME_ID,
+                key: x25519_key(0x52),
+            },
+            kem: Some(kem(0x62, ONE_TIME_KEM_ID, false)),
+        };
+        Self { base, one_time }
+    }
+
+    fn refused_prekeys(&self, file: &mut VectorFile) {
+        let mut signed = self.base.signed.clone();
+        signed.created = MADE + Duration::from_ms(1);
+        file.vector(
+            "signed prekey",
+            "bad signature",
+            "another time than was signed",
+        )
+        .bytes("bytes", &to_cbor(&signed));
+        let mut kem = self.base.kem.clone().unwrap();
+        kem.last_resort = false;
+        file.vector(
+            "kem prekey",
+            "bad signature",
+            "last resort, shown as one-time",
+        )
+        .bytes("bytes", &to_cbor(&kem));
+    }
+
+    fn bundle(
+        &self,
+        file: &mut VectorFile,
+        expect: &str,
+        comment: &str,
+        spoil: impl FnOnce(&mut UnverifiedBundle, &mut Timestamp),
+    ) {
+        let mut bundle = UnverifiedBundle {
+            base: self.base.clone(),
+            one_time: Some(self.one_time.clone()),
+        };
+        let mut now = MADE + Duration::from_days(1);
+        spoil(&mut bundle, &mut now);
+        file.vector("bundle", expect, comment)
+            .bytes("now", &now.as_ms().to_be_bytes())
+            .bytes("base", &bundle.base.encode());
+        if let Some(one_time) = &bundle.one_time {
+            file.bytes("one_time", &one_time.encode());
+        }
+    }
+
+    fn refused_bundles(&self, file: &mut VectorFile) {
+        let other = device(2);
+        let (last, one) = (self.base.kem.clone(), self.one_time.kem.clone());
+        self.bundle(file, "other device", "another DeviceId", |bundle, _| {
+            bundle.base.device = other.id();
+        });
+        self.bundle(
+            file,
+            "other device",
+            "another certificate of the device",
+            |bundle, _| {
+                bundle.base.certificate = crate::identity::BodyHash::from_bytes([0; 32]);
+            },
+        );
+        self.bundle(
+            file,
+            "no kem key",
+            "a base without its last-resort key",
+            |bundle, _| {
+                bundle.base.kem = None;
+            },
+        );
+        let kind = "kem key of the wrong kind";
+        self.bundle(
+            file,
+            kind,
+            "a one-time key in the last-resort place",
+            |bundle, _| {
+                bundle.base.kem = one;
+            },
+        );
+        self.bundle(
+            file,
+            kind,
+            "the last-resort key in the one-time place",
+            |bundle, _| {
+                bundle.one_time.as_mut().unwrap().kem = last;
+            },
+        );
+        self.bundle(
+            file,
+            "stale",
+            "the signed prekey is 38 days old",
+            |_, now| {
+                *now = MADE + Duration::from_days(38);
+            },
+        );
+        let bad = "bad signature";
+        self.bundle(
+            file,
+            bad,
+            "a signed prekey of another device",
+            |bundle, _| {
+                let key = bundle.base.signed.key;
+                bundle.base.signed = SignedPreKey::sign(SIGNED_ID, key, MADE, other.signing());
+            },
+        );
+        self.bundle(
+            file,
+            bad,
+            "a signed prekey under another id",
+            |bundle, _| {
+                bundle.base.signed.id ^= 1;
+            },
+        );
+        self.bundle(
+            file,
+            bad,
+            "a one-time KEM key of another device",
+            |bundle, _| {
+                let kem = KemPreKey::sign(ONE_TIME_KEM_ID, kem_key(0x62), false, other.signing());
+                bundle.one_time.as_mut().unwrap().kem = Some(kem);
+            },
+        );
+    }
+
+    fn accepted(&self, file: &mut VectorFile) {
+        let signed = &self.base.signed;
+        let (id, created) = (SIGNED_ID.to_be_bytes(), MADE.as_ms().to_be_bytes());
+        let message = [&id[..], signed.key.as_bytes(), &created].concat();
+        file.vector("signed prekey", "accepted", "by bob's device")
+            .bytes("id", &id)
+            .bytes("key", signed.key.as_bytes())
+            .bytes("created", &created)
+            .bytes("signed", &framed("ZenTalk signed prekey v1", &message))
+            .bytes("signature", signed.signature.as_bytes())
+            .bytes("bytes", &to_cbor(signed));
+        let last_resort = self.base.kem.as_ref().unwrap();
+        let one_time = self.one_time.kem.as_ref().unwrap();
+        for (kem, comment) in [(last_resort, "last resort"), (one_time, "one-time")] {
+            let (id, last) = (kem.id.to_be_bytes(), [u8::from(kem.last_resort)]);
+            let message = [&id[..], kem.key.as_bytes(), &last].concat();
+            file.vector("kem prekey", "accepted", comment)
+                .bytes("id", &id)
+                .bytes("key", kem.key.as_bytes())
+                .bytes("last_resort", &last)
+                .bytes("signed", &framed("ZenTalk kem prekey v1", &message))
+                .bytes("signature", kem.signature.as_bytes())
+                .bytes("bytes", &to_cbor(kem));
+        }
+        self.accepted_bundles(file);
+    }
+
+    fn accepted_bundles(&self, file: &mut VectorFile) {
+        let ids = |file: &mut VectorFile, kem: u32| {
+            file.bytes("signed_prekey_id", &SIGNED_ID.to_be_bytes())
+                .bytes("kem_id", &kem.to_be_bytes());
+        };
+        self.bundle(file, "accepted", "with a whole one-time entry", |_, _| ());
+        ids(file, ONE_TIME_KEM_ID);
+        self.bundle(
+            file,
+            "accepted",
+            "a one-time entry without a KEM key",
+            |bundle, _| {
+                bundle.one_time.as_mut().unwrap().kem = None;
+            },
+        );
+        ids(file, LAST_RESORT_ID);
+        self.bundle(
+            file,
+            "accepted",
+            "no one-time entry, 37 days later",
+            |bundle, now| {
+                bundle.one_time = None;
+                *now = MADE + Duration::from_days(37);
+            },
+        );
+        ids(file, LAST_RESORT_ID);
+    }
+}
+
+fn x25519_key(byte: u8) -> X25519Public {
+    *X25519Secret::from_bytes(&Secret32::from_bytes([byte; 32])).public()
+}
+
+fn kem_key(byte: u8) -> MlKemPublic {
+    kem_secret(byte).public().clone()
+}
+
+fn kem_secret(byte: u8) -> MlKemSecret {
+    MlKemSecret::from_seed(crate::crypto::Secret::from_bytes([byte; 64]))
+}
+
+/// What the relay had to give.
+#[derive(Clone, Copy)]
+struct Given {
+    one_time: bool,
+    one_time_kem: bool,
+}
+
+impl Given {
+    const BOTH: Self = Self {
+        one_time: true,
+        one_time_kem: true,
+    };
+
+    const fn comment(self) -> &'static str {
+        match (self.one_time, self.one_time_kem) {
+            (_, true) => "one-time prekey and one-time KEM prekey",
+            (true, false) => "one-time prekey, last-resort KEM prekey",
+            (false, false) => "no one-time prekey, last-resort KEM prekey",
+        }
+    }
+}
+
+/// What the first message says, to be spoiled.
+struct Message {
+    signed_prekey: u32,
+    kem: u32,
+    one_time: Option<u32>,
+    ephemeral: X25519Public,
+    ciphertext: Vec<u8>,
+}
+
+fn refused_agreements(file: &mut VectorFile) {
+    let mut refused = |expect: &str, comment: &str, spoil: fn(&mut Message)| {
+        agreement(file, Given::BOTH, expect, comment, spoil);
+    };
+    refused("unknown signed prekey", "an id that never was", |message| {
+        message.signed_prekey = 1;
+    });
+    refused("unknown kem prekey", "an id that never was", |message| {
+        message.kem = 1
+    });
+    refused(
+        "unknown one-time prekey",
+        "an id that never was",
+        |message| {
+            message.one_time = Some(1);
+        },
+    );
+    refused("low order", "an ephemeral key of order one", |message| {
+        message.ephemeral = X25519Public::from_bytes([0; 32]);
+    });
+    refused(
+        "different",
+        "one bit of the KEM ciphertext: implicit rejection",
+        |message| {
+            message.ciphertext[0] ^= 1;
+        },
+    );
+    refused("different", "the one-time prekey is not named", |message| {
+        message.one_time = None;
+    });
+}
+
+/// Writes one agreement; `spoil` changes the first message after the initiator has made it.
+fn agreement(
+    file: &mut VectorFile,
+    given: Given,
+    expect: &str,
+    comment: &str,
+    spoil: impl FnOnce(&mut Message),
+) {
+    let bytes = |byte| Secret32::from_bytes([byte; 32]);
+    let key = |byte| X25519Secret::from_bytes(&bytes(byte));
+    let (alice, bob) = (device(0), device(1));
+    let (signed, ephemeral) = (key(0x51), key(0x71));
+    let (kem, kem_id) = match given.one_time_kem {
+        true => (kem_secret(0x62), ONE_TIME_KEM_ID),
+        false => (kem_secret(0x61), LAST_RESORT_ID),
+    };
+    let (ciphertext, ss) = kem.public().encapsulate(&mut Script::new(&[&[0x72; 32]]));
+    let dh = |ours: &X25519Secret, theirs: &X25519Secret| {
+        ours.diffie_hellman(theirs.public())
+            .unwrap()
+            .as_bytes()
+            .to_vec()
+    };
+    let mut dhs = vec![
+        ("dh1", dh(alice.identity(), &signed)),
+        ("dh2", dh(&ephemeral, bob.identity())),
+        ("dh3", dh(&ephemeral, &signed)),
+    ];
+    if given.one_time {
+        dhs.push(("dh4", dh(&ephemeral, &key(0x52))));
+    }
+    let mut ikm = vec![0xff; 32];
+    dhs.iter().for_each(|(_, dh)| ikm.extend_from_slice(dh));
+    ikm.extend_from_slice(ss.as_bytes());
+    let sk = hkdf_by_hand(&[0; 32], &ikm, b"ZenTalk PQXDH v1", 32);
+    let ad = [
+        account(0).keys().address().as_bytes().as_slice(),
+        account(1).keys().address().as_bytes(),
+        certificate(0, 0).hash().as_bytes(),
+        certificate(1, 1).hash().as_bytes(),
+        kem.public().as_bytes(),
+    ]
+    .concat();
+    let mut message = Message {
+        signed_prekey: SIGNED_ID,
+        kem: kem_id,
+        one_time: given.one_time.then_some(ONE_TIME_ID),
+        ephemeral: *ephemeral.public(),
+        ciphertext: ciphertext.as_bytes().to_vec(),
+    };
+    spoil(&mut message);
+    file.vector("agreement", expect, comment);
+    inputs(file, given);
+    file.bytes("ephemeral_secret", &[0x71; 32])
+        .bytes("kem_m", &[0x72; 32])
+        .bytes("ephemeral_key", message.ephemeral.as_bytes())
+        .bytes("kem_key", kem.public().as_bytes())
+        .bytes("kem_ciphertext", &message.ciphertext)
+        .bytes(
+            "used_signed_prekey_id",
+            &message.signed_prekey.to_be_bytes(),
+        )
+        .bytes("used_kem_id", &message.kem.to_be_bytes());
+    if let Some(id) = message.one_time {
+        file.bytes("used_one_time_id", &id.to_be_bytes());
+    }
+    for (name, dh) in &dhs {
+        file.bytes(name, dh);
+    }
+    let parts = [&ad[..], message.ephemeral.as_bytes(), &message.ciphertext].concat();
+    file.bytes("ss", ss.as_bytes())
+        .bytes("ikm", &ikm)
+        .bytes("sk", &sk)
+        .bytes("ad", &ad)
+        .bytes(
+            "session_id",
+            &blake2b_128_concat(b"ZenTalk session v1", &parts),
+        );
+}
+
+/// Whose devices, and the responder's prekeys.
+fn inputs(file: &mut VectorFile, given: Given) {
+    file.text("initiator", "alice")
+        .text("responder", "bob")
+        .bytes("signed_prekey_id", &SIGNED_ID.to_be_bytes())
+        .bytes("signed_prekey_secret", &[0x51; 32])
+        .bytes("last_resort_id", &LAST_RESORT_ID.to_be_bytes())
+        .bytes("last_resort_seed", &[0x61; 64]);
+    if given.one_time {
+        file.bytes("one_time_id", &ONE_TIME_ID.to_be_bytes())
+            .bytes("one_time_secret", &[0x52; 32]);
+    }
+    if given.one_time_kem {
+        file.bytes("one_time_kem_id", &ONE_TIME_KEM_ID.to_be_bytes())
+            .bytes("one_time_kem_seed", &[0x62; 64]);
+    }
+}
