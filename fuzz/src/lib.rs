@@ -30,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     target("certificate", identity::certificate),
     target("device_list", identity::device_list),
     target("contact_code", identity::contact_code),
+    target("safety_number", identity::safety_number),
     target("prekeys", x3dh::prekeys),
     target("ratchet_record", ratchet::record),
     target("ratchet_two_parties", ratchet::two_parties),

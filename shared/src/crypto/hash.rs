@@ -1,11 +1,11 @@
-//! BLAKE2b (RFC 7693) with 128, 160 or 256 bits of output, plain and keyed; BLAKE3, keyed, for long input.
+//! BLAKE2b (RFC 7693) with 128, 160, 256 or 512 bits of output, plain and keyed; BLAKE3, keyed, for long input.
 //!
-//! The output length is BLAKE2b's own parameter, not a truncation: the three lengths are unrelated
+//! The output length is BLAKE2b's own parameter, not a truncation: the four lengths are unrelated
 //! functions. Two framings exist, and PROTOCOL.md names which one an identifier uses:
 //! - *concatenated* (`*_concat`): domain ‖ part. For one part, or parts of fixed length.
 //! - *framed* (`blake2b_*`): domain ‖ u32-BE length of every part, in order ‖ the parts, in order.
 
-use blake2::digest::consts::{U16, U20, U32};
+use blake2::digest::consts::{U16, U20, U32, U64};
 use blake2::digest::{FixedOutput, KeyInit, Update};
 use blake2::{Blake2b, Blake2bMac, Digest};
 use subtle::ConstantTimeEq;
@@ -47,6 +47,7 @@ macro_rules! plain {
 plain!(blake2b_128, blake2b_128_concat, U16, 16, "128");
 plain!(blake2b_160, blake2b_160_concat, U20, 20, "160");
 plain!(blake2b_256, blake2b_256_concat, U32, 32, "256");
+plain!(blake2b_512, blake2b_512_concat, U64, 64, "512");
 
 /// The frame of a part: its length as u32 big-endian. No bounded input comes near 4 GiB; a longer
 /// one would saturate and hash to something else than anything valid.

@@ -102,6 +102,11 @@ impl UnverifiedCertificate {
         from_cbor(bytes, MAX_CERTIFICATE_LEN)
     }
 
+    /// The hash that device lists name it by: of the bytes as they came.
+    pub fn hash(&self) -> BodyHash {
+        BodyHash::of(self.0.body())
+    }
+
     /// Checks version, account and both signatures.
     pub fn verify(self, keys: &AccountKeys) -> Result<DeviceCertificate, CertificateError> {
         let body: Body = from_cbor(self.0.body(), MAX_BODY_LEN)?;

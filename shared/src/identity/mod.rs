@@ -1,4 +1,5 @@
-//! Who somebody is: account and device keys, certificates, the device list, the contact code.
+//! Who somebody is: account and device keys, certificates, the device list, the contact code,
+//! the safety number.
 //!
 //! ```text
 //!  AccountSecret (RSA-4096 + ML-DSA-65) ── Address = hash of both public keys
@@ -20,6 +21,7 @@ mod device;
 mod device_list;
 mod directory_key;
 mod mailbox_key;
+mod safety_number;
 mod sealing_key;
 
 pub use account::{
@@ -37,6 +39,7 @@ pub use device_list::{
 };
 pub use directory_key::{DirectoryKey, DirectorySecret};
 pub use mailbox_key::{MailboxKey, MailboxSecret};
+pub use safety_number::{Comparison, SafetyNumber, ScanError, ScannedSafetyNumber};
 pub use sealing_key::{
     SealingKey, SealingKeyError, SealingSecret, SealingSecrets, UnverifiedSealingKey,
 };
