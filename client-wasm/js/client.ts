@@ -13,6 +13,8 @@ import type {
   Me,
   MessagePage,
   Network,
+  SafetyComparison,
+  SafetyNumber,
   State,
   StorageReport,
   ZenTalk,
@@ -118,6 +120,22 @@ export class Client implements ZenTalk {
 
   async markRead(address: string): Promise<void> {
     await this.#ask({ kind: "markRead", address }, "done");
+  }
+
+  safetyNumber(address: string): Promise<SafetyNumber> {
+    return this.#ask({ kind: "safetyNumber", address }, "safetyNumber");
+  }
+
+  compareSafetyNumber(address: string, scanned: string): Promise<SafetyComparison> {
+    return this.#ask({ kind: "compareSafetyNumber", address, scanned }, "comparison");
+  }
+
+  setVerified(address: string, verified: boolean): Promise<Contact> {
+    return this.#ask({ kind: "setVerified", address, verified }, "contact");
+  }
+
+  acceptKeys(address: string): Promise<Contact> {
+    return this.#ask({ kind: "acceptKeys", address }, "contact");
   }
 
   async storage(): Promise<StorageReport> {

@@ -40,6 +40,30 @@ export interface Me {
 export type Origin = "added" | "incoming";
 
 /**
+ * What a person has made of a contact's safety number.
+ */
+export type Verification = "unverified" | "verified" | "changed";
+
+/**
+ * What two people compare to be sure that nobody sits between them.
+ */
+export interface SafetyNumber {
+    /**
+     * 60 digits, the same at both ends; to be shown in twelve groups of five.
+     */
+    digits: string;
+    /**
+     * Text for a QR code that the other end scans; 114 characters, upper case.
+     */
+    qr: string;
+}
+
+/**
+ * What a scanned QR code says about a safety number.
+ */
+export type SafetyComparison = "match" | "different" | "notASafetyNumber" | "otherVersion";
+
+/**
  * A person.
  */
 export interface Contact {
@@ -63,6 +87,10 @@ export interface Contact {
      * How; `incoming`: they wrote first.
      */
     origin: Origin;
+    /**
+     * Whether their safety number was compared.
+     */
+    verification: Verification;
 }
 
 /**
@@ -86,7 +114,7 @@ export interface Conversation {
 /**
  * Why a message is not out yet.
  */
-export type WaitReason = "offline" | "lookingUpContact" | "contactNotFound" | "waitingForRelays" | "retrying";
+export type WaitReason = "offline" | "lookingUpContact" | "contactNotFound" | "waitingForRelays" | "retrying" | "keysChanged";
 
 /**
  * Why a message will not be sent.
@@ -102,6 +130,11 @@ export type MessageState = { kind: "sending"; reason?: WaitReason } | { kind: "s
  * Who wrote a message.
  */
 export type Direction = "out" | "in" | "notice";
+
+/**
+ * What happened to a conversation.
+ */
+export type NoticeKind = "sessionRenewed" | "keysChanged";
 
 /**
  * One message.
@@ -135,6 +168,10 @@ export interface Message {
      * Only of `out`.
      */
     state?: MessageState;
+    /**
+     * Only of `notice`, and always there.
+     */
+    notice?: NoticeKind;
 }
 
 /**
@@ -216,7 +253,7 @@ export type ZenTalkEvent = { kind: "creating"; step: CreatingStep } | { kind: "m
 /**
  * Kinds of failure that an application can tell apart.
  */
-export type ErrorCode = "badCode" | "ownCode" | "unknownContact" | "unknownMessage" | "tooLarge" | "emptyText" | "noIdentity" | "identityExists" | "storage" | "unsupportedBrowser" | "closed" | "internal";
+export type ErrorCode = "badCode" | "ownCode" | "unknownContact" | "unknownMessage" | "tooLarge" | "emptyText" | "keysUnknown" | "noIdentity" | "identityExists" | "storage" | "unsupportedBrowser" | "closed" | "internal";
 
 /**
  * A failure. Every rejection of the JavaScript API carries one.
@@ -235,12 +272,12 @@ export interface ApiError {
 /**
  * What a tab asks of the engine.
  */
-export type Request = { kind: "state" } | { kind: "create"; name: string; again: boolean } | { kind: "me" } | { kind: "rename"; name: string } | { kind: "addContact"; code: string; name?: string } | { kind: "contacts" } | { kind: "renameContact"; address: string; name: string } | { kind: "conversations" } | { kind: "messages"; address: string; before?: Cursor; limit: number } | { kind: "send"; address: string; text: string; id: string } | { kind: "retry"; address: string; messageId: string } | { kind: "markRead"; address: string } | { kind: "connection" } | { kind: "network" } | { kind: "erase" };
+export type Request = { kind: "state" } | { kind: "create"; name: string; again: boolean } | { kind: "me" } | { kind: "rename"; name: string } | { kind: "addContact"; code: string; name?: string } | { kind: "contacts" } | { kind: "renameContact"; address: string; name: string } | { kind: "conversations" } | { kind: "messages"; address: string; before?: Cursor; limit: number } | { kind: "send"; address: string; text: string; id: string } | { kind: "retry"; address: string; messageId: string } | { kind: "markRead"; address: string } | { kind: "safetyNumber"; address: string } | { kind: "compareSafetyNumber"; address: string; scanned: string } | { kind: "setVerified"; address: string; verified: boolean } | { kind: "acceptKeys"; address: string } | { kind: "connection" } | { kind: "network" } | { kind: "erase" };
 
 /**
  * What the engine answers.
  */
-export type Answer = { kind: "state"; value: State } | { kind: "me"; value: Me } | { kind: "contact"; value: Contact } | { kind: "contacts"; value: Contact[] } | { kind: "conversations"; value: Conversation[] } | { kind: "page"; value: MessagePage } | { kind: "message"; value: Message } | { kind: "connection"; value: Connection } | { kind: "network"; value: Network } | { kind: "done" };
+export type Answer = { kind: "state"; value: State } | { kind: "me"; value: Me } | { kind: "contact"; value: Contact } | { kind: "contacts"; value: Contact[] } | { kind: "conversations"; value: Conversation[] } | { kind: "page"; value: MessagePage } | { kind: "message"; value: Message } | { kind: "connection"; value: Connection } | { kind: "network"; value: Network } | { kind: "safetyNumber"; value: SafetyNumber } | { kind: "comparison"; value: SafetyComparison } | { kind: "done" };
 
 /**
  * What a host is opened with.

@@ -12,6 +12,8 @@ import type {
   Message,
   MessagePage,
   Network,
+  SafetyComparison,
+  SafetyNumber,
   State,
   ZenTalkEvent,
 } from "./generated.js";
@@ -30,10 +32,14 @@ export type {
   MessagePage,
   MessageState,
   Network,
+  NoticeKind,
   Origin,
   PrivacyWarning,
+  SafetyComparison,
+  SafetyNumber,
   State,
   StorageFailure,
+  Verification,
   WaitReason,
   ZenTalkEvent,
 } from "./generated.js";
@@ -73,6 +79,17 @@ export interface ZenTalk {
   /** Tries a failed message again that this tab has seen. */
   retry(messageId: string): Promise<Message>;
   markRead(address: string): Promise<void>;
+  /** Rejects with `keysUnknown` until the contact's keys have been looked up. */
+  safetyNumber(address: string): Promise<SafetyNumber>;
+  /** Compares the text of the other end's QR code; changes nothing. Rejects like `safetyNumber`. */
+  compareSafetyNumber(address: string, scanned: string): Promise<SafetyComparison>;
+  /**
+   * The person has compared safety numbers, or takes it back. Either way a contact is no longer `changed`, and
+   * what waited for that is sent. Rejects with `keysUnknown` if there is nothing to compare yet.
+   */
+  setVerified(address: string, verified: boolean): Promise<Contact>;
+  /** The person accepts a `changed` contact without comparing: it is `unverified`, and what waited is sent. */
+  acceptKeys(address: string): Promise<Contact>;
   connection(): Promise<Connection>;
   network(): Promise<Network>;
   /** Asks the browser to keep storage and reports what it said. */

@@ -8,12 +8,16 @@ mod convert;
 #[cfg(test)]
 mod declarations;
 mod error;
+mod host;
+mod verification;
 
 use serde::{Deserialize, Serialize};
 use tsify::Tsify;
 
 pub use convert::MeContext;
 pub use error::{ApiError, ErrorCode};
+pub use host::{HostNotice, HostOptions};
+pub use verification::{NoticeKind, SafetyComparison, SafetyNumber, Verification};
 
 /// The account of this browser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
@@ -58,6 +62,8 @@ pub struct Contact {
     pub added_at: u64,
     /// How; `incoming`: they wrote first.
     pub origin: Origin,
+    /// Whether their safety number was compared.
+    pub verification: Verification,
 }
 
 /// One line of the list of conversations.
@@ -87,6 +93,8 @@ pub enum WaitReason {
     WaitingForRelays,
     /// An attempt failed; another follows.
     Retrying,
+    /// The devices of a verified contact have changed: see `acceptKeys` and `setVerified`.
+    KeysChanged,
 }
 
 /// Why a message will not be sent.
@@ -145,7 +153,7 @@ pub enum Direction {
     Out,
     /// They did.
     In,
-    /// Nobody: encryption with this contact was set up anew. No text.
+    /// Nobody: something happened, see `notice`. No text.
     Notice,
 }
 
@@ -168,6 +176,9 @@ pub struct Message {
     /// Only of `out`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<MessageState>,
+    /// Only of `notice`, and always there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<NoticeKind>,
 }
 
 /// A place in a conversation.
@@ -405,6 +416,30 @@ pub enum Request {
         /// With whom.
         address: String,
     },
+    /// Answered by `safetyNumber`.
+    SafetyNumber {
+        /// With whom.
+        address: String,
+    },
+    /// Answered by `comparison`; changes nothing.
+    CompareSafetyNumber {
+        /// With whom.
+        address: String,
+        /// The text of their QR code.
+        scanned: String,
+    },
+    /// Answered by `contact`.
+    SetVerified {
+        /// Whose safety number.
+        address: String,
+        /// Whether it was compared and the same.
+        verified: bool,
+    },
+    /// Answered by `contact`.
+    AcceptKeys {
+        /// Whose.
+        address: String,
+    },
     /// Answered by `connection`.
     Connection,
     /// Answered by `network`.
@@ -435,31 +470,10 @@ pub enum Answer {
     Connection(Connection),
     /// The relays known.
     Network(Network),
+    /// A safety number.
+    SafetyNumber(SafetyNumber),
+    /// What was scanned.
+    Comparison(SafetyComparison),
     /// Done.
     Done,
-}
-
-/// What a host is opened with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
-#[serde(rename_all = "camelCase")]
-pub struct HostOptions {
-    /// Name of the IndexedDB database.
-    pub database: String,
-    /// Origin of the page, for links to add me.
-    pub origin: String,
-    /// Whether the browser believes that there is a network.
-    pub online: bool,
-}
-
-/// What a host tells the worker that runs it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
-#[serde(tag = "kind", rename_all = "camelCase")]
-pub enum HostNotice {
-    /// For every tab.
-    Event {
-        /// What happened.
-        event: Box<ZenTalkEvent>,
-    },
-    /// Another tab took over; this host does nothing any more.
-    Replaced,
 }

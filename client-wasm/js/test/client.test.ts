@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client } from "../client.js";
 import { ZenTalkError } from "../errors.js";
-import type { Me, Message, ZenTalkEvent } from "../generated.js";
+import type { Contact, Me, Message, ZenTalkEvent } from "../generated.js";
 import type { FromWorker, ToWorker } from "../protocol.js";
 import { settle } from "./world.js";
 
@@ -85,6 +85,33 @@ test("an answer of the wrong kind is a fault of ours", async () => {
   const asked = client.me();
   worker().say({ type: "answer", id: 1, answer: { kind: "done" } });
   await assert.rejects(asked, { code: "internal" });
+});
+
+test("safety numbers are asked for, compared and confirmed by request", async () => {
+  const { client, worker } = page();
+  const number = { digits: "0".repeat(60), qr: "ZSN1" };
+  const asked = [
+    client.safetyNumber("bob"),
+    client.compareSafetyNumber("bob", "ZSN1"),
+    client.setVerified("bob", true),
+    client.acceptKeys("bob"),
+  ] as const;
+  const requests = worker().got.flatMap((order) => (order.type === "ask" ? [order.request] : []));
+  assert.deepEqual(requests, [
+    { kind: "safetyNumber", address: "bob" },
+    { kind: "compareSafetyNumber", address: "bob", scanned: "ZSN1" },
+    { kind: "setVerified", address: "bob", verified: true },
+    { kind: "acceptKeys", address: "bob" },
+  ]);
+  const contact: Contact = { address: "bob", name: "Bob", addedAt: 1, origin: "added", verification: "verified" };
+  worker().say({ type: "answer", id: 1, answer: { kind: "safetyNumber", value: number } });
+  worker().say({ type: "answer", id: 2, answer: { kind: "comparison", value: "match" } });
+  worker().say({ type: "answer", id: 3, answer: { kind: "contact", value: contact } });
+  worker().say({ type: "refusal", id: 4, error: { code: "unknownContact", message: "Nobody." } });
+  assert.deepEqual(await asked[0], number);
+  assert.equal(await asked[1], "match");
+  assert.deepEqual(await asked[2], contact);
+  await assert.rejects(asked[3], { code: "unknownContact" });
 });
 
 test("a message has an id before it is sent, so that repeating sends once", () => {

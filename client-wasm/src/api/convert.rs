@@ -1,11 +1,13 @@
 //! From what the engine shows to what crosses the border.
 
 use zentalk_shared::client::view;
+use zentalk_shared::identity;
 use zentalk_shared::time::Timestamp;
 
 use super::{
     Connection, Contact, Conversation, Cursor, Direction, FailReason, Me, Message, MessagePage,
-    MessageState, Network, Origin, PrivacyWarning, WaitReason,
+    MessageState, Network, NoticeKind, Origin, PrivacyWarning, SafetyComparison, SafetyNumber,
+    Verification, WaitReason,
 };
 
 /// What a profile needs beside itself: where the application runs.
@@ -40,6 +42,11 @@ impl From<view::ContactView> for Contact {
                 view::Origin::Added => Origin::Added,
                 view::Origin::Incoming => Origin::Incoming,
             },
+            verification: match contact.verification {
+                view::Verification::Unverified => Verification::Unverified,
+                view::Verification::Verified => Verification::Verified,
+                view::Verification::Changed => Verification::Changed,
+            },
         }
     }
 }
@@ -56,10 +63,10 @@ impl From<view::ConversationView> for Conversation {
 
 impl From<view::MessageView> for Message {
     fn from(message: view::MessageView) -> Self {
-        let (direction, state) = match message.direction {
-            view::Direction::In => (Direction::In, None),
-            view::Direction::Out(state) => (Direction::Out, Some(state.into())),
-            view::Direction::Notice => (Direction::Notice, None),
+        let (direction, state, notice) = match message.direction {
+            view::Direction::In => (Direction::In, None, None),
+            view::Direction::Out(state) => (Direction::Out, Some(state.into()), None),
+            view::Direction::Notice(notice) => (Direction::Notice, None, Some(notice.into())),
         };
         Self {
             id: message.id.to_string(),
@@ -69,6 +76,36 @@ impl From<view::MessageView> for Message {
             sent_at: message.sent.as_ms(),
             ordered_at: message.order,
             state,
+            notice,
+        }
+    }
+}
+
+impl From<view::Notice> for NoticeKind {
+    fn from(notice: view::Notice) -> Self {
+        match notice {
+            view::Notice::SessionRenewed => Self::SessionRenewed,
+            view::Notice::KeysChanged => Self::KeysChanged,
+        }
+    }
+}
+
+impl From<identity::SafetyNumber> for SafetyNumber {
+    fn from(number: identity::SafetyNumber) -> Self {
+        Self {
+            digits: number.digits(),
+            qr: number.qr_text(),
+        }
+    }
+}
+
+impl From<Result<identity::Comparison, identity::ScanError>> for SafetyComparison {
+    fn from(result: Result<identity::Comparison, identity::ScanError>) -> Self {
+        match result {
+            Ok(identity::Comparison::Match) => Self::Match,
+            Ok(identity::Comparison::Different) => Self::Different,
+            Err(identity::ScanError::NotASafetyNumber) => Self::NotASafetyNumber,
+            Err(identity::ScanError::OtherVersion(_)) => Self::OtherVersion,
         }
     }
 }
@@ -97,6 +134,7 @@ impl From<view::WaitReason> for WaitReason {
             view::WaitReason::ContactNotFound => Self::ContactNotFound,
             view::WaitReason::WaitingForRelays => Self::WaitingForRelays,
             view::WaitReason::Retrying => Self::Retrying,
+            view::WaitReason::KeysChanged => Self::KeysChanged,
         }
     }
 }
@@ -192,6 +230,39 @@ mod tests {
         .unwrap();
         assert_eq!(json["direction"], "in");
         assert_eq!(json.get("state"), None);
+    }
+
+    #[test]
+    fn a_notice_says_what_happened() {
+        for (notice, name) in [
+            (view::Notice::SessionRenewed, "sessionRenewed"),
+            (view::Notice::KeysChanged, "keysChanged"),
+        ] {
+            let direction = view::Direction::Notice(notice);
+            let view = view::MessageView {
+                direction,
+                ..message()
+            };
+            let json = serde_json::to_value(Message::from(view)).unwrap();
+            assert_eq!(
+                (&json["direction"], &json["notice"]),
+                (&"notice".into(), &name.into())
+            );
+        }
+    }
+
+    #[test]
+    fn a_comparison_is_one_of_four_words() {
+        use identity::{Comparison, ScanError};
+        for (result, word) in [
+            (Ok(Comparison::Match), "match"),
+            (Ok(Comparison::Different), "different"),
+            (Err(ScanError::NotASafetyNumber), "notASafetyNumber"),
+            (Err(ScanError::OtherVersion(2)), "otherVersion"),
+        ] {
+            let json = serde_json::to_value(SafetyComparison::from(result)).unwrap();
+            assert_eq!(json, word);
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum ErrorCode {
     TooLarge,
     /// Nothing but white space.
     EmptyText,
+    /// The contact's keys have not been looked up yet: there is no safety number.
+    KeysUnknown,
     /// Needs an identity, and there is none.
     NoIdentity,
     /// There is an identity already.
@@ -80,6 +82,10 @@ impl ErrorCode {
             Self::UnknownMessage => "This message is not in this browser.",
             Self::TooLarge => "This message is too long: 16 KiB is the limit.",
             Self::EmptyText => "There is no text to send.",
+            Self::KeysUnknown => {
+                "The keys of this person are not known yet. They are looked up when you first write to \
+                 them."
+            }
             Self::NoIdentity => "There is no identity in this browser yet.",
             Self::IdentityExists => "There is an identity in this browser already.",
             Self::Storage => "The browser's storage does not work.",

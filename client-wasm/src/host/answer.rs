@@ -2,11 +2,11 @@
 
 use zentalk_shared::client::{Client, Command, CommandError, Event, Query};
 use zentalk_shared::id::{Address, MessageId};
-use zentalk_shared::identity::{ContactCode, ContactCodeError};
+use zentalk_shared::identity::{ContactCode, ContactCodeError, ScanError, ScannedSafetyNumber};
 
 use crate::api::{
     Answer, ApiError, Contact, Conversation, ErrorCode, Me, MeContext, Message, MessagePage,
-    Request, State, ZenTalkEvent,
+    Request, SafetyComparison, State, ZenTalkEvent,
 };
 use crate::hex;
 use crate::store::{Store, StoreError};
@@ -20,6 +20,8 @@ pub(super) enum Want {
     Contacts,
     Message(MessageId),
     Query(Query),
+    SafetyNumber(Address),
+    Comparison(Address, Result<ScannedSafetyNumber, ScanError>),
     Connection,
     Network,
     Done,
@@ -56,6 +58,13 @@ impl Task {
                 before: before.map(|cursor| cursor.ordered_at),
                 limit: limit as usize,
             })),
+            Request::SafetyNumber { address } => {
+                Self::read(Want::SafetyNumber(parse_address(&address)?))
+            }
+            Request::CompareSafetyNumber { address, scanned } => {
+                let scanned = ScannedSafetyNumber::parse(&scanned);
+                Self::read(Want::Comparison(parse_address(&address)?, scanned))
+            }
             Request::Connection => Self::read(Want::Connection),
             Request::Network => Self::read(Want::Network),
             Request::Erase => Self::read(Want::Done),
@@ -91,6 +100,15 @@ impl Task {
             Request::MarkRead { address } => {
                 let address = parse_address(&address)?;
                 (Command::MarkRead { address }, Want::Done)
+            }
+            Request::SetVerified { address, verified } => {
+                let address = parse_address(&address)?;
+                let command = Command::SetVerified { address, verified };
+                (command, Want::Contact(address))
+            }
+            Request::AcceptKeys { address } => {
+                let address = parse_address(&address)?;
+                (Command::AcceptKeys { address }, Want::Contact(address))
             }
             // Every other request only reads.
             _ => return Err(ApiError::new(ErrorCode::Internal)),
@@ -145,6 +163,17 @@ pub(super) async fn answer(
                 }
             }
         }
+        Want::SafetyNumber(address) => match client.safety_number(&address) {
+            Ok(number) => Answer::SafetyNumber(number.into()),
+            Err(error) => return Ok(Err(error.into())),
+        },
+        Want::Comparison(address, scanned) => match client.safety_number(&address) {
+            Ok(number) => {
+                let compared = scanned.map(|scanned| number.compare(&scanned));
+                Answer::Comparison(SafetyComparison::from(compared))
+            }
+            Err(error) => return Ok(Err(error.into())),
+        },
         Want::Connection => Answer::Connection(client.connection().into()),
         Want::Network => Answer::Network(client.network().into()),
         Want::Done => Answer::Done,
@@ -187,6 +216,7 @@ impl From<CommandError> for ApiError {
             CommandError::EmptyText => Self::new(ErrorCode::EmptyText),
             CommandError::TextTooLong(_) => Self::new(ErrorCode::TooLarge),
             CommandError::Name => Self::name(),
+            CommandError::KeysUnknown => Self::new(ErrorCode::KeysUnknown),
             CommandError::OutboxFull => Self::with(
                 ErrorCode::TooLarge,
                 "Too many messages are waiting to be sent. Wait until some are out.",
@@ -294,6 +324,27 @@ mod tests {
     }
 
     #[test]
+    fn a_scanned_text_is_read_before_it_is_compared() {
+        let compare = |scanned: &str| {
+            Task::new(Request::CompareSafetyNumber {
+                address: "ab".repeat(32),
+                scanned: scanned.into(),
+            })
+        };
+        let address = Address::from_bytes([0xab; 32]);
+        let task = compare("hello").unwrap();
+        let nothing = Want::Comparison(address, Err(ScanError::NotASafetyNumber));
+        assert_eq!((task.command, task.want), (None, nothing));
+        let verified = Request::SetVerified {
+            address: "ab".repeat(32),
+            verified: true,
+        };
+        let task = Task::new(verified).unwrap();
+        assert_eq!(task.want, Want::Contact(address));
+        assert!(task.command.is_some());
+    }
+
+    #[test]
     fn requests_that_only_read_command_nothing() {
         for request in [
             Request::State,
@@ -302,6 +353,9 @@ mod tests {
             Request::Conversations,
             Request::Connection,
             Request::Network,
+            Request::SafetyNumber {
+                address: "ab".repeat(32),
+            },
         ] {
             assert_eq!(Task::new(request).unwrap().command, None);
         }

@@ -8,9 +8,9 @@ use super::net::LinkId;
 use super::outbox::ItemId;
 use super::store::Write;
 use super::view::{
-    Connection, ContactView, ConversationView, Me, MessageState, MessageView, Network,
+    Connection, ContactView, ConversationView, Me, MessageState, MessageView, Network, Notice,
 };
-use crate::id::{Address, EnvelopeId, MessageId, NodeId};
+use crate::id::{Address, DeviceId, EnvelopeId, MessageId, NodeId};
 use crate::identity::ContactCode;
 use crate::rpc::EnvelopeBytes;
 use crate::session::{Fragment, PeerDevice, SessionMessage};
@@ -70,8 +70,13 @@ pub(super) enum Step {
     PreKeys,
     /// Forget the oldest envelopes that were seen, if it is time.
     SweepSeen,
-    /// Encryption with a contact is set up anew: say so in the conversation.
-    Notice(Address),
+    /// Something happened to a conversation: say so in it.
+    Notice(Address, Notice),
+    /// These devices of a contact are no longer on its list.
+    EndSessions {
+        address: Address,
+        devices: Vec<DeviceId>,
+    },
     /// Send these texts to a contact once more.
     Resend {
         address: Address,
@@ -122,6 +127,19 @@ pub enum Command {
         /// With whom.
         address: Address,
     },
+    /// I have compared safety numbers with this contact, or take it back. Either way what waited because
+    /// their devices had changed is sent.
+    SetVerified {
+        /// Whose.
+        address: Address,
+        /// Whether they were the same.
+        verified: bool,
+    },
+    /// I accept that a verified contact's devices have changed, without comparing again.
+    AcceptKeys {
+        /// Whose.
+        address: Address,
+    },
 }
 
 /// Why a command was not taken: the caller's fault.
@@ -142,6 +160,9 @@ pub enum CommandError {
     /// Longer than 64 characters, or empty.
     #[error("a name has 1 to 64 characters")]
     Name,
+    /// Their account keys have not been looked up yet.
+    #[error("the keys of this contact are not known yet")]
+    KeysUnknown,
     /// A thousand messages wait already.
     #[error("too many messages are waiting to be sent")]
     OutboxFull,

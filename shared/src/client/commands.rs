@@ -16,8 +16,6 @@ use crate::identity::ContactCode;
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedList, BoundedText};
 
-/// Senders read a contact's record again after this time. DESIGN §5.
-const REFRESH: Duration = Duration::from_hours(6);
 /// Receipts wait this long for others to join them.
 const RECEIPT_PAUSE: Duration = Duration::from_ms(150);
 
@@ -50,7 +48,10 @@ impl Client {
                     Ok(())
                 }
             }
-            Command::Retry { address, .. } | Command::MarkRead { address } => self.known(address),
+            Command::SetVerified { address, verified } => self.check_verified(address, *verified),
+            Command::Retry { address, .. }
+            | Command::MarkRead { address }
+            | Command::AcceptKeys { address } => self.known(address),
         }
     }
 
@@ -68,7 +69,10 @@ impl Client {
             }
             Command::MarkRead { address } => vec![ConversationRow::key(address)],
             Command::AddContact { code, .. } => vec![ConversationRow::key(&code.address)],
-            Command::RenameContact { .. } | Command::Rename { .. } => Vec::new(),
+            Command::RenameContact { .. }
+            | Command::Rename { .. }
+            | Command::SetVerified { .. }
+            | Command::AcceptKeys { .. } => Vec::new(),
         }
     }
 
@@ -83,6 +87,8 @@ impl Client {
             Command::Send { address, id, text } => self.send(address, id, text, ctx),
             Command::Retry { address, id } => self.retry(address, id, ctx),
             Command::MarkRead { address } => self.mark_read(address, ctx),
+            Command::SetVerified { address, verified } => self.set_verified(address, verified, ctx),
+            Command::AcceptKeys { address } => self.accept_keys(address, ctx),
         }
     }
 
@@ -163,9 +169,7 @@ impl Client {
             ctx,
         );
         self.accept(&address, ctx);
-        if self.contacts.has_session(&address) {
-            self.refresh_contact(&address, ctx);
-        } else {
+        if !self.contacts.has_session(&address) && !self.outbox.is_blocked(&address) {
             self.lookups.want_now(address, ctx.now);
         }
         let view = self.with_reason(view);
@@ -179,23 +183,6 @@ impl Client {
             let write = self.contacts.update(address, |row| row.incoming = false);
             ctx.batch.writes.extend(write);
             self.contact_changed(address, ctx);
-        }
-    }
-
-    /// What was published about a contact is read again when it is older than six hours.
-    fn refresh_contact(&mut self, address: &Address, ctx: &mut Ctx<'_>) {
-        let Some(row) = self
-            .contacts
-            .get(address)
-            .filter(|row| row.directory_key.is_some())
-        else {
-            return;
-        };
-        if row
-            .record_read
-            .is_none_or(|read| ctx.now.since(read) >= REFRESH)
-        {
-            self.lookups.want(*address, ctx.now);
         }
     }
 

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::records::{
-    ContactRow, MAX_NAME_LEN, PeerDeviceRow, Record, RecordError, current_version,
-};
+use super::records::{ContactRow, KnownList, MAX_NAME_LEN, PeerDeviceRow, Record, RecordError};
 use super::renewal::RENEW_PAUSE;
 use super::store::{Row, Write};
-use super::view::ContactView;
+use super::view::{ContactView, Verification};
 use crate::id::{Address, DeviceId};
-use crate::identity::{AccountKeys, ContactCode, DeviceCertificate, SealingKey};
-use crate::rpc::{MailboxDescriptor, MailboxDescriptorBytes, PublishedDevice, WriteSecret};
+use crate::identity::{
+    AccountKeys, BodyHash, ContactCode, DeviceCertificate, DeviceEntry, ListRollback, SealingKey,
+};
+use crate::rpc::{
+    AccountContents, MailboxDescriptor, MailboxDescriptorBytes, PublishedDevice, WriteSecret,
+};
 use crate::session::PeerDevice;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedList, BoundedText};
+
+/// Senders read a contact's record again after this time. DESIGN §5.
+const REFRESH: Duration = Duration::from_hours(6);
 
 /// Everybody, by address.
 #[derive(Debug, Default)]
@@ -31,10 +36,38 @@ pub(super) struct Peer {
     pub(super) mailbox: MailboxDescriptor,
 }
 
+/// How a device stands to the list last read of its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is on it.
+    Listed,
+    /// It is not, or not with this certificate: removed, or added since.
+    Unlisted,
+    /// No list has been read yet.
+    NoList,
+}
+
+impl Standing {
+    pub(super) const fn is_listed(self) -> bool {
+        matches!(self, Self::Listed)
+    }
+}
+
+/// What a list that was read changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ListChange {
+    /// A device is new, or one of them has another certificate.
+    pub(super) keys_changed: bool,
+    /// Devices that were known and are not on it any more with the certificate that they had.
+    pub(super) gone: Vec<DeviceId>,
+}
+
 impl Contacts {
     pub(super) fn restore(rows: &[Row]) -> Result<Self, RecordError> {
         let decode = |row: &Row| {
-            ContactRow::from_value(&row.value).map(|contact| (contact.address, contact))
+            let mut contact = ContactRow::from_value(&row.value)?;
+            contact.version = ContactRow::VERSION;
+            Ok::<_, RecordError>((contact.address, contact))
         };
         let rows = rows.iter().map(decode).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -68,7 +101,7 @@ impl Contacts {
             return false;
         }
         let row = ContactRow {
-            version: current_version(),
+            version: ContactRow::VERSION,
             address,
             directory_key: None,
             name: None,
@@ -82,6 +115,8 @@ impl Contacts {
             introduced: 0,
             list_sequence: 0,
             keys: None,
+            verification: None,
+            list: None,
         };
         self.rows.insert(address, row);
         true
@@ -133,6 +168,77 @@ impl Contacts {
         self.rows
             .get(address)
             .and_then(|row| row.write_secret.as_ref())
+    }
+
+    /// Whether what is known of a contact is too old to send by it, and can be read again.
+    pub(super) fn is_stale(&self, address: &Address, now: Timestamp) -> bool {
+        let old = |read: Timestamp| now.since(read) >= REFRESH;
+        let row = self.rows.get(address);
+        row.is_some_and(|row| row.directory_key.is_some() && row.record_read.is_none_or(old))
+    }
+
+    /// How a device stands to its account's list. `certificate`: the one that it shows, if it shows one.
+    pub(super) fn standing(
+        &self,
+        address: &Address,
+        device: &DeviceId,
+        certificate: Option<BodyHash>,
+    ) -> Standing {
+        let Some(list) = self.rows.get(address).and_then(|row| row.list.as_ref()) else {
+            return Standing::NoList;
+        };
+        let is_it = |entry: &DeviceEntry| {
+            entry.device == *device && certificate.is_none_or(|hash| hash == entry.certificate)
+        };
+        match list.devices.iter().any(is_it) {
+            true => Standing::Listed,
+            false => Standing::Unlisted,
+        }
+    }
+
+    /// Takes up an account's list and the devices on it; nothing changes if it is refused. The caller stores
+    /// the contact.
+    pub(super) fn take_up(
+        &mut self,
+        address: &Address,
+        contents: &AccountContents,
+    ) -> Result<ListChange, ListRollback> {
+        let list = &contents.list;
+        let row = self.rows.get_mut(address).ok_or(ListRollback::Older)?;
+        match &row.list {
+            Some(known) => {
+                list.order_after(row.list_sequence, known.hash)?;
+            }
+            None if list.sequence() < row.list_sequence => return Err(ListRollback::Older),
+            None => {}
+        }
+        let used: Vec<_> = row.devices.iter().map(entry).collect();
+        let gone = used.iter().filter(|used| !list.devices().contains(used));
+        let gone: Vec<DeviceId> = gone.map(|used| used.device).collect();
+        let keys_changed = keys_changed(row, &used, list.devices());
+        row.list_sequence = list.sequence();
+        row.list = Some(KnownList {
+            hash: list.hash(),
+            devices: BoundedList::new(list.devices().to_vec()).unwrap_or_default(),
+        });
+        let mut devices = core::mem::take(&mut row.devices).into_inner();
+        devices.retain(|stored| !gone.contains(&stored.device));
+        row.devices = BoundedList::new(devices).unwrap_or_default();
+        self.verified
+            .retain(|(of, device), _| of != address || !gone.contains(device));
+        for device in &contents.devices {
+            self.set_device(address, &contents.keys, device);
+        }
+        Ok(ListChange { keys_changed, gone })
+    }
+
+    /// Whether a device that wrote by itself is one more than those known, before any list was read.
+    pub(super) fn is_gain(&self, address: &Address, certificate: &DeviceCertificate) -> bool {
+        let new = DeviceEntry::from(certificate);
+        let row = self.rows.get(address).filter(|row| row.list.is_none());
+        row.is_some_and(|row| {
+            !row.devices.is_empty() && row.devices.iter().all(|stored| entry(stored) != new)
+        })
     }
 
     /// Puts a verified device in the place of what was known of it. A mailbox descriptor or sealing key
@@ -226,6 +332,7 @@ impl Contacts {
             name: display_name(row),
             added: row.added,
             origin: row.origin(),
+            verification: row.verification(),
         }
     }
 }
@@ -240,6 +347,26 @@ impl Peer {
             sealing_key,
             mailbox,
         })
+    }
+}
+
+fn entry(stored: &PeerDeviceRow) -> DeviceEntry {
+    DeviceEntry {
+        device: stored.device,
+        certificate: stored.certificate.hash(),
+    }
+}
+
+/// Whether `listed` has a device that is new to whoever knows the contact by `row`, or another certificate of
+/// one. The first list of somebody who was not verified says who they are; it is a change only if a device
+/// that wrote by itself is not on it.
+fn keys_changed(row: &ContactRow, used: &[DeviceEntry], listed: &[DeviceEntry]) -> bool {
+    match &row.list {
+        Some(known) => listed.iter().any(|one| !known.devices.contains(one)),
+        None if row.verification() == Verification::Unverified => {
+            used.iter().any(|one| !listed.contains(one))
+        }
+        None => listed.iter().any(|one| !used.contains(one)),
     }
 }
 

@@ -96,8 +96,7 @@ impl Client {
             self.net.want_directory(ctx.now, &mut ctx.rng);
         }
         // News of somebody to whom nothing is to be said can wait until something is.
-        let idle = self.contacts.has_session(&address) && !self.outbox.has_any(&address);
-        if idle && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
+        if !self.outbox.has_any(&address) && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
             self.lookups.done(&address);
         }
     }
@@ -105,21 +104,31 @@ impl Client {
     fn record_found(&mut self, address: Address, record: &AccountRecord, ctx: &mut Ctx<'_>) {
         let contents = open_record_contents(&address, record.sealed())
             .ok()
-            .and_then(|contents| AccountContents::verify(&contents, &address, ctx.now).ok())
-            .filter(|contents| self.is_current(&address, contents));
-        let Some(contents) = contents else {
+            .and_then(|contents| AccountContents::verify(&contents, &address, ctx.now).ok());
+        let known = contents.and_then(|contents| {
+            // A device list never goes back, nor are there two of one sequence.
+            let change = self.contacts.take_up(&address, &contents).ok()?;
+            Some((contents, change))
+        });
+        let Some((contents, change)) = known else {
             return self.lookup_failed(address, Some(FailReason::ContactKeysInvalid), ctx);
         };
-        for device in &contents.devices {
-            self.contacts.set_device(&address, &contents.keys, device);
-        }
         let write = self.contacts.update(&address, |row| {
             row.record_sequence = record.sequence();
             row.record_read = Some(ctx.now);
-            row.list_sequence = contents.list.sequence();
         });
         ctx.batch.writes.extend(write);
+        self.list_read(address, change, ctx);
         self.outbox.hurry_to(&address, ctx.now);
+        if self.outbox.is_blocked(&address) {
+            // No session begins with devices that the person has yet to accept.
+            return self.lookups.done(&address);
+        }
+        self.begin_sessions(address, contents, ctx);
+    }
+
+    /// Takes prekeys of every device that has no session, or is to get another.
+    fn begin_sessions(&mut self, address: Address, contents: AccountContents, ctx: &mut Ctx<'_>) {
         let have = self.contacts.sessions(&address);
         let devices = contents.devices.iter();
         let devices = devices.map(|d| (d.certificate.device_id(), d.mailbox.clone()));
@@ -133,18 +142,18 @@ impl Client {
             self.lookups.done(&address);
             return;
         }
+        if !contents.fresh {
+            // Perhaps somebody holds a newer list back: what is in use goes on, nothing is begun by this one.
+            return match have.is_empty() {
+                true => self.lookup_failed(address, None, ctx),
+                false => self.lookups.done(&address),
+            };
+        }
         let devices = wanted.iter().map(|(device, _)| *device).collect();
         self.lookups.prekeys_asked(&address, contents, devices);
         for (device, mailbox) in wanted {
             self.take_prekeys(address, device, &mailbox, ctx);
         }
-    }
-
-    /// A device list never goes back.
-    fn is_current(&self, address: &Address, contents: &AccountContents) -> bool {
-        self.contacts
-            .get(address)
-            .is_some_and(|row| contents.list.sequence() >= row.list_sequence)
     }
 
     fn take_prekeys(

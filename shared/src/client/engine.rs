@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::api::{Batch, Effect, Event, Input, Internal, Step};
 use super::contacts::Contacts;
+use super::held::Held;
 use super::lookup::Lookups;
 use super::mailbox::Mailbox;
 use super::net::{Net, NetConfig, NetOutput, RequestId};
@@ -29,7 +30,7 @@ use super::records::{
 use super::requests::Purpose;
 use super::seen::Seen;
 use super::store::{Key, Loaded, Row, Scan, Table, Write};
-use super::view::{Connection, ContactView, Me, Network};
+use super::view::{Connection, ContactView, Me, Network, Verification};
 use crate::crypto::ml_dsa::MlDsaSecret;
 use crate::crypto::rsa::RsaPublic;
 use crate::id::Address;
@@ -96,6 +97,7 @@ pub struct Client {
     pub(super) mailbox: Mailbox,
     pub(super) publication: Publication,
     pub(super) reassembly: Reassembly,
+    pub(super) held: Held,
     pub(super) seen: Seen,
     pub(super) net: Net,
     pub(super) requests: BTreeMap<RequestId, Purpose>,
@@ -129,7 +131,13 @@ pub(super) struct Ctx<'a> {
 impl Client {
     /// What the host reads before [`Client::restore`]: these lists, whole.
     pub fn boot_scans() -> Vec<Scan> {
-        let tables = [Table::Meta, Table::Contact, Table::Outbox, Table::Fragment];
+        let tables = [
+            Table::Meta,
+            Table::Contact,
+            Table::Outbox,
+            Table::Fragment,
+            Table::Held,
+        ];
         let whole = |table| Scan {
             table,
             partition: Vec::new(),
@@ -178,6 +186,7 @@ impl Client {
             publication: Publication::restore(publication, now),
             reassembly: Reassembly::restore(fragments.iter().map(|row| row.value.as_slice()))
                 .map_err(|_| RecordError::Damaged)?,
+            held: Held::restore(&take(Table::Held))?,
             seen: Seen::restore(find(&meta_rows, &meta::seen()), now)?,
             net: Net::restore(config.net, &meta_rows, now, rng),
             requests: BTreeMap::new(),
@@ -188,6 +197,10 @@ impl Client {
         };
         let members = client.mailbox.active_members();
         client.publication.set_members(&members, now);
+        let contacts = client.contacts.iter();
+        for row in contacts.filter(|row| row.verification() == Verification::Changed) {
+            client.outbox.block(row.address);
+        }
         Ok(Some(client))
     }
 
@@ -221,7 +234,8 @@ impl Client {
             }
             Step::PreKeys => vec![meta::prekeys()],
             Step::SweepSeen => self.sweep_seen_reads(),
-            Step::Notice(address) => vec![ConversationRow::key(address)],
+            Step::Notice(address, _) => vec![ConversationRow::key(address)],
+            Step::EndSessions { address, devices } => Self::end_sessions_reads(address, devices),
             Step::Resend { address, ids } => Self::resend_reads(address, ids),
         }
     }
@@ -268,7 +282,8 @@ impl Client {
             Step::Progress { item, state } => self.progress(item, state, ctx),
             Step::PreKeys => self.publish_prekeys(ctx),
             Step::SweepSeen => self.sweep_seen(ctx),
-            Step::Notice(address) => self.notice(address, ctx),
+            Step::Notice(address, notice) => self.notice(address, notice, ctx),
+            Step::EndSessions { address, devices } => self.end_sessions(&address, &devices, ctx),
             Step::Resend { address, ids } => self.resend_texts(address, ids, ctx),
         }
     }
@@ -340,6 +355,7 @@ impl Client {
                 .writes
                 .push(Write::Delete(Key::new(Table::Fragment, key.0)));
         }
+        ctx.batch.writes.extend(self.held.expire(ctx.now));
         self.sweep_seen_if_due(ctx);
         if self.me.device.sealing_mut().rotate(ctx.now, &mut ctx.rng) {
             ctx.batch

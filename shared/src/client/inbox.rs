@@ -125,6 +125,7 @@ impl Client {
             // Somebody unknown who does not say where to answer.
             return;
         }
+        self.list_claimed(&address, &content, ctx.now);
         match content {
             Content::Message(message) => self.on_message(address, id, message, ctx),
             Content::Receipt(receipt) => {
@@ -182,6 +183,9 @@ impl Client {
         ) else {
             return;
         };
+        if self.contacts.is_gain(address, &certificate) {
+            self.keys_changed(*address, ctx);
+        }
         self.contacts.add(*address, true, ctx.now);
         self.contacts.set_device(
             address,

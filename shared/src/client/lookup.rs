@@ -22,9 +22,20 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 /// After so many attempts that found nobody a person is told.
 const PERSISTS: u32 = 3;
 
+/// What a contact's messages say about its device list is looked into at most this often.
+const NEWS_PAUSE: Duration = Duration::from_mins(1);
+/// After an attempt that failed, sending does not wait for another within this time.
+const TRUST_OLD: Duration = Duration::from_mins(10);
+
 /// Lookups under way.
 #[derive(Debug, Default)]
-pub(super) struct Lookups(BTreeMap<Address, Lookup>);
+pub(super) struct Lookups {
+    open: BTreeMap<Address, Lookup>,
+    /// When a contact's own word last led to a lookup.
+    news: BTreeMap<Address, Timestamp>,
+    /// When an attempt last failed.
+    failures: BTreeMap<Address, Timestamp>,
+}
 
 #[derive(Debug)]
 struct Lookup {
@@ -36,6 +47,8 @@ struct Lookup {
     failure: Option<FailReason>,
     /// Devices that are to get a new session although there is one.
     anew: BTreeSet<DeviceId>,
+    /// Sending waits until this is done, or has failed once.
+    first: bool,
 }
 
 #[derive(Debug)]
@@ -96,6 +109,34 @@ impl Lookups {
         self.entry(address, now).hurry(now);
     }
 
+    /// Wants what is known to be read again before anything more is sent; unless that failed a moment ago.
+    pub(super) fn want_first(&mut self, address: Address, now: Timestamp) {
+        let failed = self.failures.get(&address);
+        if failed.is_none_or(|at| now.since(*at) >= TRUST_OLD) {
+            let lookup = self.entry(address, now);
+            if lookup.attempts == 0 {
+                lookup.first = true;
+                lookup.hurry(now);
+            }
+        }
+    }
+
+    /// Whether sending waits for this contact to be looked up.
+    pub(super) fn is_first(&self, address: &Address) -> bool {
+        self.open.get(address).is_some_and(|lookup| lookup.first)
+    }
+
+    /// A contact says that its devices have changed: wants to know, soon. Anybody can say so again and again.
+    pub(super) fn want_news(&mut self, address: Address, now: Timestamp) {
+        if self.open.contains_key(&address) {
+            return;
+        }
+        let last = self.news.get(&address);
+        let due = last.map_or(now, |last| now.max(last.saturating_add(NEWS_PAUSE)));
+        self.news.insert(address, due);
+        self.entry(address, due);
+    }
+
     /// Wants a new session with this device, whether or not there is one.
     pub(super) fn want_anew(&mut self, address: Address, device: DeviceId, now: Timestamp) {
         self.entry(address, now).anew.insert(device);
@@ -103,30 +144,31 @@ impl Lookups {
 
     /// Whether this device is to get a new session although there is one.
     pub(super) fn wants_anew(&self, address: &Address, device: &DeviceId) -> bool {
-        self.0
+        self.open
             .get(address)
             .is_some_and(|lookup| lookup.anew.contains(device))
     }
 
     fn entry(&mut self, address: Address, now: Timestamp) -> &mut Lookup {
-        self.0.entry(address).or_insert(Lookup {
+        self.open.entry(address).or_insert(Lookup {
             stage: Stage::Waiting { due: now },
             attempts: 0,
             absences: 0,
             failure: None,
             anew: BTreeSet::new(),
+            first: false,
         })
     }
 
     /// Attempts that have failed.
     pub(super) fn attempts(&self, address: &Address) -> u32 {
-        self.0.get(address).map_or(0, |lookup| lookup.attempts)
+        self.open.get(address).map_or(0, |lookup| lookup.attempts)
     }
 
     pub(super) fn due(&self, now: Timestamp) -> Vec<Address> {
         let is_due =
             |lookup: &Lookup| matches!(&lookup.stage, Stage::Waiting { due } if *due <= now);
-        self.0
+        self.open
             .iter()
             .filter(|(_, lookup)| is_due(lookup))
             .map(|(address, _)| *address)
@@ -134,7 +176,7 @@ impl Lookups {
     }
 
     pub(super) fn record_asked(&mut self, address: &Address, asked: usize) {
-        if let Some(lookup) = self.0.get_mut(address) {
+        if let Some(lookup) = self.open.get_mut(address) {
             lookup.stage = Stage::Record {
                 asked,
                 answers: Vec::new(),
@@ -147,7 +189,7 @@ impl Lookups {
         let Some(Lookup {
             stage: Stage::Record { asked, answers },
             ..
-        }) = self.0.get_mut(address)
+        }) = self.open.get_mut(address)
         else {
             return Found::NotYet;
         };
@@ -176,7 +218,7 @@ impl Lookups {
         contents: AccountContents,
         asked: Vec<DeviceId>,
     ) {
-        if let Some(lookup) = self.0.get_mut(address) {
+        if let Some(lookup) = self.open.get_mut(address) {
             (lookup.failure, lookup.absences) = (None, 0);
             lookup.stage = Stage::PreKeys {
                 contents: Box::new(contents),
@@ -190,7 +232,7 @@ impl Lookups {
         let Some(Lookup {
             stage: Stage::PreKeys { contents, .. },
             ..
-        }) = self.0.get(address)
+        }) = self.open.get(address)
         else {
             return None;
         };
@@ -202,7 +244,7 @@ impl Lookups {
 
     /// Nothing more is wanted of this contact.
     pub(super) fn done(&mut self, address: &Address) {
-        self.0.remove(address);
+        self.open.remove(address);
     }
 
     /// A session was started. True when it was the last one wanted.
@@ -210,14 +252,14 @@ impl Lookups {
         let Some(Lookup {
             stage: Stage::PreKeys { asked, .. },
             ..
-        }) = self.0.get_mut(address)
+        }) = self.open.get_mut(address)
         else {
             return false;
         };
         asked.retain(|waiting| waiting != device);
         let done = asked.is_empty();
         if done {
-            self.0.remove(address);
+            self.open.remove(address);
         }
         done
     }
@@ -230,7 +272,9 @@ impl Lookups {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) {
-        if let Some(lookup) = self.0.get_mut(address) {
+        if let Some(lookup) = self.open.get_mut(address) {
+            self.failures.insert(*address, now);
+            lookup.first = false;
             let due = now.saturating_add(backoff(lookup.attempts, FIRST_RETRY, LAST_RETRY, rng));
             lookup.attempts = lookup.attempts.saturating_add(1);
             let absent = failure == Some(FailReason::ContactNotFound);
@@ -242,19 +286,19 @@ impl Lookups {
 
     /// Why the last attempt failed.
     pub(super) fn failure(&self, address: &Address) -> Option<FailReason> {
-        self.0.get(address).and_then(|lookup| lookup.failure)
+        self.open.get(address).and_then(|lookup| lookup.failure)
     }
 
     /// Whether nobody has known the contact for several attempts.
     pub(super) fn is_unknown(&self, address: &Address) -> bool {
-        self.0.get(address).is_some_and(|lookup| {
+        self.open.get(address).is_some_and(|lookup| {
             lookup.absences >= PERSISTS && lookup.failure == Some(FailReason::ContactNotFound)
         })
     }
 
     /// A link came up, or other relays are known: do not wait out a pause that began without.
     pub(super) fn hurry(&mut self, now: Timestamp) {
-        for lookup in self.0.values_mut() {
+        for lookup in self.open.values_mut() {
             lookup.hurry(now);
         }
     }
@@ -265,7 +309,7 @@ impl Lookups {
             Stage::Waiting { due } => Some(*due),
             Stage::Record { .. } | Stage::PreKeys { .. } => None,
         };
-        self.0.values().filter_map(due).min()
+        self.open.values().filter_map(due).min()
     }
 }
 

@@ -15,8 +15,10 @@ mod account;
 mod api;
 mod commands;
 mod contacts;
+mod device_lists;
 mod discovery;
 mod engine;
+mod held;
 mod inbox;
 mod lookup;
 mod mailbox;
@@ -33,6 +35,7 @@ mod sealing;
 mod seen;
 pub mod store;
 mod turn;
+mod verification;
 pub mod view;
 
 pub use account::{CertifiedAccount, NewAccount, NewAccountError};

@@ -6,8 +6,10 @@
 //! ```
 //! Envelope bytes are stored before the first attempt and are the same in every later one.
 
+mod withdraw;
+
 use core::ops::RangeInclusive;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 
@@ -35,6 +37,8 @@ pub(super) type ItemId = (Address, MessageId);
 pub(super) struct Outbox {
     items: BTreeMap<ItemId, Item>,
     bytes: BTreeMap<EnvelopeId, Box<EnvelopeBytes>>,
+    /// Contacts to whom nothing leaves until a person accepts their keys.
+    blocked: BTreeSet<Address>,
 }
 
 /// One item.
@@ -75,6 +79,7 @@ impl Outbox {
         let mut outbox = Self {
             items: BTreeMap::new(),
             bytes: envelopes.into_iter().collect(),
+            blocked: BTreeSet::new(),
         };
         for row in items {
             outbox.insert(Item::new(row, now));
@@ -89,6 +94,20 @@ impl Outbox {
 
     fn insert(&mut self, item: Item) {
         self.items.insert((item.row.address, item.row.id), item);
+    }
+
+    /// Nothing more leaves for this contact.
+    pub(super) fn block(&mut self, address: Address) {
+        self.blocked.insert(address);
+    }
+
+    /// What waits may leave.
+    pub(super) fn unblock(&mut self, address: &Address) {
+        self.blocked.remove(address);
+    }
+
+    pub(super) fn is_blocked(&self, address: &Address) -> bool {
+        self.blocked.contains(address)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -174,7 +193,9 @@ impl Outbox {
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<Due> {
         let mut room = self.room();
         let mut due = Vec::new();
-        for (id, item) in &mut self.items {
+        let blocked = &self.blocked;
+        let items = self.items.iter_mut();
+        for (id, item) in items.filter(|(id, _)| !blocked.contains(&id.0)) {
             let Item { row, tries, .. } = item;
             for entry in row.envelopes.iter().filter(|entry| entry.held.is_none()) {
                 let Some(state) = tries.get_mut(&entry.id) else {
@@ -333,7 +354,9 @@ impl Outbox {
     /// Why a message is still waiting. `unknown`: nobody knows its contact.
     pub(super) fn reason(&self, id: &ItemId, online: bool, unknown: bool) -> Option<WaitReason> {
         let item = self.items.get(id)?;
-        Some(if !online {
+        Some(if self.is_blocked(&id.0) {
+            WaitReason::KeysChanged
+        } else if !online {
             WaitReason::Offline
         } else if item.row.body.is_some() && unknown {
             WaitReason::ContactNotFound
@@ -378,7 +401,9 @@ impl Outbox {
             .filter(|item| item.row.body.is_some())
             .filter_map(|item| item.not_before);
         let can_put = online && self.room() > 0;
-        let tries = self.items.values().flat_map(|item| item.tries.values());
+        let free = self.items.values();
+        let free = free.filter(|item| !self.is_blocked(&item.row.address));
+        let tries = free.flat_map(|item| item.tries.values());
         let put = tries
             .filter(|state| can_put && !state.in_flight)
             .map(|state| state.next);

@@ -72,7 +72,7 @@ impl Client {
         }
     }
 
-    fn account_record(
+    pub(super) fn account_record(
         &self,
         mailbox: MailboxDescriptor,
         sequence: u64,
@@ -95,6 +95,7 @@ impl Client {
             keys: me.keys.clone(),
             list: me.list.clone(),
             devices: vec![device],
+            fresh: true,
         };
         let contents = contents
             .encode(Freshness::sign(&me.list, &me.device, ctx.now))

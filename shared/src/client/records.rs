@@ -9,13 +9,15 @@ mod outbox;
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
+use super::held::HeldRow;
 use super::seen::SeenRow;
 use super::store::{Key, Row, Table};
-use super::view::Origin;
+use super::view::{Origin, Verification};
 use crate::crypto::secret::Secret32;
 use crate::id::{Address, DeviceId, NodeId};
 use crate::identity::{
-    AccountKeys, DirectoryKey, DirectorySecret, UnverifiedCertificate, UnverifiedSealingKey,
+    AccountKeys, BodyHash, DeviceEntry, DirectoryKey, DirectorySecret, MAX_DEVICES,
+    UnverifiedCertificate, UnverifiedSealingKey,
 };
 use crate::rpc::{MailboxDescriptorBytes, WriteSecret};
 use crate::time::Timestamp;
@@ -26,7 +28,7 @@ pub(super) use outbox::{EnvelopeEntry, ItemBody, ItemRow, OutboxRow, envelope_ke
 
 /// Longest row, in bytes: a device list of 16 with certificates stays far below.
 const MAX_ROW_LEN: usize = 1 << 20;
-/// Version that this code writes.
+/// Version that most records have.
 const VERSION: u8 = 1;
 /// Unread ids kept for read receipts; beyond, only the count grows.
 pub(super) const MAX_UNREAD_IDS: usize = 500;
@@ -48,6 +50,9 @@ pub enum RecordError {
 
 /// A record of one table.
 pub(super) trait Record: Sized {
+    /// The version that this code writes; it reads every older one.
+    const VERSION: u8;
+
     /// Reads the value of a row.
     fn from_value(bytes: &[u8]) -> Result<Self, RecordError>;
     /// The value of a row.
@@ -62,11 +67,13 @@ struct VersionOnly {
 }
 
 macro_rules! record {
-    ($($name:ident),*) => {$(
+    ($($name:ident: $version:expr),* $(,)?) => {$(
         impl Record for $name {
+            const VERSION: u8 = $version;
+
             fn from_value(bytes: &[u8]) -> Result<Self, RecordError> {
                 let head: VersionOnly = from_cbor(bytes, MAX_ROW_LEN).map_err(|_| RecordError::Damaged)?;
-                if head.version > VERSION {
+                if head.version > $version {
                     return Err(RecordError::Newer(head.version));
                 }
                 from_cbor(bytes, MAX_ROW_LEN).map_err(|_| RecordError::Damaged)
@@ -80,15 +87,16 @@ macro_rules! record {
 }
 
 record!(
-    AccountRow,
-    ProfileRow,
-    MailboxRow,
-    PublicationRow,
-    ContactRow,
-    ConversationRow,
-    MessageRow,
-    ItemRow,
-    SeenRow
+    AccountRow: VERSION,
+    ProfileRow: VERSION,
+    MailboxRow: VERSION,
+    PublicationRow: VERSION,
+    ContactRow: 2,
+    ConversationRow: VERSION,
+    MessageRow: VERSION,
+    ItemRow: VERSION,
+    SeenRow: VERSION,
+    HeldRow: VERSION,
 );
 
 /// Secret and public parts of the account. Used when devices are linked and backups are made, never on a
@@ -186,7 +194,19 @@ pub(super) struct PeerDeviceRow {
     pub(super) renewed: Option<Timestamp>,
 }
 
-/// A person.
+/// The device list of a contact that was last verified.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct KnownList {
+    /// Of the signed bytes: another list under the same sequence is a fork.
+    #[n(0)]
+    pub(super) hash: BodyHash,
+    #[n(1)]
+    pub(super) devices: BoundedList<DeviceEntry, MAX_DEVICES>,
+}
+
+/// A person. Version 2 added keys 14 and 15; software that does not know them must not write the row, or
+/// a verified contact would be an unverified one again.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub(super) struct ContactRow {
@@ -224,6 +244,12 @@ pub(super) struct ContactRow {
     /// The account's public keys, once seen.
     #[n(13)]
     pub(super) keys: Option<AccountKeys>,
+    /// What the person has made of the safety number; absent: unverified.
+    #[n(14)]
+    pub(super) verification: Option<Verification>,
+    /// The list of `list_sequence`; absent until a record was read.
+    #[n(15)]
+    pub(super) list: Option<KnownList>,
 }
 
 impl ContactRow {
@@ -233,6 +259,10 @@ impl ContactRow {
         } else {
             Origin::Added
         }
+    }
+
+    pub(super) fn verification(&self) -> Verification {
+        self.verification.unwrap_or_default()
     }
 
     pub(super) fn row(&self) -> Row {

@@ -14,7 +14,7 @@ use super::commands::order;
 use super::engine::{Client, Ctx, conversation};
 use super::records::{ItemBody, ItemRow, MessageRow, Record};
 use super::store::Key;
-use super::view::{Direction, MessageState, MessageView};
+use super::view::{Direction, MessageState, MessageView, Notice};
 use crate::id::{Address, DeviceId, MessageId};
 use crate::session::PeerDevice;
 use crate::time::{Duration, Timestamp};
@@ -36,12 +36,17 @@ impl Client {
 
     /// A contact relies on a session or on prekeys that this device has not.
     pub(super) fn renew_session(&mut self, peer: &PeerDevice, ctx: &mut Ctx<'_>) {
+        if self.outbox.is_blocked(&peer.address) {
+            // Nothing could be said in it: it is begun when the next message cannot be opened.
+            return;
+        }
         let Some(write) = self.contacts.renew(peer, ctx.now) else {
             return;
         };
         ctx.batch.writes.push(write);
         self.lookups.want_anew(peer.address, peer.device, ctx.now);
-        ctx.batch.step(Step::Notice(peer.address));
+        ctx.batch
+            .step(Step::Notice(peer.address, Notice::SessionRenewed));
     }
 
     /// Texts whose arrival nobody has confirmed were perhaps sealed in a session that is lost.
@@ -81,8 +86,8 @@ impl Client {
         }
     }
 
-    /// A line in the conversation: encryption was set up anew.
-    pub(super) fn notice(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+    /// A line in the conversation that nobody has written.
+    pub(super) fn notice(&mut self, address: Address, notice: Notice, ctx: &mut Ctx<'_>) {
         let talk = conversation(ctx.loaded, address);
         let id = MessageId::random(&mut ctx.rng);
         let above = Timestamp::from_ms(talk.last_order >> super::commands::ORDER_BITS);
@@ -90,7 +95,7 @@ impl Client {
         let view = MessageView {
             id,
             address,
-            direction: Direction::Notice,
+            direction: Direction::Notice(notice),
             text: String::new(),
             sent,
             order: order(sent, &id),
@@ -106,6 +111,6 @@ fn is_on_its_way(view: &MessageView) -> bool {
     let state = MessageState::Sent { held: 0, of: 0 };
     match view.direction {
         Direction::Out(of) => super::commands::rank(&of) <= super::commands::rank(&state),
-        Direction::In | Direction::Notice => false,
+        Direction::In | Direction::Notice(_) => false,
     }
 }

@@ -100,9 +100,13 @@ impl Client {
             return;
         }
         for (address, due) in waiting {
+            if self.outbox.is_blocked(&address) {
+                continue;
+            }
             if !self.contacts.has_session(&address) {
                 self.lookups.want(address, ctx.now);
             } else if due
+                && !self.awaits_record(&address, ctx.now)
                 && !ctx
                     .batch
                     .steps

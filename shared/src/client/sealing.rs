@@ -35,8 +35,8 @@ impl Client {
 
     /// Encrypts everything that is due for a contact, in order, for each of their devices.
     pub(super) fn seal(&mut self, address: Address, ctx: &mut Ctx<'_>) {
-        if self.mailbox.descriptor.is_none() {
-            // Nowhere to answer yet: it waits until there is a swarm.
+        if self.mailbox.descriptor.is_none() || self.outbox.is_blocked(&address) {
+            // Nowhere to answer yet: it waits until there is a swarm. Or a person is to accept keys first.
             return;
         }
         let mut sessions = self.load_sessions(&address, ctx);
@@ -294,6 +294,9 @@ impl Client {
             Err(error) if error.calls_for_new_session() => return self.renew_session(peer, ctx),
             Err(_) => return,
         };
+        if !self.is_from_listed(message, &received, ctx) {
+            return;
+        }
         store_record(&received.record, ctx);
         let PeerDevice { address, device } = *received.record.peer();
         let first = received.first.map(|first| {
@@ -320,7 +323,7 @@ impl Client {
 }
 
 /// The sessions with one device. Two accounts can certify the same device key: both are in the name.
-fn record_key(address: &Address, device: &DeviceId) -> Key {
+pub(super) fn record_key(address: &Address, device: &DeviceId) -> Key {
     Key::new(
         Table::Session,
         [address.as_bytes().as_slice(), device.as_bytes()].concat(),
@@ -328,7 +331,7 @@ fn record_key(address: &Address, device: &DeviceId) -> Key {
 }
 
 /// From a session to the record that has it.
-fn index_key(session: &SessionId) -> Key {
+pub(super) fn index_key(session: &SessionId) -> Key {
     Key::new(Table::Session, session)
 }
 
@@ -340,7 +343,11 @@ fn read_index(bytes: &[u8]) -> Option<PeerDevice> {
     })
 }
 
-fn load_record(address: &Address, device: &DeviceId, ctx: &Ctx<'_>) -> Option<SessionRecord> {
+pub(super) fn load_record(
+    address: &Address,
+    device: &DeviceId,
+    ctx: &Ctx<'_>,
+) -> Option<SessionRecord> {
     SessionRecord::decode(ctx.loaded.get(&record_key(address, device))?).ok()
 }
 

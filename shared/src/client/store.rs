@@ -34,6 +34,8 @@ pub enum Table {
     PreKey = 7,
     /// Fragments of messages that are not complete; sorted by when.
     Fragment = 8,
+    /// Messages of devices that are not on their account's list as far as it is known. All read at start.
+    Held = 9,
 }
 
 /// Names one row.
@@ -251,6 +253,7 @@ impl Table {
             Self::Seen,
             Self::PreKey,
             Self::Fragment,
+            Self::Held,
         ]
         .into_iter()
         .find(|table| *table as u8 == number)

@@ -1,5 +1,7 @@
 //! What hosts show: plain values without keys or protocol bytes.
 
+use minicbor::{Decode, Encode};
+
 use crate::id::{Address, MessageId};
 use crate::time::Timestamp;
 
@@ -25,6 +27,23 @@ pub enum Origin {
     Incoming,
 }
 
+/// What a person has made of a contact's safety number. Stored by number: append only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Verification {
+    /// Not compared.
+    #[default]
+    #[n(0)]
+    Unverified,
+    /// Compared, and the same at both ends.
+    #[n(1)]
+    Verified,
+    /// Compared; since then the contact's devices have changed, and nothing is sent until the person
+    /// accepts it or verifies again.
+    #[n(2)]
+    Changed,
+}
+
 /// A person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContactView {
@@ -38,6 +57,8 @@ pub struct ContactView {
     pub added: Timestamp,
     /// How.
     pub origin: Origin,
+    /// Whether their safety number was compared.
+    pub verification: Verification,
 }
 
 /// One conversation of the list.
@@ -65,6 +86,8 @@ pub enum WaitReason {
     WaitingForRelays,
     /// An attempt failed; another follows.
     Retrying,
+    /// The contact's devices have changed since they were verified: a person is to accept it first.
+    KeysChanged,
 }
 
 /// Why a message will not be sent.
@@ -105,8 +128,17 @@ pub enum Direction {
     In,
     /// I did, and this is where it is.
     Out(MessageState),
-    /// Nobody: encryption with this contact was set up anew, because one side had lost it. No text.
-    Notice,
+    /// Nobody: something happened to the conversation. No text.
+    Notice(Notice),
+}
+
+/// What happened to a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Encryption with this contact was set up anew, because one side had lost it.
+    SessionRenewed,
+    /// The contact has a device that was not known before, or one of them has other keys.
+    KeysChanged,
 }
 
 /// One message.

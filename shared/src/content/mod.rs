@@ -89,6 +89,15 @@ impl Content {
         }
     }
 
+    /// The sequence of the sender's own device list, if it says so.
+    pub const fn list_sequence(&self) -> Option<u64> {
+        match self {
+            Self::Message(message) => Some(message.list_sequence),
+            Self::Profile(update) => Some(update.list_sequence),
+            Self::Receipt(_) | Self::Typing(_) | Self::Presence(_) => None,
+        }
+    }
+
     /// The frame, with `id` as the MessageId.
     pub fn encode(&self, id: MessageId) -> Vec<u8> {
         let body = match self {

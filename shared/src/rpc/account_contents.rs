@@ -23,6 +23,9 @@ pub struct AccountContents {
     pub list: DeviceList,
     /// Those of them that can be written to.
     pub devices: Vec<PublishedDevice>,
+    /// Whether a device on the list has vouched for it within the last 7 days. If none has, what is here may be
+    /// held back from a newer list: it ends sessions, and begins none.
+    pub fresh: bool,
 }
 
 /// A device that can be written to.
@@ -54,7 +57,7 @@ pub enum ContentsError {
     /// A device is not on the list, or there twice.
     #[error("account record: a device is not on the account's list")]
     UnlistedDevice,
-    /// Nobody on the list vouches that it is current.
+    /// The proof of freshness is about something else, by somebody else, or from the future.
     #[error(transparent)]
     Freshness(#[from] FreshnessError),
     /// A sealing key does not hold.
@@ -105,7 +108,8 @@ impl AccountContents {
         }))
     }
 
-    /// Reads contents and checks every signature down from `address`.
+    /// Reads contents and checks every signature down from `address`. A proof of freshness that is too old is
+    /// not an error: see [`fresh`](Self::fresh).
     pub fn verify(bytes: &[u8], address: &Address, now: Timestamp) -> Result<Self, ContentsError> {
         let contents: Contents = from_cbor(bytes, MAX_RECORD_LEN)?;
         if contents.keys.address() != *address {
@@ -135,13 +139,17 @@ impl AccountContents {
             .iter()
             .find(|device| device.certificate.device_id() == witness);
         let witness = witness.ok_or(FreshnessError::OtherDevice)?;
-        contents
-            .freshness
-            .verify(&list, &witness.certificate, now)?;
+        let freshness = contents.freshness.verify(&list, &witness.certificate, now);
+        let fresh = match freshness {
+            Ok(_) => true,
+            Err(FreshnessError::Expired) => false,
+            Err(error) => return Err(error.into()),
+        };
         Ok(Self {
             keys,
             list,
             devices,
+            fresh,
         })
     }
 }

@@ -83,7 +83,7 @@ impl Checker {
                     sent.shown = sent.shown.max(rank(state));
                 }
             }
-            Direction::Notice => self.notices += 1,
+            Direction::Notice(_) => self.notices += 1,
             Direction::In => {
                 let count = self.shown.entry((client, view.id)).or_default();
                 *count += 1;

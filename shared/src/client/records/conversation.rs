@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 
 use super::{MAX_TEXT_LEN, MAX_UNREAD_IDS, Record, RecordError, VERSION};
 use crate::client::store::{Key, Row, Table};
-use crate::client::view::{Direction, FailReason, MessageState, MessageView};
+use crate::client::view::{Direction, FailReason, MessageState, MessageView, Notice};
 use crate::id::{Address, MessageId};
 use crate::time::Timestamp;
 use crate::wire::codec::{BoundedList, BoundedText};
@@ -79,7 +79,7 @@ pub(in crate::client) struct MessageRow {
     /// 0 incoming, 1 to 5 the outgoing states, 6 a notice.
     #[n(6)]
     state: u8,
-    /// `held`, or the failure's number.
+    /// `held`, or the number of the failure or notice.
     #[n(7)]
     detail: u8,
     /// `of`.
@@ -110,7 +110,7 @@ impl MessageRow {
     pub(in crate::client) fn new(view: &MessageView) -> Option<Self> {
         let (state, detail, of, at) = match view.direction {
             Direction::In => (0, 0, 0, Timestamp::EPOCH),
-            Direction::Notice => (6, 0, 0, Timestamp::EPOCH),
+            Direction::Notice(notice) => (6, notice_number(notice), 0, Timestamp::EPOCH),
             Direction::Out(MessageState::Sending(_)) => (1, 0, 0, Timestamp::EPOCH),
             Direction::Out(MessageState::Sent { held, of }) => (2, held, of, Timestamp::EPOCH),
             Direction::Out(MessageState::Delivered(at)) => (3, 0, 0, at),
@@ -144,7 +144,7 @@ impl MessageRow {
             3 => Direction::Out(MessageState::Delivered(self.at)),
             4 => Direction::Out(MessageState::Read(self.at)),
             5 => Direction::Out(MessageState::Failed(fail_reason(self.detail)?)),
-            6 => Direction::Notice,
+            6 => Direction::Notice(notice_of(self.detail)?),
             _ => return Err(RecordError::Damaged),
         };
         Ok(MessageView {
@@ -164,6 +164,21 @@ impl MessageRow {
             sort: self.order,
             value: self.to_value(),
         }
+    }
+}
+
+const fn notice_number(notice: Notice) -> u8 {
+    match notice {
+        Notice::SessionRenewed => 0,
+        Notice::KeysChanged => 1,
+    }
+}
+
+fn notice_of(number: u8) -> Result<Notice, RecordError> {
+    match number {
+        0 => Ok(Notice::SessionRenewed),
+        1 => Ok(Notice::KeysChanged),
+        _ => Err(RecordError::Damaged),
     }
 }
 

@@ -2,11 +2,14 @@
 //! relays is in the simulator (`tests/src/sim`).
 
 mod commands;
+mod devices;
 mod mailbox;
 mod outbox;
+mod people;
 mod publication;
 mod renewal;
 mod seen;
+mod verification;
 
 use std::collections::BTreeMap;
 

@@ -169,3 +169,63 @@ fn what_waits_for_one_contact_is_hurried_alone() {
     outbox.hurry_to(&ADDRESS, NOW);
     assert_eq!(outbox.take_due(NOW).len(), 1);
 }
+
+const OTHER: DeviceId = DeviceId::from_bytes([9; 16]);
+
+/// A text for two devices, one envelope each.
+fn for_two_devices() -> Outbox {
+    let mut outbox = Outbox::default();
+    outbox.add(text(), NOW);
+    let bytes = |device, number: u8| (device, envelope(number), Box::new(Bytes([number; 8000])));
+    outbox.sealed(&ID, vec![bytes(DEVICE, 10), bytes(OTHER, 11)], NOW);
+    outbox
+}
+
+#[test]
+fn what_is_for_a_device_that_is_gone_is_withdrawn_and_the_rest_goes_on() {
+    let mut outbox = for_two_devices();
+    let forgotten = outbox.forget_devices(&ADDRESS, &[OTHER]);
+    assert_eq!((forgotten.again.len(), forgotten.held.len()), (0, 0));
+    assert_eq!(forgotten.writes.len(), 2, "the envelope and the item");
+    let [due] = &outbox.take_due(NOW)[..] else {
+        panic!("one is left")
+    };
+    assert_eq!(due.device, DEVICE);
+    assert!(outbox.bytes(&envelope(11)).is_none());
+}
+
+#[test]
+fn a_message_that_only_a_gone_device_lacked_is_sent() {
+    let mut outbox = for_two_devices();
+    outbox.held(&ID, &envelope(10), 2, 3);
+    let forgotten = outbox.forget_devices(&ADDRESS, &[OTHER]);
+    assert_eq!(forgotten.held, [(ID, (2, 3))]);
+    assert_eq!(outbox.unconfirmed(&ADDRESS), [ID.1]);
+    assert!(!outbox.has_any(&ADDRESS));
+}
+
+#[test]
+fn a_message_half_held_for_a_gone_device_alone_is_to_be_encrypted_anew() {
+    let mut outbox = sealed();
+    outbox.held(&ID, &envelope(10), 3, 3);
+    let forgotten = outbox.forget_devices(&ADDRESS, &[DEVICE]);
+    assert_eq!((forgotten.again, forgotten.held), (vec![ID.1], vec![]));
+    let another = outbox.forget_devices(&ADDRESS, &[DEVICE]);
+    assert!(another.writes.is_empty() && another.again.is_empty());
+}
+
+#[test]
+fn nothing_leaves_for_a_contact_who_is_blocked_and_nobody_is_woken_for_it() {
+    let mut outbox = sealed();
+    outbox.block(ADDRESS);
+    assert!(outbox.take_due(NOW).is_empty());
+    assert_eq!(outbox.next_timeout(true), None);
+    let reason = |outbox: &Outbox, online| outbox.reason(&ID, online, false).unwrap();
+    assert_eq!(reason(&outbox, true), WaitReason::KeysChanged);
+    assert_eq!(reason(&outbox, false), WaitReason::KeysChanged);
+    assert_eq!(outbox.changed_reasons(true, |_| false), [ID]);
+    outbox.unblock(&ADDRESS);
+    assert_eq!(outbox.changed_reasons(true, |_| false), [ID]);
+    assert_eq!(reason(&outbox, true), WaitReason::WaitingForRelays);
+    assert_eq!(outbox.take_due(NOW).len(), 2);
+}
