@@ -183,9 +183,7 @@ impl Client {
         ) else {
             return;
         };
-        if self.contacts.is_gain(address, &certificate) {
-            self.keys_changed(*address, ctx);
-        }
+        self.device_introduced(address, &certificate, ctx);
         self.contacts.add(*address, true, ctx.now);
         self.contacts.set_device(
             address,

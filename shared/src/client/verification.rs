@@ -14,7 +14,7 @@ use super::api::{CommandError, Step};
 use super::engine::{Client, Ctx};
 use super::view::{Notice, Verification};
 use crate::id::Address;
-use crate::identity::SafetyNumber;
+use crate::identity::{DeviceCertificate, SafetyNumber};
 
 impl Client {
     /// The safety number with a contact. About 2 ms of hashing: ask for it when it is to be shown.
@@ -81,6 +81,18 @@ impl Client {
             .update(address, |row| row.verification = Some(to));
         ctx.batch.writes.extend(write);
         self.contact_changed(address, ctx);
+    }
+
+    /// A device says by itself that it is a contact's. Before any list was read, that may be a change.
+    pub(super) fn device_introduced(
+        &mut self,
+        address: &Address,
+        certificate: &DeviceCertificate,
+        ctx: &mut Ctx<'_>,
+    ) {
+        if self.contacts.is_gain(address, certificate) {
+            self.keys_changed(*address, ctx);
+        }
     }
 
     /// A device of a contact is new, or has other keys. Called once for each change, in the turn that stores
