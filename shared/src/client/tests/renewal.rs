@@ -3,6 +3,7 @@
 use super::people::*;
 use super::*;
 use crate::client::api::Step;
+use crate::client::records::meta;
 use crate::client::store::Table;
 use crate::client::view::{Direction, MessageState, MessageView, Notice};
 use crate::id::Address;
