@@ -199,9 +199,11 @@ impl SessionRecord {
                 let old = core::mem::replace(&mut after.current, new);
                 let started_over = old.is_confirmed();
                 let superseded = !old.is_mine();
+                // One of ours that the peer has not answered may be under way to it, and be chosen yet.
                 after
                     .archived
                     .iter_mut()
+                    .filter(|archived| archived.session.is_confirmed())
                     .for_each(|archived| archived.superseded = true);
                 after.archive(old, superseded, now);
                 (after, started_over)

@@ -172,3 +172,27 @@ fn an_answer_may_overtake_the_first_message_that_it_crossed() {
     }
     assert!(lower > 0 && higher > 0, "{lower} {higher}");
 }
+
+#[test]
+fn a_peer_that_begins_again_and_again_may_still_choose_what_we_began() {
+    // Found by `even_after_losing_sessions_both_agree`: Bob begins three sessions, and ours, which is under
+    // way meanwhile, has the lowest id.
+    use Event::{Deliver, Forget, Sends};
+    let mut world = World::new();
+    let schedule = [
+        Sends(1),
+        Deliver(0, 0),
+        Forget(1),
+        Sends(0),
+        Sends(0),
+        Forget(0),
+        Sends(1),
+        Sends(0),
+    ];
+    schedule.into_iter().for_each(|event| world.run(event));
+    world.settle();
+    let refused = world.refused;
+    world.settle();
+    assert_eq!(world.refused, refused);
+    assert_eq!(world.current(0), world.current(1));
+}
