@@ -32,9 +32,9 @@ const POLICY: &str = content_security_policy!("wss:");
 /// In development relays on this machine are reached without TLS.
 const DEVELOPMENT_POLICY: &str = content_security_policy!("wss: ws://127.0.0.1:* ws://localhost:*");
 
-/// Everything off that a browser knows by name, but the two that the app's own buttons need: copying
-/// and sharing the user's contact link.
-const PERMISSIONS: &str = "accelerometer=(), autoplay=(), bluetooth=(), camera=(), \
+/// Everything off that a browser knows by name, but the three that the app's own buttons need: the
+/// camera to scan a safety number, copying and sharing. The browser still asks before a camera runs.
+const PERMISSIONS: &str = "accelerometer=(), autoplay=(), bluetooth=(), camera=(self), \
     clipboard-read=(), clipboard-write=(self), compute-pressure=(), display-capture=(), \
     encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), \
     identity-credentials-get=(), idle-detection=(), keyboard-map=(), local-fonts=(), \
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_permitted_but_copying_and_sharing() {
+    fn nothing_is_permitted_but_scanning_copying_and_sharing() {
         let headers = applied(false);
         let allowed = headers["permissions-policy"]
             .to_str()
@@ -144,7 +144,11 @@ mod tests {
             .filter(|entry| !entry.ends_with("=()"));
         assert_eq!(
             allowed.collect::<Vec<_>>(),
-            ["clipboard-write=(self)", "web-share=(self)"]
+            [
+                "camera=(self)",
+                "clipboard-write=(self)",
+                "web-share=(self)"
+            ]
         );
     }
 
