@@ -43,7 +43,12 @@ describe("start", () => {
   test("with one it is ready, newest conversation first", async () => {
     const { app } = await opened({ scene: "seeded" });
     expect(app.phase.kind).toBe("ready");
-    expect(app.conversations.map((c) => c.contact.name)).toEqual(["Mirjam", "Nora Lindqvist", "Tomás Herrera"]);
+    expect(app.conversations.map((c) => c.contact.name)).toEqual([
+      "Mirjam",
+      "Nora Lindqvist",
+      "Tomás Herrera",
+      "Ines Duarte",
+    ]);
     expect(app.unread).toBe(2);
   });
   test("what the engine cannot do is said", async () => {
@@ -80,7 +85,7 @@ describe("start", () => {
     void app.reloadInbox();
     await vi.advanceTimersByTimeAsync(500);
     expect(app.inbox).toBe("ready");
-    expect(app.conversations).toHaveLength(3);
+    expect(app.conversations).toHaveLength(4);
   });
 });
 
@@ -128,7 +133,7 @@ describe("a contact link", () => {
   test("with an existing identity is asked about first", async () => {
     const { app, browser } = await opened({ scene: "seeded" }, `#add/${code}`);
     expect(app.router.sheet).toBe("add");
-    expect(app.conversations).toHaveLength(3);
+    expect(app.conversations).toHaveLength(4);
     void app.addContact(code, "Sam").then(() => app.dropInvite());
     await vi.advanceTimersByTimeAsync(500);
     expect(app.conversations[0]?.contact.name).toBe("Sam");

@@ -30,7 +30,7 @@ describe("order of messages", () => {
 
 describe("order of conversations", () => {
   const conversation = (address: string, addedAt: number, last?: Message): Conversation => ({
-    contact: { address, name: address, addedAt, origin: "added" },
+    contact: { address, name: address, addedAt, origin: "added", verification: "unverified" },
     unread: 0,
     ...(last ? { lastMessage: last } : {}),
   });

@@ -17,12 +17,19 @@ import type {
   MessagePage,
   MessageState,
   Network,
+  SafetyComparison,
+  SafetyNumber,
   StorageReport,
+  Verification,
   ZenTalk,
-  ZenTalkError,
   ZenTalkEvent,
 } from "zentalk-client";
-import { addressFor, codeFor, HISTORY, type Line, longHistory, PEOPLE, type Person, REQUEST } from "./script.ts";
+import { HELD_BACK, isHeldBack } from "../lib/model/waiting.ts";
+import { compareWith, ofNextVersion, safetyNumberOf } from "./safety.ts";
+import { addressFor, codeFor, HISTORY, INES_CHANGED, type Line, longHistory, PEOPLE, type Person, REQUEST } from "./script.ts";
+import { FakeError, FakeStore } from "./store.ts";
+
+export { FakeError };
 
 /** Found in no production bundle. */
 export const FAKE_MARKER = "zentalk-in-memory-engine";
@@ -42,34 +49,20 @@ const CODE = /zen1[02-9ac-hj-np-z]{20,}/i;
 const TEXT_LIMIT = 16 * 1024;
 const RELAYS = 3;
 
-export class FakeError extends Error implements ZenTalkError {
-  constructor(
-    readonly code: ErrorCode,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-export class FakeEngine implements ZenTalk {
+export class FakeEngine extends FakeStore implements ZenTalk {
   readonly marker = FAKE_MARKER;
-  private self: Me | null = null;
   private readonly people = new Map<string, Person>();
-  private readonly book = new Map<string, Contact>();
-  private readonly log = new Map<string, Message[]>();
-  private readonly unread = new Map<string, number>();
-  private readonly listeners = new Set<(event: ZenTalkEvent) => void>();
   private link: Connection = { kind: "online", since: 0, receiving: true };
   private net: Network = { relays: 24, hops: 3 };
   private kept = false;
   private nextFailure: FailReason | null = null;
   private nextRejection: FakeError | null = null;
-  private closed = false;
   private readonly speed: number;
   private readonly origin: string;
   private readonly now: () => number;
 
   constructor(options: FakeOptions = {}) {
+    super();
     this.speed = options.speed ?? 1;
     this.origin = options.origin ?? "https://zentalk.example";
     this.now = options.now ?? (() => Date.now());
@@ -124,7 +117,7 @@ export class FakeEngine implements ZenTalk {
     const known = this.book.get(address);
     const contact: Contact = known
       ? { ...known, code, origin: "added", name: name || known.name }
-      : { address, code, name: name ?? "", addedAt: this.now(), origin: "added" };
+      : { address, code, name: name ?? "", addedAt: this.now(), origin: "added", verification: "unverified" };
     this.keep(contact);
     return contact;
   }
@@ -191,6 +184,32 @@ export class FakeEngine implements ZenTalk {
     if ((this.unread.get(address) ?? 0) === 0) return;
     this.unread.set(address, 0);
     this.emitConversation(address);
+  }
+
+  async safetyNumber(address: string): Promise<SafetyNumber> {
+    this.requireContact(address);
+    await this.pause(150);
+    this.throwPlanned();
+    return this.numberWith(address);
+  }
+
+  async compareSafetyNumber(address: string, scanned: string): Promise<SafetyComparison> {
+    this.requireContact(address);
+    await this.pause(60);
+    this.throwPlanned();
+    return compareWith(this.numberWith(address), scanned);
+  }
+
+  async setVerified(address: string, verified: boolean): Promise<Contact> {
+    await this.pause(60);
+    this.throwPlanned();
+    return this.judge(address, verified ? "verified" : "unverified");
+  }
+
+  async acceptKeys(address: string): Promise<Contact> {
+    await this.pause(60);
+    this.throwPlanned();
+    return this.judge(address, "unverified");
   }
 
   async connection(): Promise<Connection> {
@@ -274,9 +293,22 @@ export class FakeEngine implements ZenTalk {
     const code = codeFor(`request ${name}`);
     const address = addressFor(code);
     this.people.set(address, { name, code, online: true, answers: ["Thank you!"] });
-    this.keep({ address, code, name, addedAt: this.now(), origin: "incoming" });
+    this.keep({ address, code, name, addedAt: this.now(), origin: "incoming", verification: "unverified" });
     this.fill(address, lines);
     return address;
+  }
+
+  /** Their devices change: a notice, and who was verified is so no longer. */
+  changeKeys(address: string): void {
+    const contact = this.requireContact(address);
+    this.notice(address, "keysChanged", this.now());
+    if (contact.verification === "verified") this.keep({ ...contact, verification: "changed" });
+  }
+
+  /** The text of the QR code on their screen; that of a later version of the app if asked so. */
+  theirQr(address: string, later = false): string {
+    const number = this.numberWith(address);
+    return later ? ofNextVersion(number) : number.qr;
   }
 
   /** An invented link that `addContact` accepts. */
@@ -296,8 +328,14 @@ export class FakeEngine implements ZenTalk {
       const address = addressFor(person.code);
       const lines = HISTORY[key as keyof typeof PEOPLE];
       if (lines.length === 0) continue;
-      this.keep({ address, code: person.code, name: person.name, addedAt: this.now() - 3e8, origin: "added" });
+      const { code, name, verification = "unverified" } = person as Person;
+      this.keep({ address, code, name, addedAt: this.now() - 3e8, origin: "added", verification });
       this.fill(address, scene === "long" && key === "nora" ? longHistory(180) : lines);
+      if (key === "ines") {
+        this.notice(address, "keysChanged", this.now() - INES_CHANGED.noticed * 60_000);
+        const [minutes, direction, text] = INES_CHANGED.held;
+        this.append(address, direction, text, this.now() - minutes * 60_000, HELD_BACK);
+      }
       this.unread.set(address, 0);
     }
     this.request("Mirjam");
@@ -314,6 +352,10 @@ export class FakeEngine implements ZenTalk {
   }
 
   private deliver(message: Message): void {
+    if (this.requireContact(message.address).verification === "changed") {
+      this.change(message.id, HELD_BACK);
+      return;
+    }
     if (this.link.kind !== "online") {
       this.change(message.id, { kind: "sending", reason: "offline" });
       return;
@@ -334,58 +376,18 @@ export class FakeEngine implements ZenTalk {
     if (answer) this.later(2600, () => this.receive(message.address, answer));
   }
 
-  private append(
-    address: string,
-    direction: "in" | "out",
-    text: string,
-    sentAt: number,
-    state?: MessageState,
-    id = this.newId(),
-  ): Message {
-    const message: Message = { id, address, direction, text, sentAt, orderedAt: sentAt, ...(state ? { state } : {}) };
-    const list = this.log.get(address) ?? [];
-    const last = list.at(-1);
-    if (last && message.orderedAt <= last.orderedAt) message.orderedAt = last.orderedAt + 1;
-    this.log.set(address, [...list, message]);
-    if (direction === "in") this.unread.set(address, (this.unread.get(address) ?? 0) + 1);
-    this.emit({ kind: "message", message });
-    this.emitConversation(address);
-    return message;
+  /** What a person decides about somebody's keys; what was held back goes out. */
+  private judge(address: string, verification: Verification): Contact {
+    const contact = { ...this.requireContact(address), verification };
+    this.keep(contact);
+    for (const message of this.log.get(address) ?? []) if (isHeldBack(message.state)) this.deliver(message);
+    return contact;
   }
 
-  private change(id: string, state: MessageState): Message {
-    const message = this.find(id);
-    if (!message) throw new FakeError("unknownMessage", "This message is not known here.");
-    const changed = { ...message, state };
-    const list = this.log.get(message.address) ?? [];
-    this.log.set(message.address, list.map((m) => (m.id === id ? changed : m)));
-    this.emit({ kind: "message", message: changed });
-    this.emitConversation(message.address);
-    return changed;
-  }
-
-  private find(id: string): Message | undefined {
-    for (const list of this.log.values()) {
-      const found = list.find((m) => m.id === id);
-      if (found) return found;
-    }
-    return undefined;
-  }
-
-  private keep(contact: Contact): void {
-    this.book.set(contact.address, contact);
-    this.emit({ kind: "contact", contact });
-    this.emitConversation(contact.address);
-  }
-
-  private conversation(address: string): Conversation {
-    const lastMessage = this.log.get(address)?.at(-1);
-    const contact = this.requireContact(address);
-    return { contact, unread: this.unread.get(address) ?? 0, ...(lastMessage ? { lastMessage } : {}) };
-  }
-
-  private emitConversation(address: string): void {
-    if (this.book.has(address)) this.emit({ kind: "conversation", conversation: this.conversation(address) });
+  private numberWith(address: string): SafetyNumber {
+    this.requireContact(address);
+    if (!this.people.has(address)) throw new FakeError("keysUnknown", "Their keys have not been found yet.");
+    return safetyNumberOf(this.requireSelf().address, address);
   }
 
   private setConnection(connection: Connection): void {
@@ -399,31 +401,10 @@ export class FakeEngine implements ZenTalk {
     return { address: addressFor(code), code, link, qr: code.toUpperCase(), name, createdAt: this.now() };
   }
 
-  private requireSelf(): Me {
-    if (this.closed) throw new FakeError("closed", "This engine was closed.");
-    if (!this.self) throw new FakeError("noIdentity", "There is no identity in this browser.");
-    return this.self;
-  }
-
-  private requireContact(address: string): Contact {
-    this.requireSelf();
-    const contact = this.book.get(address);
-    if (!contact) throw new FakeError("unknownContact", "This contact is not known here.");
-    return contact;
-  }
-
   private throwPlanned(): void {
     const error = this.nextRejection;
     this.nextRejection = null;
     if (error) throw error;
-  }
-
-  private newId(): string {
-    return crypto.randomUUID().replaceAll("-", "");
-  }
-
-  private emit(event: ZenTalkEvent): void {
-    for (const listener of this.listeners) listener(structuredClone(event));
   }
 
   private pause(ms: number): Promise<void> {

@@ -1,8 +1,12 @@
 // The people and conversations that the in-memory engine plays. Development and tests only.
 
+import type { Verification } from "zentalk-client";
+
 export interface Person {
   name: string;
   code: string;
+  /** Unverified if not said. */
+  verification?: Verification;
   /** Whether their device is on: decides how far states advance. */
   online: boolean;
   /** Answers, given in turn when they are online. */
@@ -11,7 +15,8 @@ export interface Person {
 
 const ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 
-function numbers(seed: string): () => number {
+/** Repeatable numbers, no better than they need to be. */
+export function numbers(seed: string): () => number {
   let x = 2166136261;
   for (const c of seed) x = Math.imul(x ^ (c.codePointAt(0) ?? 0), 16777619);
   return () => {
@@ -38,6 +43,7 @@ export const PEOPLE = {
   nora: {
     name: "Nora Lindqvist",
     code: codeFor("nora"),
+    verification: "verified",
     online: true,
     answers: [
       "Got it, thank you.",
@@ -46,6 +52,7 @@ export const PEOPLE = {
     ],
   },
   tomas: { name: "Tomás Herrera", code: codeFor("tomas"), online: false, answers: [] },
+  ines: { name: "Ines Duarte", code: codeFor("ines"), verification: "changed", online: false, answers: [] },
   yuki: {
     name: "Yuki",
     code: codeFor("yuki"),
@@ -80,8 +87,16 @@ export const HISTORY: Record<keyof typeof PEOPLE, readonly Line[]> = {
     [5 * DAY + 12, "out", "I hope so. I will know by Friday."],
     [3 * 60 + 5, "out", "It is Friday, and I am coming. Can I bring anything?"],
   ],
+  ines: [
+    [8 * DAY + 31, "out", "The contract is signed. I put the paper copy into your folder."],
+    [8 * DAY + 24, "in", "Thank you. From now on only here, please, never by mail."],
+    [8 * DAY + 23, "out", "Of course."],
+  ],
   yuki: [],
 };
+
+/** After her devices changed: held back until that is accepted. */
+export const INES_CHANGED = { noticed: 7 * DAY + 3, held: [DAY + 96, "out", "Are you still at the old address?"] as Line };
 
 export const REQUEST: readonly Line[] = [
   [6, "in", "Hello! I got your link from Nora. We met at the workshop in Utrecht."],

@@ -8,8 +8,13 @@ import type {
   FailReason,
   MessageState,
   Network,
+  NoticeKind,
+  SafetyComparison,
+  Verification,
   WaitReason,
 } from "zentalk-client";
+import { isHeldBack } from "./model/waiting.ts";
+import type { CameraProblem } from "./ui/scanner.ts";
 
 /** Of the words below; dates and numbers are written accordingly. */
 export const LANGUAGE = "en-GB";
@@ -23,6 +28,7 @@ const waitReason: Record<WaitReason, string> = {
     "nobody is known under this link yet: they may not have been online so far, or ask them for it again",
   waitingForRelays: "waiting for relays to answer",
   retrying: "trying another way through",
+  keysChanged: "their devices changed, and you have not accepted that yet",
 };
 
 const failReason: Record<FailReason, string> = {
@@ -135,7 +141,10 @@ export const strings = {
   },
 
   thread: {
-    renewed: "Encryption with this person was set up anew.",
+    notice: (kind: NoticeKind | undefined, name: string) =>
+      kind === "keysChanged"
+        ? `${name}’s devices changed: one is new, or has new keys. If you did not expect it, ask whether that was them.`
+        : "Encryption with this person was set up anew.",
     label: (name: string) => `Conversation with ${name}`,
     messages: (name: string) => `Messages with ${name}`,
     back: "Back to conversations",
@@ -179,8 +188,94 @@ export const strings = {
     name: "Give them a name",
   },
 
+  verify: {
+    /** Of the button that opens the sheet. */
+    open: {
+      unverified: "Verify",
+      verified: "Safety number",
+      changed: "Compare again",
+    } satisfies Record<Verification, string>,
+    /** Of the mark beside a name; who is unverified has none. */
+    mark: { verified: "Verified", changed: "Devices changed" },
+    title: "Safety number",
+    about: (name: string) =>
+      `You and ${name} should both see these 60 digits; then nobody can read along in between. Compare them on a call, or scan each other’s code when you meet.`,
+    qr: (name: string) => `QR code of your safety number with ${name}`,
+    digits: "60 digits in 12 groups",
+    loading: "Working out the safety number",
+    failed: "The safety number could not be worked out.",
+    unknown: (name: string) =>
+      `There is no number yet: ZenTalk has not found ${name}’s keys so far. They may not have been online since you added them.`,
+    copy: "Copy",
+    scan: "Scan theirs",
+    stop: "Stop scanning",
+    paste: "Paste theirs",
+    pasted: "The number that they sent you",
+    pastedHint: "Get it another way, not through ZenTalk: whoever could read along here could also change it here.",
+    pastedMissing: "Paste their number first.",
+    compare: "Compare",
+    confirm: "They match",
+    confirmMatched: "Mark as verified",
+    verified: (name: string) => `You have verified ${name}`,
+    verifiedHint: "If their devices change, ZenTalk tells you and sends nothing until you have decided.",
+    undo: "Not verified any more",
+    changed: (name: string) => `${name}’s devices changed`,
+    changedHint: (name: string) =>
+      `The digits stay the same: they belong to the person, not to a device. So ask ${name}, on a call or when you meet, whether the new device is theirs; then compare.`,
+    outcome: {
+      match: {
+        title: "They match",
+        text: (name: string) => `Nobody stands between you, if what you compared with really came from ${name}.`,
+      },
+      different: {
+        title: "They do not match",
+        text: (name: string) =>
+          `Send nothing to ${name} that must stay private. Make sure that it is the safety number with you which they show, and compare again. If it still differs, somebody may be reading along: meet, and start anew with a link that you hand over there.`,
+      },
+      notASafetyNumber: {
+        title: "This is no safety number",
+        text: (name: string) =>
+          `${name} finds theirs in the conversation with you, under “Verify”. It has 60 digits; a contact link is something else.`,
+      },
+      otherVersion: {
+        title: "Made by another version of ZenTalk",
+        text: () => "It cannot be compared with this one. Reload ZenTalk on both sides, then try again.",
+      },
+    } satisfies Record<SafetyComparison, { title: string; text: (name: string) => string }>,
+  },
+
+  scanner: {
+    picture: "What the camera sees",
+    starting: "Opening the camera",
+    hint: "Hold their code into the picture.",
+    problem: {
+      denied: "The browser does not let ZenTalk use the camera. Allow it in the settings of this page, or compare the digits by eye.",
+      missing: "There is no camera here. Compare the digits by eye.",
+      unavailable: "The camera does not answer; another app may be using it. Try again, or compare the digits by eye.",
+    } satisfies Record<CameraProblem, string>,
+  },
+
+  /** Somebody who was verified has other devices now. */
+  keys: {
+    title: (name: string) => `${name}’s devices changed`,
+    text: (name: string) =>
+      `You had verified ${name}. Since then, one of their devices is new or has new keys. Ask them on a call or in person whether that was them: whoever stole their keys could do it, too. Nothing goes out until you decide.`,
+    compare: "Compare again",
+    accept: (waiting: boolean) => (waiting ? "Accept and send" : "Accept"),
+  },
+
   contact: {
     title: "Contact",
+    verification: {
+      unverified: "Not compared yet",
+      verified: "Verified",
+      changed: "Their devices changed since you compared",
+    } satisfies Record<Verification, string>,
+    verify: {
+      unverified: "Verify",
+      verified: "Show",
+      changed: "Compare again",
+    } satisfies Record<Verification, string>,
     name: "What do you call them?",
     save: "Save",
     added: (date: string) => `Added on ${date}`,
@@ -194,6 +289,7 @@ export const strings = {
     short(state: MessageState): string {
       switch (state.kind) {
         case "sending":
+          if (isHeldBack(state)) return "Held back";
           return state.reason === "offline" ? "Waiting" : "Sending";
         case "sent":
           return "Sent";
@@ -339,6 +435,9 @@ export const strings = {
     connection: (label: string) => `Connection: ${label}`,
     added: (name: string) => `${name} was added`,
     copied: "Copied",
+    marked: (name: string) => `${name} is marked as verified`,
+    unmarked: (name: string) => `${name} is not marked as verified any more`,
+    accepted: (name: string) => `The devices of ${name} are accepted`,
   },
 
   dialog: { close: "Close" },
@@ -356,5 +455,6 @@ export const strings = {
     unsupportedBrowser: "This browser cannot run ZenTalk.",
     closed: "ZenTalk was closed in this tab. Reload to go on.",
     internal: "Something went wrong inside ZenTalk.",
+    keysUnknown: "Their keys have not been found yet.",
   } satisfies Record<ErrorCode, string>,
 };

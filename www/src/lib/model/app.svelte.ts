@@ -22,6 +22,7 @@ import { Announcer } from "./announcer.svelte.ts";
 import { codeOf, sentenceFor } from "./errors.ts";
 import { withConversation } from "./order.ts";
 import { Router } from "./router.svelte.ts";
+import { SafetyCheck } from "./safety-check.svelte.ts";
 import { ThemeChoice } from "./theme.svelte.ts";
 import { Thread } from "./thread.svelte.ts";
 
@@ -153,6 +154,22 @@ export class App {
 
   async renameContact(address: string, name: string): Promise<void> {
     this.#keep(await this.#engine.renameContact(address, cleanName(name)));
+  }
+
+  /** A look at the safety number with somebody. */
+  safetyCheck(address: string): SafetyCheck {
+    return new SafetyCheck(this.#engine, address, (contact) => {
+      this.#keep(contact);
+      const { marked, unmarked } = strings.announce;
+      this.announcer.say((contact.verification === "verified" ? marked : unmarked)(this.nameOf(contact)));
+    });
+  }
+
+  /** Goes on with new keys that nobody has compared. Rejects with `ZenTalkError`. */
+  async acceptKeys(address: string): Promise<void> {
+    const contact = await this.#engine.acceptKeys(address);
+    this.#keep(contact);
+    this.announcer.say(strings.announce.accepted(this.nameOf(contact)));
   }
 
   async rename(name: string): Promise<void> {
@@ -293,6 +310,8 @@ export class App {
     const name = conversation ? this.nameOf(conversation.contact) : strings.inbox.unnamed;
     if (message.state?.kind === "failed" && before !== "failed") {
       this.announcer.say(strings.state.long(message.state, (ms) => sentenceTime(ms, Date.now())));
+    } else if (isNotice) {
+      if (isNew && this.thread?.address === message.address) this.announcer.say(strings.thread.notice(message.notice, name));
     } else if (message.direction === "in" && last?.id !== message.id) {
       const open = this.thread?.address === message.address;
       if (open && isNew) this.announcer.say(strings.announce.message(name, message.text));

@@ -2,7 +2,7 @@
 // end up in the browser's history, synchronised tabs or screenshots of the address bar.
 
 export type View = { name: "home" } | { name: "conversation"; address: string } | { name: "settings" };
-export type Sheet = "card" | "add" | "connection" | "contact" | "erase" | "limits";
+export type Sheet = "card" | "add" | "connection" | "contact" | "verify" | "erase" | "limits";
 
 const HOME: View = { name: "home" };
 
