@@ -19,9 +19,9 @@ const args = [
 export const PHONE = { width: 390, height: 844 };
 export const DESKTOP = { width: 1280, height: 800 };
 
-/** A browser whose contexts forget everything. */
+/** A browser whose contexts forget everything, with a camera that shows a test picture. */
 export function launch() {
-  return chromium.launch({ executablePath, args });
+  return chromium.launch({ executablePath, args: [...args, "--use-fake-device-for-media-stream"] });
 }
 
 /** A browser with a profile folder, which it finds again after a restart. */

@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { DESKTOP, PHONE } from "../browser.mjs";
-import { choose, startApp, steer, visible } from "./app.mjs";
+import { choose, qrReader, startApp, steer, visible } from "./app.mjs";
 
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -56,6 +56,53 @@ const screens = {
       await page.getByRole("button", { name: /^Connection/ }).click();
     },
   ],
+  contact: [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Nora/);
+      await page.locator("section.conversation > header").getByRole("button", { name: /Show details/ }).click();
+    },
+  ],
+  "keys changed": ["/?fake=seeded", (page) => choose(page, /Ines/)],
+  "safety number, verified": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Nora/);
+      await page.getByRole("button", { name: "Safety number" }).click();
+      await visible(page.getByRole("list", { name: "60 digits in 12 groups" }));
+    },
+  ],
+  "safety number, changed and different": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Ines/);
+      await page.locator("section.conversation > header").getByRole("button", { name: "Compare again" }).click();
+      await page.getByRole("button", { name: "Paste theirs" }).click();
+      await page.getByLabel("The number that they sent you").fill("0".repeat(60));
+      await page.getByRole("button", { name: "Compare", exact: true }).click();
+      await visible(page.getByRole("heading", { name: "They do not match" }));
+    },
+  ],
+  "safety number, camera": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await page.getByRole("button", { name: "Verify" }).click();
+      await page.getByRole("button", { name: "Scan theirs" }).click();
+      await visible(page.getByText("Hold their code into the picture."));
+    },
+    { init: qrReader, permissions: ["camera"] },
+  ],
+  "safety number, failed": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await visible(page.locator("li.item"));
+      await steer(page, "rejectNext", "storage", "The disk is gone.");
+      await page.getByRole("button", { name: "Verify" }).click();
+      await visible(page.getByRole("alert").filter({ hasText: "The disk is gone." }));
+    },
+  ],
   settings: ["/?fake=seeded", (page) => page.getByRole("button", { name: "Settings" }).click()],
   erase: [
     "/?fake=seeded",
@@ -68,13 +115,13 @@ const screens = {
 };
 
 describe("axe finds nothing", () => {
-  for (const [name, [path, steps]] of Object.entries(screens)) {
+  for (const [name, [path, steps, options]] of Object.entries(screens)) {
     for (const [viewport, colorScheme] of [
       [DESKTOP, "light"],
       [PHONE, "dark"],
     ]) {
       test(`${name}, ${viewport.width} px, ${colorScheme}`, async () => {
-        const { page, done } = await app.open(path, { viewport, colorScheme });
+        const { page, done } = await app.open(path, { viewport, colorScheme, ...options });
         await steps?.(page);
         assert.deepEqual(await violations(page), []);
         const overflow = await page.evaluate(() => {
@@ -144,7 +191,40 @@ describe("with a keyboard only", () => {
     await page.keyboard.press("Shift+Tab");
     assert.equal(await focused(page), "Messages with Friend", "the messages can be scrolled");
     await page.keyboard.press("Shift+Tab");
+    assert.equal(await focused(page), "Verify");
+    await page.keyboard.press("Shift+Tab");
     assert.match(await focused(page), /Friend.*Show details$/s);
+    await done();
+  });
+
+  test("a safety number is compared, marked and unmarked, and the focus returns", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1");
+    await choose(page, /Tomás/);
+    await tabTo(page, /^Verify$/, "Shift+Tab");
+    await page.keyboard.press("Enter");
+    await visible(page.getByRole("list", { name: "60 digits in 12 groups" }));
+    await tabTo(page, /^Paste theirs$/);
+    await page.keyboard.press("Enter");
+    assert.equal(await focused(page), "The number that they sent you");
+    await page.keyboard.insertText(await steer(page, "theirQr", await steer(page, "addressOf", "Tomás Herrera")));
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.activeElement?.textContent?.includes("They match"));
+    await tabTo(page, /^Mark as verified$/);
+    await page.keyboard.press("Enter");
+    await visible(page.getByRole("heading", { name: "You have verified Tomás Herrera" }));
+    assert.equal(await focused(page), "Not verified any more", "undo is where the focus is");
+    await page.keyboard.press("Escape");
+    assert.equal(await focused(page), "Safety number", "the focus returns to the button");
+    await done();
+  });
+
+  test("changed keys are accepted, and the focus stays in the conversation", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1");
+    await choose(page, /Ines/);
+    await tabTo(page, /^Accept and send$/, "Shift+Tab");
+    await page.keyboard.press("Enter");
+    await page.getByRole("complementary").waitFor({ state: "detached" });
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "pane");
     await done();
   });
 

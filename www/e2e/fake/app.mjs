@@ -15,8 +15,11 @@ export async function startApp() {
   return {
     origin,
     browser,
-    /** A page on `path`, which fails the test on any console error or policy violation. */
-    async open(path = "/", options = {}) {
+    /**
+     * A page on `path`, which fails the test on any console error or policy violation. `init` runs in it
+     * before anything else.
+     */
+    async open(path = "/", { init, ...options } = {}) {
       const context = await browser.newContext({ viewport: DESKTOP, locale: "en-GB", ...options });
       const page = await context.newPage();
       const problems = [];
@@ -29,6 +32,7 @@ export async function startApp() {
           console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
         });
       });
+      if (init) await page.addInitScript(init);
       await page.goto(new URL(path, origin).href);
       return {
         page,
@@ -60,6 +64,22 @@ export const gone = (locator) => locator.first().waitFor({ state: "hidden", time
 export async function choose(page, name) {
   await page.getByRole("navigation").getByRole("button", { name }).click();
   await visible(page.getByRole("region", { name: "Conversation with" }));
+}
+
+/** As `init`: a browser that reads QR codes. What the camera sees is `window.before`; its pictures are real. */
+export function qrReader() {
+  window.cameras = [];
+  window.BarcodeDetector = class {
+    static getSupportedFormats = async () => ["qr_code"];
+    detect = async () => (window.before ? [{ rawValue: window.before }] : []);
+  };
+  const media = navigator.mediaDevices;
+  const open = media.getUserMedia.bind(media);
+  media.getUserMedia = async (wanted) => {
+    const stream = await open(wanted);
+    window.cameras.push(...stream.getTracks());
+    return stream;
+  };
 }
 
 /** Waits until `check`, evaluated in the page, is true. */

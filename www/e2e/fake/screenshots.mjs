@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { DESKTOP, PHONE } from "../browser.mjs";
-import { startApp, steer } from "./app.mjs";
+import { qrReader, startApp, steer } from "./app.mjs";
 
 const folder = fileURLToPath(new URL("../screenshots/", import.meta.url));
 const sizes = { phone: PHONE, desktop: DESKTOP };
@@ -19,7 +19,10 @@ after(() => app.close());
 const settle = (page) => page.waitForTimeout(450);
 const choose = (page, name) => page.getByRole("navigation").getByRole("button", { name }).click();
 
-/** Each: [path, steps before the picture]. */
+const header = (page) => page.locator("section.conversation > header");
+const number = (page) => page.getByRole("list", { name: "60 digits in 12 groups" }).waitFor();
+
+/** Each: [path, steps before the picture, how the page is opened]. */
 const scenes = {
   "welcome": ["/?fake=empty"],
   "welcome-invited": ["/?fake=empty#add/zen1qx8f3k2m9d7t5w0s3jn54khce6mua7lqpzry9x8gf2tvdw0s3jn54khce6mua7l77ha"],
@@ -101,6 +104,88 @@ const scenes = {
       await page.getByRole("region", { name: /^Conversation/ }).getByRole("button", { name: /Show details/ }).click();
     },
   ],
+  "keys-changed": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Ines/);
+      await page.getByRole("button", { name: "Accept and send" }).waitFor();
+    },
+  ],
+  "keys-changed-unverified": [
+    "/?fake=seeded&speed=0.01",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await steer(page, "changeKeys", await steer(page, "addressOf", "Tomás Herrera"));
+      await page.getByText("devices changed", { exact: false }).first().waitFor();
+    },
+  ],
+  "verify": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await header(page).getByRole("button", { name: "Verify" }).click();
+      await number(page);
+    },
+    { init: qrReader },
+  ],
+  "verify-verified": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Nora/);
+      await header(page).getByRole("button", { name: "Safety number" }).click();
+      await number(page);
+    },
+  ],
+  "verify-changed": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Ines/);
+      await header(page).getByRole("button", { name: "Compare again" }).click();
+      await number(page);
+    },
+  ],
+  "verify-match": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await header(page).getByRole("button", { name: "Verify" }).click();
+      await page.evaluate((qr) => (window.before = qr), await steer(page, "theirQr", await steer(page, "addressOf", "Tomás Herrera")));
+      await page.getByRole("button", { name: "Scan theirs" }).click();
+      await page.getByRole("heading", { name: "They match" }).waitFor();
+    },
+    { init: qrReader, permissions: ["camera"] },
+  ],
+  "verify-different": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await header(page).getByRole("button", { name: "Verify" }).click();
+      await page.getByRole("button", { name: "Paste theirs" }).click();
+      await page.getByLabel("The number that they sent you").fill("07312 ".repeat(12));
+      await page.getByRole("button", { name: "Compare", exact: true }).click();
+      await page.getByRole("heading", { name: "They do not match" }).waitFor();
+    },
+  ],
+  "verify-scan": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await header(page).getByRole("button", { name: "Verify" }).click();
+      await page.getByRole("button", { name: "Scan theirs" }).click();
+      await page.getByText("Hold their code into the picture.").waitFor();
+    },
+    { init: qrReader, permissions: ["camera"] },
+  ],
+  "verify-failed": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await page.locator("li.item").first().waitFor();
+      await steer(page, "rejectNext", "storage", "What is stored of this person could not be read.");
+      await header(page).getByRole("button", { name: "Verify" }).click();
+      await page.getByRole("button", { name: "Try again" }).waitFor();
+    },
+  ],
   "settings": ["/?fake=seeded", (page) => page.getByRole("button", { name: "Settings" }).click()],
   "settings-end": [
     "/?fake=seeded",
@@ -124,12 +209,12 @@ const scenes = {
   "unsupported": ["/?fake=unsupported"],
 };
 
-for (const [name, [path, steps]] of Object.entries(scenes)) {
+for (const [name, [path, steps, options]] of Object.entries(scenes)) {
   for (const [size, viewport] of Object.entries(sizes)) {
     for (const colorScheme of ["light", "dark"]) {
       test(`picture: ${name}, ${size}, ${colorScheme}`, async () => {
         const touch = size === "phone" ? { hasTouch: true, isMobile: true } : {};
-        const { page, done } = await app.open(path, { viewport, colorScheme, ...touch });
+        const { page, done } = await app.open(path, { viewport, colorScheme, ...touch, ...options });
         await page.evaluate(() => document.fonts.ready);
         await steps?.(page);
         await settle(page);
