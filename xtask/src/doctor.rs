@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use anyhow::{Result, bail};
 
-use crate::setup::{browser, disk, node, wasm_std};
+use crate::setup::{browser, disk, node, python, wasm_std};
 use crate::util::process::{self, Cmd};
 use crate::util::ui;
 use crate::util::workspace;
@@ -140,7 +140,14 @@ fn to_test() -> Vec<Finding> {
             )
         }
     };
-    vec![chromium, component("fmt"), component("clippy")]
+    let python = match python::version() {
+        Ok(version) if python::parsed(&version).is_some_and(|v| v >= python::OLDEST) => {
+            good(version)
+        }
+        Ok(version) => missing(version, "docs/interop needs Python 3.10 or newer"),
+        Err(_) => later("Python is installed by `cargo xtask test`"),
+    };
+    vec![chromium, python, component("fmt"), component("clippy")]
 }
 
 fn machine() -> Vec<Finding> {

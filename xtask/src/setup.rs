@@ -6,4 +6,5 @@ pub(crate) mod bindgen;
 pub(crate) mod browser;
 pub(crate) mod disk;
 pub(crate) mod node;
+pub(crate) mod python;
 pub(crate) mod wasm_std;

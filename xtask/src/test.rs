@@ -28,6 +28,8 @@ pub(crate) struct Args {
 enum Suite {
     /// Unit, property, integration and documentation tests, and the fuzz corpora.
     Rust,
+    /// The second implementation, in Python, on the vectors and on live traffic.
+    Interop,
     /// The wasm client inside headless Chromium.
     Wasm,
     /// The web app: types and unit tests.
@@ -40,6 +42,7 @@ impl Suite {
     fn title(self) -> &'static str {
         match self {
             Self::Rust => "Rust",
+            Self::Interop => "interoperation with docs/interop",
             Self::Wasm => "wasm in Chromium",
             Self::Web => "web app",
             Self::E2e => "end to end in Chromium",
@@ -49,6 +52,7 @@ impl Suite {
     fn run(self, filter: Option<&str>) -> Result<Outcome> {
         match self {
             Self::Rust => suites::rust(filter),
+            Self::Interop => suites::interop(),
             Self::Wasm => suites::wasm(filter),
             Self::Web => suites::web(),
             Self::E2e => suites::end_to_end(),

@@ -31,6 +31,8 @@ pub(super) struct ClientHost {
     pub(super) crash: Option<Crash>,
     /// Broken on purpose: effects leave before the commit, and a crash comes between.
     pub(super) commits_late: bool,
+    /// What was stored, in order, where somebody asks for it.
+    written: Option<Vec<Write>>,
 }
 
 /// What came of a turn.
@@ -54,6 +56,7 @@ impl ClientHost {
             engine: None,
             crash: None,
             commits_late: false,
+            written: None,
         };
         host.start(now, rng);
         host
@@ -74,6 +77,20 @@ impl ClientHost {
     pub(super) fn lose_sessions(&mut self) {
         self.engine = None;
         self.rows.retain(|key, _| key.table != Table::Session);
+    }
+
+    /// From now on keeps what is stored, and what is there already.
+    pub(super) fn watch(&mut self) {
+        let rows = self.rows.values().cloned().map(Write::Put);
+        self.written = Some(rows.collect());
+    }
+
+    /// What was stored since the last call.
+    pub(super) fn take_written(&mut self) -> Vec<Write> {
+        self.written
+            .as_mut()
+            .map(core::mem::take)
+            .unwrap_or_default()
     }
 
     /// The engine, while the process runs.
@@ -127,6 +144,9 @@ impl ClientHost {
     }
 
     fn commit(&mut self, writes: Vec<Write>) {
+        if let Some(written) = &mut self.written {
+            written.extend(writes.iter().cloned());
+        }
         apply(&mut self.rows, writes);
     }
 

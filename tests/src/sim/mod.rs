@@ -12,10 +12,12 @@
 mod checker;
 mod client_host;
 mod plan;
+mod recording;
 mod relay_host;
 mod wire;
 mod world;
 
 pub use checker::{Checker, Violation};
 pub use plan::{Mutation, Plan};
+pub use recording::{Recording, hex};
 pub use world::{Report, World};

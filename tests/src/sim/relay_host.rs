@@ -124,6 +124,14 @@ impl RelayHost {
         outputs
     }
 
+    /// The record of onion keys on disk.
+    pub(super) fn onion_record(&self) -> Option<Vec<u8>> {
+        self.store
+            .restore()
+            .onion_keys
+            .map(|record| record.to_vec())
+    }
+
     /// Whether operations wait for a sync.
     pub(super) fn is_dirty(&self) -> bool {
         self.store.is_dirty()

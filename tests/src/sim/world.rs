@@ -15,11 +15,13 @@ use zentalk_shared::time::{Duration, Timestamp};
 use super::checker::{Checker, Violation};
 use super::client_host::{ClientHost, Crash, Turned};
 use super::plan::Plan;
+use super::recording::Recording;
 use super::relay_host::RelayHost;
 use super::wire::{End, Wire};
 
 mod making;
 mod people;
+mod watching;
 mod wires;
 
 /// When every run begins.
@@ -110,6 +112,7 @@ pub struct World {
     checker: Checker,
     texts: Vec<(usize, usize)>,
     report: (usize, usize, u64, u64),
+    recording: Option<Recording>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,6 +145,7 @@ impl World {
             checker: Checker::default(),
             texts: Vec::new(),
             report: (0, 0, 0, 0),
+            recording: None,
             plan,
         };
         world.make_relays();
@@ -152,6 +156,19 @@ impl World {
 
     /// Plays the run to its end.
     pub fn run(mut self) -> Report {
+        self.play();
+        self.finish()
+    }
+
+    /// Plays the run to its end while somebody watches.
+    pub fn run_recorded(mut self) -> (Report, Recording) {
+        self.watch();
+        self.play();
+        let recording = self.conclude_recording();
+        (self.finish(), recording)
+    }
+
+    fn play(&mut self) {
         let end = START
             .saturating_add(self.plan.trouble)
             .saturating_add(self.plan.calm);
@@ -165,7 +182,6 @@ impl World {
                 self.happen(happening);
             }
         }
-        self.finish()
     }
 
     /// All texts are out and have arrived, and the trouble is over.
@@ -329,7 +345,11 @@ impl World {
     fn client(&mut self, index: usize, input: ClientInput) {
         let (now, host) = (self.now, &mut self.clients[index]);
         let crash = host.crash;
-        let effects = match host.turn(input, now, &mut self.rng) {
+        let turned = host.turn(input, now, &mut self.rng);
+        if let Some(recording) = &mut self.recording {
+            recording.rows(index, &host.take_written());
+        }
+        let effects = match turned {
             Turned::Effects(effects) => {
                 self.perform(index, effects);
                 self.arm(Who::Client(index));

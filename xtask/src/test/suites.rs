@@ -1,13 +1,14 @@
 //! How each suite is set up and run.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::Outcome;
 use super::count::Count;
 use crate::build::{self, Flavour};
-use crate::setup::{bindgen, browser, disk, node, wasm_std};
+use crate::setup::{bindgen, browser, disk, node, python, wasm_std};
 use crate::up;
 use crate::util::process::Cmd;
 use crate::util::workspace;
@@ -17,6 +18,32 @@ pub(super) fn rust(filter: Option<&str>) -> Result<Outcome> {
     disk::check()?;
     let command = Cmd::cargo().args(["test", "--workspace", "--no-fail-fast", "--locked"]);
     counted(command.args(filter))
+}
+
+/// The receiving side written once more, in Python, from PROTOCOL.md alone: on the vectors, and on traffic that
+/// the real engine and relays make for it, another one every time.
+pub(super) fn interop() -> Result<Outcome> {
+    let python = python::ensure()?;
+    let check = |program: &str, what: &Path| {
+        let program = workspace::path("docs/interop").join(program);
+        // No `__pycache__` among the sources.
+        counted(Cmd::new(&python).arg("-B").arg(program).arg(what))
+    };
+    let mut outcome = check("vectors.py", &workspace::path("shared/tests/vectors"))?;
+    disk::check()?;
+    let folder = workspace::path("target/interop/traffic");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let recorder = Cmd::cargo()
+        .args(["run", "--quiet", "--locked", "--package", "zentalk-tests"])
+        .args(["--example", "interop_traffic", "--"])
+        .arg(&folder);
+    let recorded = recorder.run_reading(|_| ())?;
+    outcome.is_broken |= !recorded.success();
+    outcome.add(check("live.py", &folder)?);
+    Ok(outcome)
 }
 
 /// The wasm client's tests, in headless Chromium.

@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    fn conversation(&self, from: usize, to: usize) -> Vec<MessageView> {
+    pub(super) fn conversation(&self, from: usize, to: usize) -> Vec<MessageView> {
         let Some(engine) = self.clients[from].engine() else {
             return Vec::new();
         };

@@ -110,6 +110,7 @@ impl World {
         let Some(wire) = self.ends.get(&from).copied() else {
             return;
         };
+        self.record_sent(from, wire, &bytes);
         let packet = is_packet(&bytes);
         let troubled = self.now < START.saturating_add(self.plan.trouble);
         if packet && troubled && self.rng.random_range(0..100) < self.plan.loss {
@@ -140,7 +141,10 @@ impl World {
         }
         match end {
             End::Client(index, link) => self.client(index, ClientInput::Frame(link, bytes)),
-            End::Relay(index, conn) => self.relay(index, RelayInput::Frame(conn, bytes)),
+            End::Relay(index, conn) => {
+                self.record_arrived(index, &bytes);
+                self.relay(index, RelayInput::Frame(conn, bytes));
+            }
         }
     }
 

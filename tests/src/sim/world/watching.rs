@@ -1,0 +1,65 @@
+//! Writing down what happens, where somebody wants to know.
+
+use zentalk_shared::client::Client;
+
+use super::World;
+use crate::sim::recording::Recording;
+use crate::sim::wire::End;
+
+impl World {
+    /// Everybody's names, and what is stored already; from now on, everything.
+    pub(super) fn watch(&mut self) {
+        let mut recording = Recording::default();
+        for (index, relay) in self.relays.iter().enumerate() {
+            recording.relay(index, relay.node());
+        }
+        for (index, client) in self.clients.iter_mut().enumerate() {
+            recording.client(index, self.addresses[index], &self.codes[index]);
+            client.watch();
+            recording.rows(index, &client.take_written());
+        }
+        self.recording = Some(recording);
+    }
+
+    pub(super) fn record_arrived(&mut self, relay: usize, frame: &[u8]) {
+        if let Some(recording) = &mut self.recording
+            && self.relays[relay].is_up()
+        {
+            recording.arrived(self.now, relay, frame);
+        }
+    }
+
+    /// What relays send, also if it is lost on the wire.
+    pub(super) fn record_sent(&mut self, from: End, wire: u64, frame: &[u8]) {
+        let (Some(recording), End::Relay(relay, _)) = (&mut self.recording, from) else {
+            return;
+        };
+        let Some(wire) = self.wires.get(&wire) else {
+            return;
+        };
+        if let Some(to) = wire.ends.into_iter().find(|end| *end != from) {
+            recording.sent(self.now, relay, to, frame);
+        }
+    }
+
+    /// What was only known at the end: the relays' keys, and what people see.
+    pub(super) fn conclude_recording(&mut self) -> Recording {
+        let mut recording = self.recording.take().unwrap_or_default();
+        for (index, relay) in self.relays.iter().enumerate() {
+            if let Some(record) = relay.onion_record() {
+                recording.onion_keys(index, &record);
+            }
+        }
+        for (index, client) in self.clients.iter().enumerate() {
+            if client.engine().map(Client::me).is_none() {
+                continue;
+            }
+            for other in 0..self.clients.len() {
+                for view in self.conversation(index, other) {
+                    recording.message(index, &view);
+                }
+            }
+        }
+        recording
+    }
+}
