@@ -236,6 +236,8 @@ fn contents() {
     each("contents", 4, |vector| {
         let address = Address::from_bytes(vector.array("address"));
         match AccountContents::verify(&vector.bytes("bytes"), &address, time_of(vector, "now")) {
+            // Not refused, but no session may be begun by it.
+            Ok(contents) if !contents.fresh => "freshness",
             Ok(contents) => {
                 assert_eq!(to_cbor(&contents.keys), vector.bytes("account_keys"));
                 let [device] = contents.devices.as_slice() else {
@@ -621,6 +623,7 @@ impl Record {
                 mailbox: MailboxDescriptor::verify(&mailbox).unwrap(),
             }],
             list: list.clone(),
+            fresh: true,
         };
         let contents = contents
             .encode(Freshness::sign(&list, &device, MADE))
