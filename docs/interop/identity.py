@@ -51,22 +51,43 @@ class Certificate:
 def contact_code(text):
     """(Address, directory key) of a contact code, bare or in a link: bech32m (BIP 350) without its limit on length."""
     code = "".join(text.split()).lower().rpartition("#add/")[2]
-    alphabet = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
     need(code, "empty")
-    prefix, _, rest = code.rpartition("1")
-    need(prefix == "zen", "wrong prefix")
-    need(all(letter in alphabet for letter in rest), "bad character")
-    need(len(rest) == 103 + 6, "wrong length")
-    values = [alphabet.index(letter) for letter in rest]
-    expanded = [ord(letter) >> 5 for letter in prefix] + [0] + [ord(letter) & 31 for letter in prefix]
-    need(bech32_checksum(expanded + values) == 0x2BC830A3, "bad checksum")
+    data = bech32_data("zen", code)
+    need(len(data) == 64, "wrong length")
+    check_ed25519_key(data[32:])
+    return data[:32], data[32:]
+
+
+ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+
+def bech32_expanded(prefix):
+    return [ord(letter) >> 5 for letter in prefix] + [0] + [ord(letter) & 31 for letter in prefix]
+
+
+def bech32_text(prefix, data):
+    """The lower-case bech32m text of bytes."""
+    count = -(-8 * len(data) // 5)
+    bits = int.from_bytes(data, "big") << 5 * count - 8 * len(data)
+    values = [bits >> 5 * (count - 1 - i) & 31 for i in range(count)]
+    checksum = bech32_checksum(bech32_expanded(prefix) + values + [0] * 6) ^ 0x2BC830A3
+    values += [checksum >> 5 * (5 - i) & 31 for i in range(6)]
+    return prefix + "1" + "".join(ALPHABET[value] for value in values)
+
+
+def bech32_data(wanted, text):
+    """The bytes of a lower-case bech32m text (BIP 350, any length) with the prefix `wanted`."""
+    prefix, _, rest = text.rpartition("1")
+    need(prefix == wanted, "wrong prefix")
+    need(len(rest) >= 6 and all(letter in ALPHABET for letter in rest), "bad character")
+    values = [ALPHABET.index(letter) for letter in rest]
+    need(bech32_checksum(bech32_expanded(prefix) + values) == 0x2BC830A3, "bad checksum")
     bits = 0
     for value in values[:-6]:
         bits = bits << 5 | value
-    need(bits & 7 == 0, "padding")  # 103 letters are 515 bits
-    data = (bits >> 3).to_bytes(64, "big")
-    check_ed25519_key(data[32:])
-    return data[:32], data[32:]
+    spare = 5 * len(values[:-6]) % 8
+    need(spare < 5 and bits & ((1 << spare) - 1) == 0, "padding")
+    return (bits >> spare).to_bytes(5 * len(values[:-6]) // 8, "big")
 
 
 def bech32_checksum(values):

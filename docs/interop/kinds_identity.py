@@ -1,7 +1,8 @@
-"""Vectors of §6 and §7: identity.txt, contact-code.txt, rpc.txt. Of what must be refused, only that it is counts."""
+"""Vectors of §6 and §7: identity.txt, contact-code.txt, rpc.txt; of §10: safety_number.txt. Of what must be refused, only that it is counts."""
 
 import frames
 import identity
+import safety_number
 from frames import Frame
 from primitives import b2, body_of, field, hmac_sha256, need, x25519_public
 from report import equal_or_different, refused, same
@@ -155,7 +156,34 @@ def fields(*names):
     return compare
 
 
+# safety_number.txt
+
+def halves(vector):
+    return [safety_number.Half.of(vector.bytes(f"{whose}_rsa"), vector.bytes(f"{whose}_ml_dsa")) for whose in ("my", "their")]
+
+
+def fingerprint(vector):
+    keys = vector.bytes("rsa"), vector.bytes("ml_dsa")
+    half, address = safety_number.Half.of(*keys), identity.address_of(dict(enumerate(keys)))
+    got = address, safety_number.first_hash(*keys, address), half.iterated, half.digits
+    wanted = *(vector.bytes(name) for name in ("address", "first", "last")), vector["digits"]
+    equal_or_different(vector, got, wanted)
+
+
+def number(vector):
+    mine, theirs = halves(vector)
+    got = safety_number.digits(mine, theirs), safety_number.qr_text(mine, theirs)
+    equal_or_different(vector, got, (vector["digits"], vector["qr"]))
+
+
+def comparison(vector):
+    same(safety_number.compare(*halves(vector), vector["scanned"]), vector.expect, "comparison")
+
+
 KINDS = {
+    "safety_number fingerprint": fingerprint,
+    "safety_number number": number,
+    "safety_number compare": comparison,
     "account": account,
     "device": device,
     "certificate": given_or_refused(certificate, same_certificate),
