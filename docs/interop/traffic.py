@@ -82,6 +82,7 @@ class Onions:
     due: dict = fresh(default_factory=dict)       # what a relay must send: (relay, receiver, frame type, payload) -> times
     surbs: dict = fresh(default_factory=dict)     # reply blocks that relays have, by (relay, header): surb, request id
     replies: dict = fresh(default_factory=dict)   # replies under way, by packet
+    unseen: dict = fresh(default_factory=dict)    # reply blocks that begin at the relay that has them, by (relay, SURB id)
 
     def follow(self):
         nodes = self.recording.nodes
@@ -141,6 +142,10 @@ class Onions:
 
     def _give(self, relay, data, request):
         surb = onion.Surb.parse(data)
+        if surb.first_hop == self.recording.nodes[relay]:
+            # The answer through it crosses no wire before it is delivered. Its header tells already how.
+            only = onion.Hop(self.recording.onions[relay]).peel(onion.reply_packet(surb, b"", min(onion.CAPACITIES)))
+            self.unseen[relay, only.surb_id] = surb, request, only.secret
         self.surbs[relay, surb.header] = surb, request
 
     def _sent(self, time, relay, to, frame):
@@ -152,22 +157,33 @@ class Onions:
                 self.faults.append(f"relay {relay} sends a packet {time - at} ms late")
             self.count["as foretold"] += 1
         elif frame.kind == frames.RELAY_FORWARD:
-            self._sent_reply(relay, to, frame.payload)
+            self._begun(relay, to, frame.payload)
+        elif (relay, frame.payload[:16]) in self.unseen:
+            self._answered(relay, frame.payload)
         else:
             self.faults.append(f"relay {relay} sends to {to} what nothing explains")
 
-    def _sent_reply(self, relay, to, packet):
+    def _begun(self, relay, to, packet):
         """A packet that a relay begins is its answer through a reply block that it got."""
         suite = packet[1]
         surb, request = self.surbs.pop((relay, packet[:onion.header_length(suite)]), (None, None))
         if surb is None or to != f"r{self._index[surb.first_hop]}":
             return self.faults.append(f"relay {relay} sends to {to} what nothing explains")
         payload = onion.reply_payload(surb, packet)
+        self._answer(relay, request, payload)
+        self.replies[packet] = Reply(surb, payload, [])
+        self.count["begun"] += 1
+
+    def _answered(self, relay, delivery):
+        """An answer of the guard itself: begun, peeled and delivered in one place."""
+        surb, request, secret = self.unseen.pop((relay, delivery[:16]))
+        self._answer(relay, request, onion.open_reply(surb.header[1], surb.reply_key, [secret], delivery[16:]))
+        self.count["answered by the guard"] += 1
+
+    def _answer(self, relay, request, payload):
         frame = Frame.padded(payload)
         if request is None and frame.kind != frames.PUSH or request not in (None, frame.message_id):
             self.faults.append(f"relay {relay} answers with frame {frame.kind:#06x} of another id")
-        self.replies[packet] = Reply(surb, payload, [])
-        self.count["begun"] += 1
 
     def never_sent(self):
         """What a relay should have sent and did not, though there was time."""
