@@ -12,8 +12,10 @@ import cbor2
 import frames
 import onion
 from frames import Frame
-from primitives import Refused, body_of, field
+from primitives import Refused, body_of, field, need
 
+NEVER = float("inf")
+HANDSHAKE = 2000  # ms after which the ends of a connection have surely proved who they are
 KEYS = {1: onion.X25519Key, 2: onion.XWingKey, 3: onion.RsaKey}
 
 
@@ -23,6 +25,7 @@ class Recording:
     def __init__(self, path):
         self.nodes, self.clients, self.onions = {}, {}, {}
         self.packets, self.rows, self.shown, self.states = [], [], [], []
+        self.visits = {}  # (relay, other end): [[joined, left], …]
         self._frames = {}
         with open(path) as lines:
             for line in lines:
@@ -51,6 +54,19 @@ class Recording:
     def _sent(self, time, relay, to, frame):
         data = self._frames[frame[32:64]] = bytes.fromhex(frame)
         self.packets.append((int(time), int(relay), to, data))
+
+    def _joined(self, time, relay, other):
+        self.visits.setdefault((int(relay), other), []).append([int(time), NEVER])
+
+    def _left(self, time, relay, other):
+        """Of two connections the older one."""
+        next(visit for visit in self.visits[int(relay), other] if visit[1] == NEVER)[1] = int(time)
+
+    def was_there(self, relay, other, time):
+        return any(joined + HANDSHAKE <= time < left for joined, left in self.visits.get((relay, other), []))
+
+    def came(self, relay, other, since, until):
+        return any(since - HANDSHAKE <= joined <= until for joined, _ in self.visits.get((relay, other), []))
 
     def _row(self, client, table, value):
         self.rows.append((int(client), table, bytes.fromhex(value)))
@@ -82,6 +98,8 @@ class Onions:
     due: dict = fresh(default_factory=dict)       # what a relay must send: (relay, receiver, frame type, payload) -> times
     surbs: dict = fresh(default_factory=dict)     # reply blocks that relays have, by (relay, header): surb, request id
     replies: dict = fresh(default_factory=dict)   # replies under way, by packet
+    tags: dict = fresh(default_factory=dict)      # clients by the connection tags of what was delivered to them
+    delivered: dict = fresh(default_factory=dict)  # when a relay sent a delivery last, by (relay, client, message id, payload)
     unseen: dict = fresh(default_factory=dict)    # reply blocks that begin at the relay that has them, by (relay, SURB id)
 
     def follow(self):
@@ -106,13 +124,13 @@ class Onions:
         match peeled:
             case onion.Forward():
                 key = relay, f"r{self._index[peeled.next]}", frames.RELAY_FORWARD, peeled.packet
-                self.due.setdefault(key, []).append(time + peeled.delay)
+                self.due.setdefault(key, []).append((time + peeled.delay, None))
                 if reply:
                     self.replies[peeled.packet] = Reply(reply.surb, reply.payload, reply.secrets + [peeled.secret])
                 self.count["forward"] += 1
             case onion.Deliver():
                 key = relay, "client", frames.DELIVER, peeled.surb_id + peeled.body
-                self.due.setdefault(key, []).append(time)
+                self.due.setdefault(key, []).append((time, peeled.tag))
                 self.count["deliver"] += 1
                 self._open_reply(packet[1], reply, peeled)
             case onion.Process():
@@ -149,19 +167,34 @@ class Onions:
         self.surbs[relay, surb.header] = surb, request
 
     def _sent(self, time, relay, to, frame):
-        receiver = "client" if to.startswith("c") else to
-        times = self.due.get((relay, receiver, frame.kind, frame.payload))
+        if frame.kind == frames.DELIVER:
+            return self._delivered(time, relay, to, frame)
+        times = self.due.get((relay, to, frame.kind, frame.payload))
         if times:
-            at = times.pop(0)
-            if not at <= time <= at + 1:
+            at, _ = times.pop(0)
+            if not at <= time <= at + 1 and not self.recording.came(relay, to, at, time):
                 self.faults.append(f"relay {relay} sends a packet {time - at} ms late")
             self.count["as foretold"] += 1
-        elif frame.kind == frames.RELAY_FORWARD:
+        else:
             self._begun(relay, to, frame.payload)
+
+    def _delivered(self, time, relay, client, frame):
+        """To a client that is away a relay delivers once it is back, and again what may have been lost with a connection."""
+        key = relay, client, frame.message_id, frame.payload
+        before, self.delivered[key] = self.delivered.get(key), time
+        times = self.due.get((relay, "client", frame.kind, frame.payload))
+        if times:
+            at, tag = times.pop(0)
+            need(self.tags.setdefault((relay, tag), client) == client, "a tag of two clients")
+            if not at <= time <= at + 1 and not self.recording.came(relay, client, at, time):
+                self.faults.append(f"relay {relay} delivers {time - at} ms late")
+            self.count["as foretold"] += 1
+        elif before is not None and self.recording.came(relay, client, before, time):
+            self.count["delivered again"] += 1
         elif (relay, frame.payload[:16]) in self.unseen:
             self._answered(relay, frame.payload)
         else:
-            self.faults.append(f"relay {relay} sends to {to} what nothing explains")
+            self.faults.append(f"relay {relay} delivers to {client} what nothing explains")
 
     def _begun(self, relay, to, packet):
         """A packet that a relay begins is its answer through a reply block that it got."""
@@ -186,6 +219,11 @@ class Onions:
             self.faults.append(f"relay {relay} answers with frame {frame.kind:#06x} of another id")
 
     def never_sent(self):
-        """What a relay should have sent and did not, though there was time."""
+        """What a relay should have sent and did not, though there was time, and somebody to send it to."""
         end = self.recording.packets[-1][0]
-        return [key[:3] for key, times in self.due.items() for at in times if at < end]
+        left = [(key, at, tag) for key, times in self.due.items() for at, tag in times if at < end]
+        return [key[:3] for key, at, tag in left if self._was_there(key[0], self.tags.get((key[0], tag), key[1]), at)]
+
+    def _was_there(self, relay, other, time):
+        """Nothing is known of a client that never got anything."""
+        return other == "client" or self.recording.was_there(relay, other, time)

@@ -6,12 +6,14 @@
 //! relay   INDEX NODE                    client INDEX ADDRESS CODE
 //! arrived TIME RELAY FRAME              an onion packet reaches a relay that runs
 //! sent    TIME RELAY RECEIVER FRAME     a relay sends an onion packet, or a delivery
+//! joined  TIME RELAY OTHER              a relay has a connection to a client or relay, which may still have to prove itself
+//! left    TIME RELAY OTHER              the relay learns that a connection is gone, or closes it
 //! row     CLIENT TABLE VALUE            a client stores a record that holds secrets
 //! onion   RELAY RECORD                  the onion keys of a relay, as it stores them
 //! shown   CLIENT FROM ID SENT TEXT      a text that a client received, as its user sees it
 //! state   CLIENT TO ID STATE            where a text that a client sent is, as its user sees it
 //! ```
-//! A receiver is `r` or `c` and an index; a frame that a relay sent arrives as `=` and its message id. docs/interop checks a recording against PROTOCOL.md.
+//! A receiver, or other, is `r` or `c` and an index; a frame that a relay sent arrives as `=` and its message id. docs/interop checks a recording against PROTOCOL.md.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -67,12 +69,17 @@ impl Recording {
         if is_packet(frame) {
             self.sent.insert(message_id(frame).to_vec());
             let (now, frame) = (now.as_ms(), hex(frame));
-            let to = match to {
-                End::Client(index, _) => format!("c{index}"),
-                End::Relay(index, _) => format!("r{index}"),
-            };
+            let to = name(to);
             self.line(format_args!("sent {now} {relay} {to} {frame}"));
         }
+    }
+
+    pub(super) fn joined(&mut self, now: Timestamp, relay: usize, other: End) {
+        self.line(format_args!("joined {} {relay} {}", now.as_ms(), name(other)));
+    }
+
+    pub(super) fn left(&mut self, now: Timestamp, relay: usize, other: End) {
+        self.line(format_args!("left {} {relay} {}", now.as_ms(), name(other)));
     }
 
     /// Records of the tables that hold secrets.
@@ -111,6 +118,13 @@ impl Recording {
             }
             _ => {}
         }
+    }
+}
+
+fn name(end: End) -> String {
+    match end {
+        End::Client(index, _) => format!("c{index}"),
+        End::Relay(index, _) => format!("r{index}"),
     }
 }
 

@@ -42,6 +42,25 @@ impl World {
         }
     }
 
+    /// A connection is there, for both of its ends.
+    pub(super) fn record_joined(&mut self, ends: [End; 2]) {
+        let Some(recording) = &mut self.recording else {
+            return;
+        };
+        for (here, there) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+            if let End::Relay(relay, _) = here {
+                recording.joined(self.now, relay, there);
+            }
+        }
+    }
+
+    /// A connection is over, for the end `here` of a wire.
+    pub(super) fn record_left(&mut self, here: End, there: End) {
+        if let (Some(recording), End::Relay(relay, _)) = (&mut self.recording, here) {
+            recording.left(self.now, relay, there);
+        }
+    }
+
     /// What was only known at the end: the relays' keys, and what people see.
     pub(super) fn conclude_recording(&mut self) -> Recording {
         let mut recording = self.recording.take().unwrap_or_default();

@@ -48,6 +48,7 @@ impl World {
         if ends.iter().any(|end| !self.ends.contains_key(end)) {
             return;
         }
+        self.record_joined(ends);
         if let End::Relay(index, conn) = ends[1] {
             self.relay(index, RelayInput::Opened(conn, Remote::Accepted(None)));
         }
@@ -77,6 +78,7 @@ impl World {
             return;
         }
         let other = self.wires[&wire].ends[1 - side];
+        self.record_left(end, other);
         if !self.ends.contains_key(&other) {
             self.wires.remove(&wire);
         }
@@ -96,6 +98,9 @@ impl World {
             .get(&wire)
             .and_then(|wire| wire.side(from))
             .unwrap_or(0);
+        if let Some(there) = self.wires.get(&wire).map(|wire| wire.ends[1 - side]) {
+            self.record_left(from, there);
+        }
         let latency = self.latency();
         self.schedule(
             latency,
