@@ -75,7 +75,11 @@ impl Recording {
     }
 
     pub(super) fn joined(&mut self, now: Timestamp, relay: usize, other: End) {
-        self.line(format_args!("joined {} {relay} {}", now.as_ms(), name(other)));
+        self.line(format_args!(
+            "joined {} {relay} {}",
+            now.as_ms(),
+            name(other)
+        ));
     }
 
     pub(super) fn left(&mut self, now: Timestamp, relay: usize, other: End) {
