@@ -32,10 +32,69 @@ pub struct EncapsulateError;
 #[error("the KEM ciphertext is not acceptable")]
 pub struct DecapsulateError;
 
+/// Which key encapsulation an onion uses at every hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Suite {
+    /// Classical, small and fast.
+    X25519,
+    /// Hybrid with ML-KEM-768: also against who records today and has a quantum computer later.
+    XWing,
+    /// RSA-4096 with OAEP-SHA256.
+    Rsa4096,
+}
+
+impl Suite {
+    /// Every suite, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::X25519, Self::XWing, Self::Rsa4096];
+
+    /// Its number on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::X25519 => 1,
+            Self::XWing => 2,
+            Self::Rsa4096 => 3,
+        }
+    }
+
+    /// The suite of that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.number() == number)
+    }
+
+    /// Its name in configurations and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X25519 => "x25519",
+            Self::XWing => "xwing",
+            Self::Rsa4096 => "rsa4096",
+        }
+    }
+
+    /// Length of a ciphertext in bytes.
+    pub const fn ciphertext_len(self) -> usize {
+        match self {
+            Self::X25519 => X25519Kem::CIPHERTEXT_LEN,
+            Self::XWing => XWingKem::CIPHERTEXT_LEN,
+            Self::Rsa4096 => Rsa4096Kem::CIPHERTEXT_LEN,
+        }
+    }
+
+    /// Whether `bytes` are a public key of the suite, as far as that can be told.
+    pub fn accepts(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::X25519 => X25519Public::try_from(bytes).is_ok(),
+            Self::XWing => XWingPublic::try_from(bytes).is_ok(),
+            Self::Rsa4096 => RsaPublic::try_from(bytes).is_ok(),
+        }
+    }
+}
+
 /// A key encapsulation mechanism. A relay may plug a faster native implementation of a suite in.
 pub trait Kem {
+    /// Which suite it is.
+    const ID: Suite;
     /// The suite's number on the wire.
-    const SUITE: u8;
+    const SUITE: u8 = Self::ID.number();
     /// Length of an encoded public key in bytes.
     const PUBLIC_LEN: usize;
     /// Length of a ciphertext in bytes.
@@ -78,7 +137,7 @@ pub struct X25519Kem;
 const X25519_DOMAIN: &[u8; 21] = b"ZenTalk kem x25519 v1";
 
 impl Kem for X25519Kem {
-    const SUITE: u8 = 1;
+    const ID: Suite = Suite::X25519;
     const PUBLIC_LEN: usize = 32;
     const CIPHERTEXT_LEN: usize = 32;
     type Public = X25519Public;
@@ -233,8 +292,25 @@ impl fmt::Debug for XWingSecret {
     }
 }
 
+/// The 32-byte seed.
+impl<C> minicbor::Encode<C> for XWingSecret {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        self.seed.encode(e, ctx)
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for XWingSecret {
+    fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Secret32::decode(d, ctx).map(Self::from_seed)
+    }
+}
+
 impl Kem for XWingKem {
-    const SUITE: u8 = 2;
+    const ID: Suite = Suite::XWing;
     const PUBLIC_LEN: usize = XWING_PUBLIC_LEN;
     const CIPHERTEXT_LEN: usize = XWING_CIPHERTEXT_LEN;
     type Public = XWingPublic;
@@ -287,7 +363,7 @@ boxed_bytes! {
 }
 
 impl Kem for Rsa4096Kem {
-    const SUITE: u8 = 3;
+    const ID: Suite = Suite::Rsa4096;
     const PUBLIC_LEN: usize = rsa::SPKI_LEN;
     const CIPHERTEXT_LEN: usize = rsa::SIGNATURE_LEN;
     type Public = RsaPublic;
@@ -401,6 +477,32 @@ mod tests {
             let two = Rsa4096Kem::decapsulate(&ours, &forged, &mut rng).unwrap();
             assert_ne!(one, two);
         }
+    }
+
+    #[test]
+    fn a_suite_has_one_number_one_name_and_one_length() {
+        for suite in Suite::ALL {
+            assert_eq!(Suite::from_number(suite.number()), Some(suite));
+            let same = |other: &Suite| other.name() == suite.name();
+            assert_eq!(Suite::ALL.into_iter().filter(same).count(), 1);
+        }
+        assert_eq!(Suite::ALL.map(Suite::ciphertext_len), [32, 1120, 512]);
+        assert_eq!([0, 4, 255].map(Suite::from_number), [None; 3]);
+    }
+
+    #[test]
+    fn a_suite_knows_its_own_public_keys() {
+        let mut rng = rng(1);
+        let keys = [
+            X25519Secret::random(&mut rng).public().as_ref().to_vec(),
+            XWingSecret::random(&mut rng).public().as_ref().to_vec(),
+            account_rsa(0).public().as_ref().to_vec(),
+        ];
+        for (suite, key) in Suite::ALL.into_iter().zip(&keys) {
+            let known = keys.iter().filter(|other| suite.accepts(other)).count();
+            assert!(suite.accepts(key) && known == 1, "{suite:?}");
+        }
+        assert!(!Suite::XWing.accepts(&[0xff; XWING_PUBLIC_LEN]));
     }
 
     #[test]

@@ -274,6 +274,28 @@ impl RsaSecret {
     }
 }
 
+/// The PKCS#8 DER.
+impl<C> minicbor::Encode<C> for RsaSecret {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        let der = self.to_pkcs8_der().map_err(|_| {
+            minicbor::encode::Error::<W::Error>::message("the RSA key has no encoding")
+        })?;
+        e.bytes(&der)?.ok()
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for RsaSecret {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let at = d.position();
+        Self::from_pkcs8_der(d.bytes()?)
+            .map_err(|_| minicbor::decode::Error::message("not an RSA-4096 key").at(at))
+    }
+}
+
 impl fmt::Debug for RsaSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RsaSecret(…, {:?})", self.public)

@@ -19,7 +19,7 @@ use super::layout::{
 };
 use super::surb::Surb;
 use crate::crypto::Secret32;
-use crate::crypto::kem::{EncapsulateError, Kem};
+use crate::crypto::kem::{EncapsulateError, Kem, Suite};
 use crate::id::NodeId;
 use crate::time::Duration;
 
@@ -70,6 +70,14 @@ pub enum BuildError {
     /// Caller: a hop's key is about to stop being accepted, so a reply block would be born expired.
     #[error("the key of {0:?} expires too soon for a reply block")]
     KeyExpires(NodeId),
+    /// Caller: a request carries a reply block of its own suite only, for which its body has the room.
+    #[error("a reply block of {surb:?} does not fit a request of {path:?}")]
+    SurbSuite {
+        /// The path's suite.
+        path: Suite,
+        /// The reply block's.
+        surb: Suite,
+    },
     /// Peer: the relay published a key that cannot be encapsulated to.
     #[error("the onion key of {0:?} is unusable")]
     UnusableKey(NodeId, #[source] EncapsulateError),
@@ -79,7 +87,7 @@ pub enum BuildError {
 /// to the capacity of `class`; `surb` is for the answer.
 pub fn build_request<K: Kem>(
     path: &[Hop<K>],
-    surb: Option<&Surb<K>>,
+    surb: Option<&Surb>,
     payload: &[u8],
     class: Class,
     rng: &mut impl CryptoRng,
@@ -90,6 +98,9 @@ pub fn build_request<K: Kem>(
             capacity,
             actual: payload.len(),
         });
+    }
+    if let Some(surb) = surb.map(Surb::suite).filter(|suite| *suite != K::ID) {
+        return Err(BuildError::SurbSuite { path: K::ID, surb });
     }
     let layout = Layout::of::<K>();
     let mut packet = vec![0; layout.packet(class)];

@@ -4,13 +4,13 @@
 use rand::RngExt;
 use rand_core::CryptoRng;
 
-use super::Hop;
 use super::descriptor::RelayDescriptor;
 use super::health::RelayHealth;
 use super::privacy::{ENOUGH_RELAYS, Relaxation};
+use super::suites::{Relays, SuiteSet, Suites};
 use super::url::Subnet;
 use crate::id::NodeId;
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
 
 /// A relay says itself how many connections it takes; what it says counts within these bounds only.
 const CAPACITIES: (u64, u64) = (1_000, 10_000);
@@ -19,27 +19,31 @@ const CAPACITIES: (u64, u64) = (1_000, 10_000);
 pub(super) struct Candidate<'a> {
     pub(super) relay: &'a RelayDescriptor,
     pub(super) node: NodeId,
-    pub(super) hop: Hop,
+    /// Suites that it has published a key of for now, as far as the client wants them.
+    pub(super) suites: SuiteSet,
     pub(super) suspect: bool,
     subnets: Vec<Subnet>,
     weight: f64,
 }
 
 impl<'a> Candidate<'a> {
-    /// `None` if the relay has published no key for this epoch.
+    /// `None` if the relay has published no key for this epoch, of any suite that is wanted.
     pub(super) fn new(
         relay: &'a RelayDescriptor,
         allow_loopback: bool,
+        wanted: Suites,
         health: &RelayHealth,
         now: Timestamp,
     ) -> Option<Self> {
+        let offers = |suite: &_| relay.onion_key(*suite, now).is_some();
+        let suites = SuiteSet::from_iter(wanted.iter().filter(offers));
         let (least, most) = CAPACITIES;
         let capacity = relay.info().max_connections.clamp(least, most);
         let urls = relay.info().urls.iter();
-        Some(Self {
+        (!suites.is_empty()).then(|| Self {
             relay,
             node: relay.node(),
-            hop: relay.hop(now, Duration::ZERO)?,
+            suites,
             suspect: false,
             subnets: urls.map(|url| url.subnet(allow_loopback)).collect(),
             weight: capacity as f64 * health.factor(&relay.node(), now),
@@ -83,11 +87,13 @@ pub(super) fn weighted<'c, 'a>(
     last
 }
 
-/// How many relays there are with no two of one operator or subnet, counted greedily up to
-/// [`ENOUGH_RELAYS`].
-pub(super) fn count_independent(candidates: &[Candidate<'_>]) -> usize {
+/// How many candidates there are, and how many with no two of one operator or subnet, counted greedily up
+/// to [`ENOUGH_RELAYS`].
+pub(super) fn count<'c, 'a: 'c>(
+    candidates: impl Iterator<Item = &'c Candidate<'a>> + Clone,
+) -> Relays {
     let mut chosen: Vec<&Candidate<'_>> = Vec::with_capacity(ENOUGH_RELAYS);
-    for candidate in candidates {
+    for candidate in candidates.clone() {
         if chosen.len() >= ENOUGH_RELAYS {
             break;
         }
@@ -98,5 +104,8 @@ pub(super) fn count_independent(candidates: &[Candidate<'_>]) -> usize {
             chosen.push(candidate);
         }
     }
-    chosen.len()
+    Relays {
+        all: candidates.count(),
+        independent: chosen.len(),
+    }
 }

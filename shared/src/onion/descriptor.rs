@@ -17,7 +17,7 @@ use super::build::Hop;
 use super::epoch::Epoch;
 use super::url::{MAX_URL_LEN, RelayUrl, UrlError};
 use crate::crypto::hash;
-use crate::crypto::kem::Kem;
+use crate::crypto::kem::{Kem, Suite};
 use crate::crypto::rsa::{RsaKeyError, RsaPublic, RsaSignature};
 use crate::crypto::sign::{Signature, VerifyingKey, VerifyingKeyError};
 use crate::id::NodeId;
@@ -133,6 +133,9 @@ pub enum DescriptorError {
     /// There is no onion key.
     #[error("there is no onion key")]
     NoOnionKey,
+    /// An onion key of a suite that is known here is none.
+    #[error("an onion key of {0:?} is not acceptable")]
+    OnionKey(Suite),
     /// Its dates are in the wrong order, or too far apart.
     #[error("it would be valid from {from:?} until {until:?}")]
     Validity {
@@ -272,6 +275,7 @@ impl UnverifiedDescriptor {
             return Err(DescriptorError::Expired(self.body.until));
         }
         let info = self.body.info()?;
+        self.body.check_onion_keys()?;
         let relay_key = VerifyingKey::from_bytes(&self.signed.relay_key.0)?;
         let identity = self.signed.identity();
         match previous.filter(|known| known.identity == identity) {
@@ -332,6 +336,19 @@ impl Body {
                 max_connections: self.max_connections,
                 features: self.features,
             }),
+        }
+    }
+
+    /// Keys of suites that this version does not know may be anything.
+    fn check_onion_keys(&self) -> Result<(), DescriptorError> {
+        let known = self.onion_keys.iter().filter_map(|key| {
+            let suite = Suite::from_number(key.suite)?;
+            Some((suite, &key.key))
+        });
+        let mut wrong = known.filter(|(suite, key)| !suite.accepts(key));
+        match wrong.next() {
+            Some((suite, _)) => Err(DescriptorError::OnionKey(suite)),
+            None => Ok(()),
         }
     }
 
@@ -432,19 +449,25 @@ impl RelayDescriptor {
         &self.onion_keys
     }
 
-    /// The relay as a hop of a path, with the key of the epoch that `now` falls into. `None` if it has
-    /// published none for the suite.
+    /// The key of a suite that senders use at `now`: that of the current epoch, or, from a relay whose
+    /// current one is spent and so is not listed, that of the next.
+    pub fn onion_key(&self, suite: Suite, now: Timestamp) -> Option<&OnionKey> {
+        let current = Epoch::at(now);
+        let of = |epoch: Epoch| {
+            let mut keys = self.onion_keys.iter();
+            keys.find(|key| key.suite == suite.number() && key.epoch == epoch)
+        };
+        of(current).or_else(|| of(current.next()))
+    }
+
+    /// The relay as a hop of a path, with the key that senders use at `now`. `None` if it has published
+    /// none for the suite.
     pub fn hop<K: Kem>(&self, now: Timestamp, delay: Duration) -> Option<Hop<K>> {
-        let epoch = Epoch::at(now);
-        let key = self
-            .onion_keys
-            .iter()
-            .find(|key| key.suite == K::SUITE && key.epoch == epoch)?;
-        let key = K::Public::try_from(&key.key).ok()?;
+        let key = self.onion_key(K::ID, now)?;
         Some(Hop {
             node: self.node,
-            epoch,
-            key,
+            epoch: key.epoch,
+            key: K::Public::try_from(&key.key).ok()?,
             delay,
         })
     }

@@ -1,4 +1,5 @@
-//! A relay's onion keys: one per epoch, each with its replay filter (PROTOCOL.md §4, §5).
+//! A relay's onion keys of one suite: one per epoch, each with its replay filter (PROTOCOL.md §4, §5).
+//! [`RelayKeys`](super::relay_keys::RelayKeys) holds those of all its suites.
 //!
 //! ```text
 //!  rotate(now) ─▶ keys of this epoch and the next exist; keys no longer accepted are wiped
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::descriptor::OnionKey;
 use super::epoch::{Epoch, EpochIndex};
+use super::layout::Writer;
 use super::peel::{PeelError, Peeled, epoch_of, peel};
 use super::replay::{ReplayFilter, ReplayLimits, ReplayTag};
 use crate::crypto::kem::{GenerateError, Kem};
@@ -29,6 +31,8 @@ pub struct OnionKeys<K: Kem> {
     keys: Vec<EpochKey<K>>,
     limits: ReplayLimits,
     log: Vec<ReplayEntry>,
+    /// A filter has become full since this was last asked.
+    spent: bool,
 }
 
 struct EpochKey<K: Kem> {
@@ -37,9 +41,10 @@ struct EpochKey<K: Kem> {
     filter: ReplayFilter,
 }
 
-/// A line of the replay log: 18 bytes, epoch ‖ tag.
+/// A line of the replay log: 19 bytes, suite ‖ epoch ‖ tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayEntry {
+    suite: u8,
     epoch: Epoch,
     tag: ReplayTag,
 }
@@ -60,21 +65,24 @@ pub enum RestoreError {
 
 impl ReplayEntry {
     /// Length in bytes.
-    pub const LEN: usize = 2 + ReplayTag::LEN;
+    pub const LEN: usize = 1 + 2 + ReplayTag::LEN;
 
     /// The bytes for the log.
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
-        let (epoch, tag) = bytes.split_at_mut(2);
-        epoch.copy_from_slice(&self.epoch.to_bytes());
-        tag.copy_from_slice(self.tag.as_bytes());
+        let [suite, rest @ ..] = &mut bytes;
+        *suite = self.suite;
+        let _ = Writer::new(rest)
+            .put(&self.epoch.to_bytes())
+            .put(self.tag.as_bytes());
         bytes
     }
 
-    /// Reads a line of the log. Every 18 bytes are one.
+    /// Reads a line of the log. Every 19 bytes are one.
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
-        let [high, low, tag @ ..] = *bytes;
+        let [suite, high, low, tag @ ..] = *bytes;
         Self {
+            suite,
             epoch: Epoch::from_bytes([high, low]),
             tag: ReplayTag::from_bytes(tag),
         }
@@ -93,13 +101,19 @@ impl<K: Kem> OnionKeys<K> {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, GenerateError> {
-        let mut keys = Self {
+        let mut keys = Self::none(limits);
+        keys.rotate(now, rng)?;
+        Ok(keys)
+    }
+
+    /// No keys.
+    pub(super) const fn none(limits: ReplayLimits) -> Self {
+        Self {
             keys: Vec::new(),
             limits,
             log: Vec::new(),
-        };
-        keys.rotate(now, rng)?;
-        Ok(keys)
+            spent: false,
+        }
     }
 
     /// Wipes the keys that are not accepted any more and makes those of this epoch and the next. `true`
@@ -109,9 +123,8 @@ impl<K: Kem> OnionKeys<K> {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<bool, GenerateError> {
+        self.expire(now);
         let current = EpochIndex::at(now);
-        self.keys
-            .retain(|key| key.index.accepted_until() > now && key.index <= current.next());
         let mut made = false;
         for index in [current, current.next()] {
             if !self.keys.iter().any(|key| key.index == index) {
@@ -125,6 +138,13 @@ impl<K: Kem> OnionKeys<K> {
             }
         }
         Ok(made)
+    }
+
+    /// Wipes the keys that are not accepted any more.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        let current = EpochIndex::at(now);
+        self.keys
+            .retain(|key| key.index.accepted_until() > now && key.index <= current.next());
     }
 
     /// When [`rotate`](Self::rotate) has something to do again: at the beginning of the next epoch.
@@ -152,22 +172,41 @@ impl<K: Kem> OnionKeys<K> {
         packet: Vec<u8>,
         now: Timestamp,
         rng: &mut impl CryptoRng,
-    ) -> Result<Peeled<K>, PeelError> {
+    ) -> Result<Peeled, PeelError> {
         let epoch = epoch_of::<K>(&packet)?;
-        let accepted =
-            |key: &&mut EpochKey<K>| key.index.epoch() == epoch && key.index.is_accepted(now);
+        let early = self.accepts_early(now);
+        let accepted = |key: &&mut EpochKey<K>| {
+            let now = key.index.is_accepted(now) || Some(key.index) == early;
+            now && key.index.epoch() == epoch
+        };
         let key = self
             .keys
             .iter_mut()
             .find(accepted)
             .ok_or(PeelError::UnknownEpoch(epoch))?;
-        let (filter, log) = (&mut key.filter, &mut self.log);
+        let (filter, log, spent) = (&mut key.filter, &mut self.log, &mut self.spent);
         let record = |tag| {
             filter.insert(tag)?;
-            log.push(ReplayEntry { epoch, tag });
+            *spent |= filter.is_exhausted();
+            let suite = K::SUITE;
+            log.push(ReplayEntry { suite, epoch, tag });
             Ok(())
         };
         peel::<K>(&key.secret, packet, record, rng)
+    }
+
+    /// The next epoch, if senders already use its key because this epoch's is spent.
+    fn accepts_early(&self, now: Timestamp) -> Option<EpochIndex> {
+        let current = EpochIndex::at(now);
+        let mut keys = self.keys.iter();
+        let spent = keys.any(|key| key.index == current && key.filter.is_exhausted());
+        spent.then_some(current.next())
+    }
+
+    /// Whether a key has been spent since the last call: then publish a new descriptor, which does not
+    /// list it.
+    pub fn take_spent(&mut self) -> bool {
+        core::mem::take(&mut self.spent)
     }
 
     /// What was peeled since the last call. The host appends it to its log and syncs that every second; a
@@ -181,8 +220,8 @@ impl<K: Kem> OnionKeys<K> {
         self.keys.iter().any(|key| key.index.epoch() == epoch)
     }
 
-    #[cfg(test)]
-    pub(super) fn keys_held(&self) -> usize {
+    /// How many keys there are.
+    pub(super) const fn held(&self) -> usize {
         self.keys.len()
     }
 
@@ -211,10 +250,19 @@ impl<K: Kem> OnionKeys<K> {
     where
         K::Secret: minicbor::Encode<()>,
     {
-        e.array(3)?
-            .u8(RECORD_VERSION)?
-            .u8(K::SUITE)?
-            .array(self.keys.len() as u64)?;
+        e.array(3)?.u8(RECORD_VERSION)?;
+        self.write_suite(e)
+    }
+
+    /// Suite and keys, two items.
+    pub(super) fn write_suite<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+    ) -> Result<(), minicbor::encode::Error<W::Error>>
+    where
+        K::Secret: minicbor::Encode<()>,
+    {
+        e.u8(K::SUITE)?.array(self.keys.len() as u64)?;
         for key in &self.keys {
             e.array(2)?.encode(key.index)?.encode(&key.secret)?;
         }
@@ -231,11 +279,7 @@ impl<K: Kem> OnionKeys<K> {
         K::Secret: for<'b> minicbor::Decode<'b, ()>,
     {
         let mut decoder = minicbor::Decoder::new(record);
-        let mut restored = Self {
-            keys: Vec::new(),
-            limits,
-            log: Vec::new(),
-        };
+        let mut restored = Self::none(limits);
         let version = restored
             .read(&mut decoder)
             .map_err(|_| RestoreError::Damaged)?;
@@ -243,17 +287,18 @@ impl<K: Kem> OnionKeys<K> {
         if decoder.position() != record.len() {
             return Err(RestoreError::Damaged);
         }
-        for entry in log {
-            let key = restored
-                .keys
-                .iter_mut()
-                .find(|key| key.index.epoch() == entry.epoch);
-            if let Some(key) = key {
-                // A tag that is logged twice, or a spent filter: nothing left to do.
-                let _ = key.filter.insert(entry.tag);
-            }
-        }
+        log.into_iter().for_each(|entry| restored.remember(entry));
         Ok(restored)
+    }
+
+    /// Takes a line of the log, if it is of one of these keys.
+    pub(super) fn remember(&mut self, entry: ReplayEntry) {
+        let ours =
+            |key: &&mut EpochKey<K>| entry.suite == K::SUITE && key.index.epoch() == entry.epoch;
+        if let Some(key) = self.keys.iter_mut().find(ours) {
+            // A tag that is logged twice, or a spent filter: nothing left to do.
+            let _ = key.filter.insert(entry.tag);
+        }
     }
 
     fn read(
@@ -263,22 +308,29 @@ impl<K: Kem> OnionKeys<K> {
     where
         K::Secret: for<'b> minicbor::Decode<'b, ()>,
     {
-        let damaged = minicbor::decode::Error::message("not a record of onion keys");
         let (fields, version, suite) = (d.array()?, d.u8()?, d.u8()?);
         match (fields, version) {
-            (Some(3), RECORD_VERSION) if suite == K::SUITE => {}
-            (Some(3), RECORD_VERSION) => return Ok(Err(RestoreError::Suite(suite))),
-            (Some(3), later) if later > RECORD_VERSION => {
-                return Ok(Err(RestoreError::Version(later)));
-            }
-            _ => return Err(damaged),
+            (Some(3), RECORD_VERSION) if suite == K::SUITE => self.read_keys(d).map(Ok),
+            (Some(3), RECORD_VERSION) => Ok(Err(RestoreError::Suite(suite))),
+            (Some(3), later) if later > RECORD_VERSION => Ok(Err(RestoreError::Version(later))),
+            _ => Err(not_keys()),
         }
+    }
+
+    /// The keys, after the number of their suite.
+    pub(super) fn read_keys(
+        &mut self,
+        d: &mut minicbor::Decoder<'_>,
+    ) -> Result<(), minicbor::decode::Error>
+    where
+        K::Secret: for<'b> minicbor::Decode<'b, ()>,
+    {
         let Some(count) = d.array()?.filter(|count| *count <= MAX_KEYS) else {
-            return Err(damaged);
+            return Err(not_keys());
         };
         for _ in 0..count {
             if d.array()? != Some(2) {
-                return Err(damaged);
+                return Err(not_keys());
             }
             let (index, secret) = (d.decode()?, d.decode()?);
             self.keys.push(EpochKey {
@@ -287,8 +339,13 @@ impl<K: Kem> OnionKeys<K> {
                 filter: ReplayFilter::new(self.limits),
             });
         }
-        Ok(Ok(()))
+        Ok(())
     }
+}
+
+/// The record is of something else.
+pub(super) fn not_keys() -> minicbor::decode::Error {
+    minicbor::decode::Error::message("not a record of onion keys")
 }
 
 impl<K: Kem> fmt::Debug for OnionKeys<K> {

@@ -4,7 +4,7 @@ use super::layout::{MAC_LEN, PREFIX_LEN};
 use super::lioness::BodyKey;
 use super::replay::ReplayTag;
 use crate::crypto::hash::BadMac;
-use crate::crypto::kem::Kem;
+use crate::crypto::kem::{Kem, Suite};
 use crate::crypto::{Secret, Secret32, hash, kdf, stream};
 
 const HOP_DOMAIN: &[u8] = b"ZenTalk onion v1";
@@ -24,8 +24,13 @@ pub(super) struct HopKeys {
 impl HopKeys {
     /// Derives the keys from the KEM's shared secret.
     pub(super) fn derive<K: Kem>(shared: &Secret32) -> Self {
+        Self::derive_for(K::ID, shared)
+    }
+
+    /// The same for a suite that is known at run time only.
+    pub(super) fn derive_for(suite: Suite, shared: &Secret32) -> Self {
         let material: Secret<MATERIAL_LEN> =
-            kdf::extract_expand(HOP_DOMAIN, shared.as_bytes(), &[K::SUITE]);
+            kdf::extract_expand(HOP_DOMAIN, shared.as_bytes(), &[suite.number()]);
         let mut fields = Fields(material.as_bytes());
         Self {
             routing: fields.secret(),

@@ -4,7 +4,7 @@
 //! [`crate::wire::budget`]. Offsets appear in this file only: the rest of the module takes buffers apart with the views below, which hand out
 //! sub-slices or `None` and so cannot panic on a packet of the wrong length.
 
-use crate::crypto::kem::Kem;
+use crate::crypto::kem::{Kem, Suite};
 use crate::wire::budget;
 
 pub use crate::wire::budget::MAX_HOPS;
@@ -44,6 +44,11 @@ impl Layout {
     /// The sizes of the suite `K`.
     pub const fn of<K: Kem>() -> Self {
         Self::with_ciphertext_len(K::CIPHERTEXT_LEN)
+    }
+
+    /// The sizes of a suite that is known at run time only.
+    pub const fn of_suite(suite: Suite) -> Self {
+        Self::with_ciphertext_len(suite.ciphertext_len())
     }
 
     /// The sizes of a suite whose KEM ciphertext has `ct` bytes.

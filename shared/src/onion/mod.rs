@@ -6,9 +6,9 @@
 //!  client ◀─ SurbKeys::open ◀─ Deliver ◀─ guard: Peeled::Deliver ◀─ … ◀───────┘
 //! ```
 //!
-//! Everything is generic over the [`Kem`](crate::crypto::kem::Kem) and has sizes that depend on nothing
-//! but it and the [`Class`]. The names exported here are those of the default suite, X25519; the generic
-//! ones lie in the submodules.
+//! Hops, keys and peeling are generic over the [`Kem`](crate::crypto::kem::Kem); sizes depend on nothing but
+//! its [`Suite`] and the [`Class`]. Where the suite is known at run time only, [`Route`] and [`RelayKeys`]
+//! stand for all three. The names [`Hop`] and [`OnionKeys`] exported here are those of X25519.
 
 pub mod build;
 mod candidate;
@@ -25,13 +25,17 @@ mod lioness;
 pub mod path;
 pub mod peel;
 pub mod privacy;
+pub mod relay_keys;
 pub mod replay;
+pub mod route;
 pub mod signer;
+pub mod suites;
 pub mod surb;
 pub mod url;
 
 use crate::crypto::kem::X25519Kem;
 
+pub use crate::crypto::kem::Suite;
 pub use build::{BuildError, build_request};
 pub use command::{BadCommand, MAX_DELAY};
 pub use descriptor::{
@@ -44,23 +48,20 @@ pub use health::RelayHealth;
 pub use keyring::{ReplayEntry, RestoreError};
 pub use layout::{Class, Layout, MAX_HOPS};
 pub use path::{PathError, PathFinder, PathPair, PathRules};
-pub use peel::PeelError;
+pub use peel::{PeelError, Peeled, suite_of};
 pub use privacy::{NetworkPrivacy, Relaxation};
+pub use relay_keys::RelayKeys;
 pub use replay::{ReplayError, ReplayLimits};
+pub use route::Route;
 pub use signer::{LinkSide, LinkTranscript, Publication, RelaySigner};
-pub use surb::{ReplyError, SurbError, build_surb};
+pub use suites::{Suites, SuitesError};
+pub use surb::{ReplyError, Surb, SurbError, SurbKeys, build_surb};
 pub use url::{RelayUrl, Subnet, UrlError};
 
 /// A hop of the default suite.
 pub type Hop = build::Hop<X25519Kem>;
-/// A reply block of the default suite.
-pub type Surb = surb::Surb<X25519Kem>;
-/// Keys of a reply block of the default suite.
-pub type SurbKeys = surb::SurbKeys<X25519Kem>;
 /// Onion keys of the default suite.
 pub type OnionKeys = keyring::OnionKeys<X25519Kem>;
-/// A peeled packet of the default suite.
-pub type Peeled = peel::Peeled<X25519Kem>;
 
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,8 @@
 //! 6. there is no relay between guard and target (two relays in all);
 //! 7. the target is the guard itself (one relay, or the caller insists).
 //!
-//! A relay is never twice on one path. In a large network nothing gives way: the path fails, and the caller
+//! A relay is never twice on one path, and all relays of a path have its onion suite: the first of the
+//! client's that enough relays have ([`usable`]), or the next one if guard or target lack it. In a large network nothing gives way: the path fails, and the caller
 //! takes another target or another guard.
 
 use rand::RngExt;
@@ -27,13 +28,15 @@ use rand::seq::SliceRandom;
 use rand_core::CryptoRng;
 use thiserror::Error;
 
-use super::Hop;
-use super::candidate::{Candidate, count_independent, weighted};
+use super::candidate::{Candidate, count, weighted};
 use super::descriptor::Features;
 use super::directory::Directory;
 use super::guards::VanguardSet;
 use super::health::RelayHealth;
 use super::privacy::{NetworkPrivacy, Relaxation};
+use super::route::Route;
+use super::suites::{Relays, Suites, usable};
+use crate::crypto::kem::Suite;
 use crate::id::NodeId;
 use crate::time::{Duration, Timestamp};
 
@@ -46,15 +49,17 @@ pub struct PathRules {
     pub allow_loopback: bool,
     /// Every relay but the last holds a packet for a random time up to this. Zero: not at all.
     pub max_delay: Duration,
+    /// Onion suites, best first.
+    pub suites: Suites,
 }
 
-/// A way there and a way back.
+/// A way there and a way back, of one onion suite.
 #[derive(Clone, Debug)]
 pub struct PathPair {
     /// From the guard to the target.
-    pub out: Vec<Hop>,
+    pub out: Route,
     /// From the target's first relay back to the guard; for a reply block.
-    pub back: Vec<Hop>,
+    pub back: Route,
     /// How far the rules gave way, for the worse of the two.
     pub relaxed: Relaxation,
 }
@@ -75,6 +80,9 @@ pub enum PathError {
     /// Caller: guard and target have one operator or subnet. Take another guard or target.
     #[error("guard and target are not independent")]
     Related,
+    /// Caller: guard and target have no onion suite in common. Take another guard or target.
+    #[error("guard and target have no onion suite in common")]
+    NoCommonSuite,
     /// Environment: no relay is left for the middle.
     #[error("no relay fits between guard and target")]
     TooFewRelays,
@@ -84,7 +92,11 @@ pub enum PathError {
 pub struct PathFinder<'a> {
     candidates: Vec<Candidate<'a>>,
     rules: PathRules,
-    independent: usize,
+    /// Those that paths may use, best first.
+    suites: Suites,
+    /// Relays with any wanted suite, and those with the best usable one.
+    network: Relays,
+    preferred: Relays,
     now: Timestamp,
 }
 
@@ -96,17 +108,30 @@ impl<'a> PathFinder<'a> {
         health: &RelayHealth,
         now: Timestamp,
     ) -> Self {
-        let usable = directory.iter().filter(|relay| relay.is_valid(now));
-        let candidates: Vec<_> = usable
-            .filter_map(|relay| Candidate::new(relay, rules.allow_loopback, health, now))
-            .collect();
-        let independent = count_independent(&candidates);
+        let take = |relay| {
+            let (loopback, wanted) = (rules.allow_loopback, rules.suites);
+            Candidate::new(relay, loopback, wanted, health, now)
+        };
+        let usable_now = directory.iter().filter(|relay| relay.is_valid(now));
+        let candidates: Vec<_> = usable_now.filter_map(take).collect();
+        let having = |suite| count(candidates.iter().filter(|c| c.suites.contains(suite)));
+        let network = count(candidates.iter());
+        let suites = usable(rules.suites, network, having);
+        let preferred = having(suites.best());
         Self {
             candidates,
             rules,
-            independent,
+            suites,
+            network,
+            preferred,
             now,
         }
+    }
+
+    /// The onion suite of paths whose guard and target have it. Guards and vanguards are drawn from the
+    /// relays that do.
+    pub const fn suite(&self) -> Suite {
+        self.suites.best()
     }
 
     /// Draws these relays only where no other fits, before any rule gives way: for another try after a
@@ -120,7 +145,7 @@ impl<'a> PathFinder<'a> {
 
     /// What the network can do for privacy.
     pub fn privacy(&self) -> NetworkPrivacy {
-        let relays = self.candidates.len();
+        let relays = self.preferred.all;
         let worst = match relays {
             0 | 1 => Relaxation::OneHop,
             2 => Relaxation::TwoHops,
@@ -128,7 +153,7 @@ impl<'a> PathFinder<'a> {
         };
         NetworkPrivacy {
             relays,
-            independent: self.independent,
+            independent: self.preferred.independent,
             hops: relays.min(3),
             worst,
         }
@@ -143,7 +168,7 @@ impl<'a> PathFinder<'a> {
         swarm: &[NodeId],
         rng: &mut impl CryptoRng,
     ) -> Result<PathPair, PathError> {
-        self.pair(&self.ends(guard, target)?, None, swarm, rng)
+        self.by_suite(guard, target, |ends| self.pair(ends, None, swarm, rng))
     }
 
     /// A path to `member` and one back, for a request about one's own mailbox, which `swarm` holds. Both
@@ -156,7 +181,9 @@ impl<'a> PathFinder<'a> {
         swarm: &[NodeId],
         rng: &mut impl CryptoRng,
     ) -> Result<PathPair, PathError> {
-        self.pair(&self.ends(guard, member)?, Some(vanguards), swarm, rng)
+        self.by_suite(guard, member, |ends| {
+            self.pair(ends, Some(vanguards), swarm, rng)
+        })
     }
 
     /// Only the way back of [`own_mailbox_path`](Self::own_mailbox_path): for the stock of reply blocks
@@ -168,15 +195,47 @@ impl<'a> PathFinder<'a> {
         member: NodeId,
         swarm: &[NodeId],
         rng: &mut impl CryptoRng,
-    ) -> Result<(Vec<Hop>, Relaxation), PathError> {
-        let ends = self.ends(guard, member)?;
-        let (middle, relaxed) = self.middle(&ends, Some(vanguards), swarm, rng)?;
-        Ok((self.back(&ends, &middle, rng), relaxed))
+    ) -> Result<(Route, Relaxation), PathError> {
+        self.by_suite(guard, member, |ends| {
+            let (middle, relaxed) = self.middle(ends, Some(vanguards), swarm, rng)?;
+            Ok((self.back(ends, &middle, rng)?, relaxed))
+        })
+    }
+
+    /// What `find` finds with the first suite that both ends have and that it finds anything with.
+    fn by_suite<T>(
+        &self,
+        guard: NodeId,
+        target: NodeId,
+        mut find: impl FnMut(&Ends<'_, 'a>) -> Result<T, PathError>,
+    ) -> Result<T, PathError> {
+        let known = |node| {
+            let mut all = self.candidates.iter();
+            let usable = |relay: &&Candidate<'_>| {
+                relay.node == node && self.suites.iter().any(|s| relay.suites.contains(s))
+            };
+            all.find(usable).ok_or(PathError::Unknown(node))
+        };
+        let (guard, target) = (known(guard)?, known(target)?);
+        let mut first_failure = None;
+        let common = |suite: &_| guard.suites.contains(*suite) && target.suites.contains(*suite);
+        for suite in self.suites.iter().filter(common) {
+            let ends = Ends {
+                guard,
+                target,
+                suite,
+            };
+            match find(&ends) {
+                Ok(found) => return Ok(found),
+                Err(error) => first_failure.get_or_insert(error),
+            };
+        }
+        Err(first_failure.unwrap_or(PathError::NoCommonSuite))
     }
 
     fn pair(
         &self,
-        ends: &Ends<'_>,
+        ends: &Ends<'_, 'a>,
         vanguards: Option<&VanguardSet>,
         swarm: &[NodeId],
         rng: &mut impl CryptoRng,
@@ -187,8 +246,8 @@ impl<'a> PathFinder<'a> {
         out.extend(there);
         out.extend((ends.guard.node != ends.target.node).then_some(ends.target));
         Ok(PathPair {
-            out: self.hops(&out, rng),
-            back: self.back(ends, &back, rng),
+            out: self.route(&out, ends.suite, rng)?,
+            back: self.back(ends, &back, rng)?,
             relaxed: relaxed_there.max(relaxed_back),
         })
     }
@@ -196,36 +255,30 @@ impl<'a> PathFinder<'a> {
     /// `middle` is in the order of the way there.
     fn back(
         &self,
-        ends: &Ends<'_>,
-        middle: &[&Candidate<'_>],
+        ends: &Ends<'_, 'a>,
+        middle: &[&Candidate<'a>],
         rng: &mut impl CryptoRng,
-    ) -> Vec<Hop> {
+    ) -> Result<Route, PathError> {
         let path: Vec<_> = middle.iter().copied().rev().chain([ends.guard]).collect();
-        self.hops(&path, rng)
+        self.route(&path, ends.suite, rng)
     }
 
-    fn hops(&self, path: &[&Candidate<'_>], rng: &mut impl CryptoRng) -> Vec<Hop> {
-        let delay = self.rules.max_delay.as_ms();
-        let hops = path.iter().map(|relay| relay.hop.clone());
-        hops.map(|hop| Hop {
-            delay: Duration::from_ms(rng.random_range(0..=delay)),
-            ..hop
-        })
-        .collect()
-    }
-
-    fn ends(&self, guard: NodeId, target: NodeId) -> Result<Ends<'_>, PathError> {
-        let find = |node| self.candidate(node).ok_or(PathError::Unknown(node));
-        Ok(Ends {
-            guard: find(guard)?,
-            target: find(target)?,
-        })
+    fn route(
+        &self,
+        path: &[&Candidate<'a>],
+        suite: Suite,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Route, PathError> {
+        let most = self.rules.max_delay.as_ms();
+        let mut delay = || Duration::from_ms(rng.random_range(0..=most));
+        let relays: Vec<_> = path.iter().map(|relay| (relay.relay, delay())).collect();
+        Route::through(relays, suite, self.now).map_err(PathError::Unknown)
     }
 
     /// The relays between guard and target, by the strictest rules that allow any.
     fn middle(
         &self,
-        ends: &Ends<'_>,
+        ends: &Ends<'_, 'a>,
         vanguards: Option<&VanguardSet>,
         swarm: &[NodeId],
         rng: &mut impl CryptoRng,
@@ -244,13 +297,17 @@ impl<'a> PathFinder<'a> {
 
     fn attempt(
         &self,
-        ends: &Ends<'_>,
+        ends: &Ends<'_, 'a>,
         vanguards: Option<&VanguardSet>,
         swarm: &[NodeId],
         relaxed: Relaxation,
         rng: &mut impl CryptoRng,
     ) -> Option<Vec<&Candidate<'a>>> {
-        let Ends { guard, target } = *ends;
+        let Ends {
+            guard,
+            target,
+            suite,
+        } = *ends;
         if relaxed == Relaxation::OneHop {
             return (guard.node == target.node).then(Vec::new);
         }
@@ -264,20 +321,22 @@ impl<'a> PathFinder<'a> {
         let mut taken = vec![guard, target];
         let Some(vanguards) = vanguards.filter(|_| relaxed < Relaxation::NoVanguard) else {
             return self
-                .draw(&taken, swarm, relaxed, rng)
+                .draw(&taken, suite, swarm, relaxed, rng)
                 .map(|fresh| vec![fresh]);
         };
         let mut second: Vec<_> = vanguards
             .nodes()
-            .filter_map(|node| self.candidate(node))
+            .filter_map(|node| self.candidates.iter().find(|relay| relay.node == node))
             .collect();
         second.shuffle(rng);
         second.sort_by_key(|vanguard| vanguard.suspect);
-        second.retain(|vanguard| fits(vanguard, &taken, swarm, relaxed));
+        second.retain(|vanguard| {
+            vanguard.suites.contains(suite) && fits(vanguard, &taken, swarm, relaxed)
+        });
         second.into_iter().find_map(|vanguard| {
             taken.truncate(2);
             taken.push(vanguard);
-            let fresh = self.draw(&taken, swarm, relaxed, rng)?;
+            let fresh = self.draw(&taken, suite, swarm, relaxed, rng)?;
             Some(vec![vanguard, fresh])
         })
     }
@@ -286,33 +345,37 @@ impl<'a> PathFinder<'a> {
     fn draw(
         &self,
         taken: &[&Candidate<'_>],
+        suite: Suite,
         swarm: &[NodeId],
         relaxed: Relaxation,
         rng: &mut impl CryptoRng,
     ) -> Option<&Candidate<'a>> {
         let fitting = |suspect| {
-            let all = self
-                .candidates
-                .iter()
-                .filter(move |relay| relay.suspect == suspect);
+            let all = self.having(suite);
+            let all = all.filter(move |relay| relay.suspect == suspect);
             all.filter(|relay| fits(relay, taken, swarm, relaxed))
         };
         weighted(fitting(false), rng).or_else(|| weighted(fitting(true), rng))
     }
 
-    /// Draws a relay that satisfies `wanted`, at random by weight.
+    /// Draws a relay with the [`suite`](Self::suite) that satisfies `wanted`, at random by weight.
     pub(super) fn draw_where(
         &self,
         wanted: impl Fn(&Candidate<'a>) -> bool,
         rng: &mut impl CryptoRng,
     ) -> Option<&Candidate<'a>> {
-        weighted(self.candidates.iter().filter(|relay| wanted(relay)), rng)
+        weighted(self.having(self.suite()).filter(|relay| wanted(relay)), rng)
     }
 
+    /// A relay with the [`suite`](Self::suite).
     pub(super) fn candidate(&self, node: NodeId) -> Option<&Candidate<'a>> {
-        self.candidates
-            .iter()
+        self.having(self.suite())
             .find(|candidate| candidate.node == node)
+    }
+
+    fn having(&self, suite: Suite) -> impl Iterator<Item = &Candidate<'a>> + Clone {
+        let relays = self.candidates.iter();
+        relays.filter(move |relay| relay.suites.contains(suite))
     }
 
     /// Whether a client may connect to the relay: it offers that, behind a public certificate or, in
@@ -328,7 +391,7 @@ impl<'a> PathFinder<'a> {
 
     /// How far the rules may give way in this network.
     const fn limit(&self) -> Relaxation {
-        match (self.independent >= ENOUGH_RELAYS, self.is_small()) {
+        match (self.network.independent >= ENOUGH_RELAYS, self.is_small()) {
             (true, _) => Relaxation::Strict,
             (false, false) => Relaxation::SameSubnet,
             (false, true) => Relaxation::OneHop,
@@ -337,7 +400,7 @@ impl<'a> PathFinder<'a> {
 
     /// Whether there are too few relays for strict rules, however independent they are.
     pub const fn is_small(&self) -> bool {
-        self.candidates.len() < ENOUGH_RELAYS
+        self.network.all < ENOUGH_RELAYS
     }
 
     pub(super) const fn now(&self) -> Timestamp {
@@ -345,13 +408,14 @@ impl<'a> PathFinder<'a> {
     }
 }
 
-/// Guard and target of a path.
-struct Ends<'a> {
-    guard: &'a Candidate<'a>,
-    target: &'a Candidate<'a>,
+/// Guard and target of a path, and its suite.
+struct Ends<'c, 'a> {
+    guard: &'c Candidate<'a>,
+    target: &'c Candidate<'a>,
+    suite: Suite,
 }
 
-impl Ends<'_> {
+impl Ends<'_, '_> {
     /// Why there is no path: the reason that the caller can do something about comes first.
     fn verdict(&self, swarm: &[NodeId]) -> PathError {
         if self.guard.node == self.target.node {

@@ -14,13 +14,13 @@ use super::keys::HopKeys;
 use super::layout::{COMMAND_LEN, HeaderMut, Layout, Reader, Writer};
 use super::replay::{ReplayError, ReplayTag};
 use super::surb::{Surb, SurbError};
-use crate::crypto::kem::Kem;
+use crate::crypto::kem::{Kem, Suite};
 use crate::id::{ConnectionTag, NodeId, SurbId};
 use crate::time::Duration;
 
 /// What a packet turned out to be for.
 #[derive(Debug)]
-pub enum Peeled<K: Kem> {
+pub enum Peeled {
     /// Send `packet` to `next` once `delay` has passed.
     Forward {
         /// The next relay.
@@ -33,7 +33,7 @@ pub enum Peeled<K: Kem> {
     /// A request to this relay.
     Process {
         /// Where the answer goes.
-        surb: Option<Surb<K>>,
+        surb: Option<Surb>,
         /// The request, padded to the capacity of its class.
         payload: Vec<u8>,
     },
@@ -102,6 +102,12 @@ impl PeelError {
     }
 }
 
+/// The suite that a packet names, whatever else is wrong with it.
+pub fn suite_of(packet: &[u8]) -> Option<Suite> {
+    let [_version, suite] = Reader::new(packet).array()?;
+    Suite::from_number(suite)
+}
+
 /// The epoch that a packet names, if its length, version and suite are those of `K`.
 pub(super) fn epoch_of<K: Kem>(packet: &[u8]) -> Result<Epoch, PeelError> {
     let length = PeelError::Length(packet.len());
@@ -123,7 +129,7 @@ pub fn peel<K: Kem>(
     mut packet: Vec<u8>,
     record: impl FnOnce(ReplayTag) -> Result<(), ReplayError>,
     rng: &mut impl CryptoRng,
-) -> Result<Peeled<K>, PeelError> {
+) -> Result<Peeled, PeelError> {
     epoch_of::<K>(&packet)?;
     let length = PeelError::Length(packet.len());
     let layout = Layout::of::<K>();
@@ -191,7 +197,7 @@ fn shift(layout: Layout, keys: &HopKeys, header: &mut HeaderMut<'_>) -> [u8; COM
 }
 
 /// A request: 32 zero bytes, a reply block or zeros, the payload.
-fn process<K: Kem>(layout: Layout, mut packet: Vec<u8>) -> Result<Peeled<K>, PeelError> {
+fn process(layout: Layout, mut packet: Vec<u8>) -> Result<Peeled, PeelError> {
     let length = PeelError::Length(packet.len());
     let (_, body) = layout.packet_of_mut(&mut packet).ok_or(length)?;
     let view = layout.body_of(body).ok_or(length)?;
@@ -200,6 +206,7 @@ fn process<K: Kem>(layout: Layout, mut packet: Vec<u8>) -> Result<Peeled<K>, Pee
     }
     let surb = match crate::crypto::is_zero(view.surb) {
         true => None,
+        // The room in the body is as long as the suite's own reply blocks, so it is one of the suite.
         false => Some(Surb::decode(view.surb)?),
     };
     packet.drain(..layout.header() + layout.body_overhead());

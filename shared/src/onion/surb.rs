@@ -8,7 +8,6 @@
 //! ```
 
 use core::fmt;
-use core::marker::PhantomData;
 
 use rand_core::CryptoRng;
 use thiserror::Error;
@@ -19,42 +18,47 @@ use super::epoch::SURB_MARGIN;
 use super::keys::{HopKeys, reply_body_key};
 use super::layout::{Class, Layout, MAX_HOPS, Reader, Writer};
 use crate::crypto::Secret32;
-use crate::crypto::kem::Kem;
+use crate::crypto::kem::{Kem, Suite};
 use crate::id::{ConnectionTag, NodeId, SurbId};
 use crate::time::Timestamp;
 use crate::wire::codec::BoundedList;
 
 /// A reply block as its user holds it. [`reply`](Self::reply) consumes it: a second packet with the same
 /// header would be dropped as a replay.
-pub struct Surb<K: Kem> {
+pub struct Surb {
+    suite: Suite,
     first_hop: NodeId,
     reply_key: Secret32,
     expires: u32,
     header: Vec<u8>,
-    kem: PhantomData<fn() -> K>,
 }
 
 /// What the owner of a reply block keeps to open the reply. Wiped on drop.
-pub struct SurbKeys<K: Kem> {
+pub struct SurbKeys {
+    suite: Suite,
     id: SurbId,
     expires: Timestamp,
     reply_key: Secret32,
     /// The shared secret of every hop, first hop of the reply first.
     hops: BoundedList<Secret32, MAX_HOPS>,
-    kem: PhantomData<fn() -> K>,
 }
 
-/// Bytes are not a reply block of this suite: the fault of who sent them.
+/// Bytes are not a reply block: the fault of who sent them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SurbError {
     /// Every reply block of a suite has the same length.
-    #[error("a reply block has {expected} bytes, not {actual}")]
+    #[error("a reply block of {suite:?} has {expected} bytes, not {actual}")]
     Length {
+        /// The suite that its header names.
+        suite: Suite,
         /// The suite's length.
         expected: usize,
         /// The length given.
         actual: usize,
     },
+    /// Shorter than what comes before the header.
+    #[error("a reply block has more than {0} bytes")]
+    TooShort(usize),
     /// Its header is of another version or suite.
     #[error("the reply block's header is of version {version}, suite {suite}")]
     Unsupported {
@@ -83,7 +87,7 @@ pub fn build_surb<K: Kem>(
     tag: ConnectionTag,
     now: Timestamp,
     rng: &mut impl CryptoRng,
-) -> Result<(Surb<K>, SurbKeys<K>), BuildError> {
+) -> Result<(Surb, SurbKeys), BuildError> {
     let id = SurbId::random(rng);
     let reply_key = Secret32::random(rng);
     let expires = expiry(path, now)?;
@@ -91,20 +95,20 @@ pub fn build_surb<K: Kem>(
     let sealed = seal_header(path, &Command::Deliver { tag, surb: id }, &mut header, rng)?;
     let hops: Vec<Secret32> = sealed.iter().map(|hop| hop.shared.clone()).collect();
     let keys = SurbKeys {
+        suite: K::ID,
         id,
         expires: Timestamp::from_secs(expires.into()),
         reply_key: reply_key.clone(),
         hops: BoundedList::new(hops).map_err(|bound| BuildError::PathLength(bound.actual))?,
-        kem: PhantomData,
     };
     let first_hop = path.first().ok_or(BuildError::PathLength(0))?.node;
     Ok((
         Surb {
+            suite: K::ID,
             first_hop,
             reply_key,
             expires,
             header,
-            kem: PhantomData,
         },
         keys,
     ))
@@ -129,9 +133,11 @@ fn expiry<K: Kem>(path: &[Hop<K>], now: Timestamp) -> Result<u32, BuildError> {
     }
 }
 
-impl<K: Kem> Surb<K> {
-    /// Length in bytes.
-    pub const LEN: usize = Layout::of::<K>().surb();
+impl Surb {
+    /// The suite of the hops that it leads through.
+    pub const fn suite(&self) -> Suite {
+        self.suite
+    }
 
     /// When it is of no use any more. The user must not keep it longer.
     pub const fn expires(&self) -> Timestamp {
@@ -153,7 +159,7 @@ impl<K: Kem> Surb<K> {
                 actual: payload.len(),
             });
         }
-        let layout = Layout::of::<K>();
+        let layout = Layout::of_suite(self.suite);
         let mut packet = self.header;
         packet.reserve_exact(layout.body(class));
         packet.resize(layout.packet(class), 0);
@@ -166,7 +172,7 @@ impl<K: Kem> Surb<K> {
 
     /// The bytes: first hop ‖ reply key ‖ expiry ‖ header.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(Self::LEN);
+        let mut bytes = Vec::with_capacity(Layout::of_suite(self.suite).surb());
         bytes.extend_from_slice(self.first_hop.as_bytes());
         bytes.extend_from_slice(self.reply_key.as_bytes());
         bytes.extend_from_slice(&self.expires.to_be_bytes());
@@ -174,16 +180,10 @@ impl<K: Kem> Surb<K> {
         bytes
     }
 
-    /// Reads a reply block. Its header is only as good as whoever made it: relays on the way check it.
+    /// Reads a reply block of any suite. Its header is only as good as whoever made it: relays on the way
+    /// check it.
     pub fn decode(bytes: &[u8]) -> Result<Self, SurbError> {
-        let length = SurbError::Length {
-            expected: Self::LEN,
-            actual: bytes.len(),
-        };
-        if bytes.len() != Self::LEN {
-            return Err(length);
-        }
-        Self::fields(bytes).ok_or(length)?
+        Self::fields(bytes).ok_or(SurbError::TooShort(bytes.len()))?
     }
 
     fn fields(bytes: &[u8]) -> Option<Result<Self, SurbError>> {
@@ -192,21 +192,31 @@ impl<K: Kem> Surb<K> {
         let reply_key = Secret32::from_bytes(reader.array()?);
         let expires = u32::from_be_bytes(reader.array()?);
         let header = reader.rest();
-        let [version, suite] = Reader::new(header).array()?;
-        if (version, suite) != (VERSION, K::SUITE) {
+        let [version, number] = Reader::new(header).array()?;
+        let known = Suite::from_number(number).filter(|_| version == VERSION);
+        let Some(suite) = known else {
+            let suite = number;
             return Some(Err(SurbError::Unsupported { version, suite }));
+        };
+        let (expected, actual) = (Layout::of_suite(suite).surb(), bytes.len());
+        if expected != actual {
+            return Some(Err(SurbError::Length {
+                suite,
+                expected,
+                actual,
+            }));
         }
         Some(Ok(Self {
+            suite,
             first_hop,
             reply_key,
             expires,
             header: header.to_vec(),
-            kem: PhantomData,
         }))
     }
 }
 
-impl<K: Kem> fmt::Debug for Surb<K> {
+impl fmt::Debug for Surb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Surb")
             .field("first_hop", &self.first_hop)
@@ -215,7 +225,7 @@ impl<K: Kem> fmt::Debug for Surb<K> {
     }
 }
 
-impl<K: Kem> SurbKeys<K> {
+impl SurbKeys {
     /// What the guard names when it delivers the reply.
     pub const fn id(&self) -> SurbId {
         self.id
@@ -229,12 +239,14 @@ impl<K: Kem> SurbKeys<K> {
     /// Opens the reply's body, as the guard delivered it: the payload, padded with zeros to the capacity
     /// of its class.
     pub fn open(self, mut body: Vec<u8>) -> Result<Vec<u8>, ReplyError> {
-        let layout = Layout::of::<K>();
+        let layout = Layout::of_suite(self.suite);
         if layout.class_of_body(body.len()).is_none() {
             return Err(ReplyError::Length(body.len()));
         }
         for shared in self.hops.iter().rev() {
-            HopKeys::derive::<K>(shared).body.encrypt(&mut body);
+            HopKeys::derive_for(self.suite, shared)
+                .body
+                .encrypt(&mut body);
         }
         reply_body_key(&self.reply_key).decrypt(&mut body);
         let view = layout.body_of(&body).ok_or(ReplyError::NotAuthentic)?;
@@ -250,7 +262,7 @@ impl<K: Kem> SurbKeys<K> {
     }
 }
 
-impl<K: Kem> fmt::Debug for SurbKeys<K> {
+impl fmt::Debug for SurbKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SurbKeys")
             .field("id", &self.id)
@@ -258,33 +270,42 @@ impl<K: Kem> fmt::Debug for SurbKeys<K> {
     }
 }
 
-/// Persisted form, only ever inside an encrypted record: [id, expiry, reply key, [shared secrets]].
-impl<C, K: Kem> minicbor::Encode<C> for SurbKeys<K> {
+/// Persisted form, only ever inside an encrypted record: [id, expiry, reply key, [shared secrets], suite].
+/// Without the last it is of X25519.
+impl<C> minicbor::Encode<C> for SurbKeys {
     fn encode<W: minicbor::encode::Write>(
         &self,
         e: &mut minicbor::Encoder<W>,
         ctx: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.array(4)?;
+        let suite = Some(self.suite).filter(|suite| *suite != Suite::X25519);
+        e.array(4 + u64::from(suite.is_some()))?;
         self.id.encode(e, ctx)?;
         self.expires.encode(e, ctx)?;
         self.reply_key.encode(e, ctx)?;
-        self.hops.encode(e, ctx)
+        self.hops.encode(e, ctx)?;
+        suite.map_or(Ok(()), |suite| e.u8(suite.number())?.ok())
     }
 }
 
-impl<'b, C, K: Kem> minicbor::Decode<'b, C> for SurbKeys<K> {
+impl<'b, C> minicbor::Decode<'b, C> for SurbKeys {
     fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
         let at = d.position();
-        if d.array()? != Some(4) {
-            return Err(minicbor::decode::Error::message("not the keys of a reply block").at(at));
-        }
+        let other = || minicbor::decode::Error::message("not the keys of a reply block").at(at);
+        let names_suite = match d.array()? {
+            Some(4) => false,
+            Some(5) => true,
+            _ => return Err(other()),
+        };
         Ok(Self {
             id: SurbId::decode(d, ctx)?,
             expires: Timestamp::decode(d, ctx)?,
             reply_key: Secret32::decode(d, ctx)?,
             hops: BoundedList::decode(d, ctx)?,
-            kem: PhantomData,
+            suite: match names_suite {
+                true => Suite::from_number(d.u8()?).ok_or_else(other)?,
+                false => Suite::X25519,
+            },
         })
     }
 }

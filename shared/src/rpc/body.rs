@@ -2,11 +2,12 @@
 
 use minicbor::{Decode, Encode};
 
-use super::mailbox_descriptor::MailboxDescriptorBytes;
+use super::mailbox_descriptor::{MAX_MAILBOX_DESCRIPTOR_LEN, MailboxDescriptorBytes};
 use super::permit::Permit;
 use super::record::MAX_RECORD_LEN;
 use crate::id::{EnvelopeId, MailboxId, RecordKey};
-use crate::wire::budget::{ENVELOPE_LEN, XWING_CT_LEN, surb_len};
+use crate::onion::{Layout, Suite};
+use crate::wire::budget::{ENVELOPE_LEN, MAX_RPC_LEN, XWING_CT_LEN, surb_len};
 use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
 use crate::wire::link::DescriptorBytes;
 
@@ -16,6 +17,9 @@ pub const MAX_SURBS: usize = 48;
 pub const MAX_FETCH: usize = 3;
 /// One-time prekeys in one publication.
 pub const MAX_ONE_TIME_BATCH: usize = 20;
+
+/// What CBOR puts before a string of 256 to 65535 bytes.
+const CBOR_BYTES_HEAD: usize = 3;
 
 /// A reply block as bytes.
 pub type SurbBytes = BoundedBytes<{ surb_len(XWING_CT_LEN) }>;
@@ -74,6 +78,20 @@ pub struct SubscribeBody {
     /// What contacts of the owner show to this relay.
     #[n(3)]
     pub permit: Option<Permit>,
+}
+
+impl SubscribeBody {
+    /// Bytes of a subscription that reply blocks may take: what a `bulk` request carries, less the owner's
+    /// signature and all the rest.
+    pub const SURBS_ROOM: usize = MAX_RPC_LEN - MAX_MAILBOX_DESCRIPTOR_LEN - 256;
+
+    /// Bytes that one reply block of a suite takes of it: 48 of X25519 fit, 11 of RSA-4096, 5 of X-Wing.
+    pub const fn surb_needs(suite: Suite) -> usize {
+        // A list of more would be refused.
+        let least = Self::SURBS_ROOM / MAX_SURBS;
+        let needs = Layout::of_suite(suite).surb() + CBOR_BYTES_HEAD;
+        if needs > least { needs } else { least }
+    }
 }
 
 /// What the member now has.

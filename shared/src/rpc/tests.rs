@@ -7,7 +7,7 @@ use rand_core::SeedableRng;
 use super::*;
 use crate::id::{Address, EnvelopeId, MailboxId, MessageId, NodeId};
 use crate::identity::{DirectorySecret, MailboxSecret};
-use crate::onion::Class;
+use crate::onion::{Class, Layout, Suite};
 use crate::time::{Duration, Timestamp};
 use crate::wire::budget::ENVELOPE_LEN;
 use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
@@ -199,5 +199,35 @@ proptest! {
         let _ = Reply::decode(&bytes);
         let _ = MailboxDescriptor::verify(&bytes);
         let _ = AccountRecord::verify(&bytes, NOW);
+    }
+}
+
+/// The longest subscription with so many reply blocks of a suite.
+fn subscription(suite: Suite, count: usize) -> Option<Request> {
+    let secret = MailboxSecret::random(&mut rng());
+    let surb = SurbBytes::new(vec![7; Layout::of_suite(suite).surb()]).unwrap();
+    let body = SubscribeBody {
+        replace: true,
+        descriptor: BoundedBytes::new(vec![7; MAX_MAILBOX_DESCRIPTOR_LEN]).unwrap(),
+        surbs: BoundedList::new(vec![surb; count]).ok()?,
+        permit: Some(WriteSecret::from_bytes([5; 32]).permit(&NODE)),
+    };
+    let body = BoundedBytes::new(crate::wire::codec::to_cbor(&body)).ok()?;
+    let signed = OwnerRequest::sign(&secret, &NODE, OwnerOp::Subscribe, u64::MAX, body);
+    Some(Request::Subscribe(signed))
+}
+
+#[test]
+fn one_subscription_carries_as_many_reply_blocks_of_a_suite_as_it_says() {
+    let id = MessageId::from_bytes([9; 16]);
+    let fits = |suite, count| {
+        let request = subscription(suite, count);
+        request.is_some_and(|request| request.encode(id, Class::Bulk).is_ok())
+    };
+    for (suite, most) in [(Suite::X25519, 48), (Suite::Rsa4096, 11), (Suite::XWing, 5)] {
+        let count = SubscribeBody::SURBS_ROOM / SubscribeBody::surb_needs(suite);
+        assert_eq!(count, most, "{suite:?}");
+        assert!(fits(suite, count), "{suite:?}");
+        assert!(!fits(suite, count + 1), "{suite:?}");
     }
 }

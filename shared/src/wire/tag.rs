@@ -71,8 +71,8 @@ tags! {
     LinkProof = 0x0011, 1024;
     /// Asks for the relay directory in clear.
     DirectoryGet = 0x0012, 64;
-    /// Relay descriptors.
-    Directory = 0x0013, MIB;
+    /// Relay descriptors: 512 of the longest.
+    Directory = 0x0013, 4 * MIB;
     /// Content: the other is typing.
     Typing = 0x0020, 256;
     /// Content: messages delivered or read.

@@ -9,8 +9,8 @@ use super::link::{LinkId, packet_frame};
 use super::requests::{Call, Flight, FlightPath, Lost, NetFailure, ReplyKeys};
 use super::{Net, NetOutput};
 use crate::id::{MessageId, NodeId, SurbId};
-use crate::onion::{BuildError, Features, PathError, PathPair, build_request, build_surb};
-use crate::rpc::{MAX_SURBS, Reply, SurbBytes};
+use crate::onion::{BuildError, Features, PathError, PathPair};
+use crate::rpc::{Reply, SubscribeBody, SurbBytes};
 use crate::time::Timestamp;
 
 /// Guards that are tried for a request before it fails.
@@ -107,8 +107,8 @@ impl Net {
         let payload = call.request.encode(rpc, call.class);
         let payload = payload.map_err(|_| Unsent::Failed(NetFailure::TooLarge))?;
         let tag = self.guards.tag(guard, rng).tag;
-        let (surb, keys) = build_surb(&path.back, tag, now, rng)?;
-        let packet = build_request(&path.out, Some(&surb), &payload, call.class, rng);
+        let (surb, keys) = path.back.surb(tag, now, rng)?;
+        let packet = path.out.request(Some(&surb), &payload, call.class, rng);
         let frame = packet_frame(&packet?, rng);
         self.outputs.push_back(NetOutput::Send { link, frame });
         self.guards.want(guard, now);
@@ -224,7 +224,8 @@ impl Net {
         }
     }
 
-    /// Reply blocks to `guard` for a member of the own swarm, and their keys into the stock.
+    /// Reply blocks to `guard` for a member of the own swarm, and their keys into the stock: as many as are
+    /// wanted and one subscription can carry.
     pub(super) fn mint(
         &mut self,
         guard: NodeId,
@@ -242,9 +243,15 @@ impl Net {
         let finder = finder.avoiding(&self.suspects.now(now));
         let vanguards = self.relays.vanguards();
         let mut minted = Vec::new();
-        for _ in 0..count.min(MAX_SURBS) {
-            let path = finder.own_reply_path(guard, vanguards, member, swarm, rng);
-            let (surb, keys) = build_surb(&path.ok()?.0, tag, now, rng).ok()?;
+        let mut room = SubscribeBody::SURBS_ROOM;
+        while minted.len() < count {
+            let route = finder.own_reply_path(guard, vanguards, member, swarm, rng);
+            let route = route.ok()?.0;
+            let Some(rest) = room.checked_sub(SubscribeBody::surb_needs(route.suite())) else {
+                break;
+            };
+            room = rest;
+            let (surb, keys) = route.surb(tag, now, rng).ok()?;
             minted.push(SurbBytes::new(surb.encode()).ok()?);
             self.stock.add(member, guard, keys);
         }
@@ -254,7 +261,7 @@ impl Net {
 
 impl Flight {
     fn new(call: &Call, guard: NodeId, rpc: MessageId, path: &PathPair, now: Timestamp) -> Self {
-        let hops = path.out.iter().chain(&path.back).map(|hop| hop.node);
+        let hops = path.out.nodes().into_iter().chain(path.back.nodes());
         let behind: BTreeSet<_> = hops.filter(|node| *node != guard).collect();
         Self {
             path: FlightPath {
@@ -280,9 +287,10 @@ enum Unsent {
 impl From<PathError> for Unsent {
     fn from(error: PathError) -> Self {
         match error {
-            PathError::Related | PathError::GuardInSwarm | PathError::TargetIsGuard => {
-                Self::AnotherGuard
-            }
+            PathError::Related
+            | PathError::GuardInSwarm
+            | PathError::TargetIsGuard
+            | PathError::NoCommonSuite => Self::AnotherGuard,
             PathError::Unknown(_) | PathError::TooFewRelays => Self::Failed(NetFailure::NoPath),
         }
     }
@@ -295,6 +303,7 @@ impl From<BuildError> for Unsent {
             BuildError::PathLength(_)
             | BuildError::DelayTooLong(_)
             | BuildError::KeyExpires(_)
+            | BuildError::SurbSuite { .. }
             | BuildError::UnusableKey(..) => NetFailure::NoPath,
         })
     }

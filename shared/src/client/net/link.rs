@@ -10,8 +10,8 @@
 use rand_core::CryptoRng;
 use thiserror::Error;
 
-use crate::crypto::kem::{Kem, X25519Kem};
 use crate::id::{ConnectionTag, MessageId, NodeId, SurbId};
+use crate::onion::{Suite, Suites};
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedList, BoundedText, from_cbor, to_cbor};
 use crate::wire::link::{
@@ -67,6 +67,7 @@ pub(super) enum Link {
 #[derive(Debug)]
 pub(super) struct Opening {
     hello: Hello,
+    suites: Suites,
     relay: NodeId,
     deadline: Timestamp,
 }
@@ -191,11 +192,12 @@ impl Step {
 }
 
 impl Link {
-    /// A link that the host has been asked to open, to `relay`.
-    pub(super) fn open(relay: NodeId, hello: Hello, now: Timestamp) -> Self {
+    /// A link that the host has been asked to open, to `relay`. Packets on it are of one of `suites`.
+    pub(super) fn open(relay: NodeId, hello: Hello, suites: Suites, now: Timestamp) -> Self {
         let deadline = now + OPEN_DEADLINE;
         Self::Opening(Opening {
             hello,
+            suites,
             relay,
             deadline,
         })
@@ -205,7 +207,11 @@ impl Link {
     pub(super) fn opened(self, rng: &mut impl CryptoRng) -> Step {
         match self {
             Self::Opening(state) => {
-                let hello = frame(Tag::Handshake, &to_cbor(&state.hello.body()), rng);
+                let hello = frame(
+                    Tag::Handshake,
+                    &to_cbor(&state.hello.body(state.suites)),
+                    rng,
+                );
                 Step::stay(Self::Handshaking(state)).sending(hello)
             }
             other => Step::stay(other),
@@ -260,7 +266,7 @@ impl Link {
 }
 
 impl Hello {
-    fn body(&self) -> Handshake {
+    fn body(&self, suites: Suites) -> Handshake {
         let (role, tag, received) = match self {
             Self::Guard { tag, received } => (Role::Client, Some(*tag), Some(*received)),
             Self::Visitor => (Role::Visitor, None, None),
@@ -268,7 +274,7 @@ impl Hello {
         Handshake {
             role,
             versions: BoundedList::new(vec![VERSION]).unwrap_or_default(),
-            suites: BoundedList::new(vec![X25519Kem::SUITE]).unwrap_or_default(),
+            suites: BoundedList::new(suites.numbers()).unwrap_or_default(),
             tag,
             received,
             descriptor: None,
@@ -287,7 +293,10 @@ impl Opening {
         let Ok(ack) = from_cbor::<HandshakeAck>(answer.payload, bound) else {
             return Step::malformed(rng);
         };
-        if ack.version != VERSION || !ack.suites.contains(&X25519Kem::SUITE) {
+        let mut common = ack.suites.iter().filter_map(|n| Suite::from_number(*n));
+        let visitor = matches!(self.hello, Hello::Visitor);
+        let understood = visitor || common.any(|suite| self.suites.contains(suite));
+        if ack.version != VERSION || !understood {
             return Step::broken(LinkErrorCode::Version, LinkFault::Broken, rng);
         }
         if ack.node != self.relay {

@@ -34,7 +34,7 @@ use super::view::{Connection, Network};
 use crate::id::NodeId;
 #[cfg(test)]
 use crate::onion::Directory;
-use crate::onion::{Class, Features};
+use crate::onion::{Class, Features, Suite, Suites};
 use crate::rpc::{Push, Reply, Request, SurbBytes};
 use crate::time::Timestamp;
 use bootstrap::Bootstrapping;
@@ -56,6 +56,8 @@ pub struct NetConfig {
     /// Relays that the first directory is asked of. If one of them is on this machine, relays on this
     /// machine are taken for real ones: development.
     pub bootstrap: Vec<Bootstrap>,
+    /// Onion suites for paths, best first: the first that enough relays have. X25519 unless said otherwise.
+    pub suites: Suites,
 }
 
 /// Links, relays and requests of one run of the engine.
@@ -149,9 +151,10 @@ pub(in crate::client) struct Dropped {
 }
 
 impl NetConfig {
-    /// With these relays to ask for the first directory.
+    /// With these relays to ask for the first directory, and paths of X25519.
     pub const fn new(bootstrap: Vec<Bootstrap>) -> Self {
-        Self { bootstrap }
+        let suites = Suites::preferring(Suite::X25519);
+        Self { bootstrap, suites }
     }
 }
 

@@ -10,13 +10,12 @@ use super::records::{DirectoryRow, GuardRow, NetRow};
 use super::{Bootstrap, NetConfig};
 use crate::client::store::{Row, Write};
 use crate::client::view::{Network, PrivacyWarning};
-use crate::crypto::kem::{Kem, X25519Kem};
 use crate::id::NodeId;
 use crate::onion::epoch::{ACCEPTED_FOR, EPOCH_LENGTH};
 use crate::onion::path::ENOUGH_RELAYS;
 use crate::onion::{
     Directory, Features, GuardSet, NetworkPrivacy, PathFinder, PathRules, Relaxation,
-    RelayDescriptor, RelayHealth, RelayUrl, UnverifiedDescriptor, VanguardSet,
+    RelayDescriptor, RelayHealth, RelayUrl, Suite, Suites, UnverifiedDescriptor, VanguardSet,
 };
 use crate::time::{Duration, Timestamp};
 
@@ -40,6 +39,8 @@ pub(super) struct Relays {
     /// Relays of my own mailbox, as requests last named them: no guards or vanguards.
     own_swarm: Vec<NodeId>,
     network: Network,
+    /// Of paths, as relays are now.
+    suite: Suite,
     synced: Timestamp,
     seen: usize,
     /// When fewer than half of the relays seen can be used.
@@ -76,11 +77,13 @@ impl Relays {
             rules: PathRules {
                 allow_loopback,
                 max_delay: Duration::ZERO,
+                suites: config.suites,
             },
             guards,
             vanguards,
             own_swarm: kept.map(GuardRow::into_own_swarm).unwrap_or_default(),
             network: UNKNOWN,
+            suite: config.suites.best(),
             synced,
             seen: usize::try_from(seen).unwrap_or(usize::MAX),
             keys_until: now,
@@ -100,6 +103,17 @@ impl Relays {
     /// The rules for paths.
     pub(super) const fn rules(&self) -> &PathRules {
         &self.rules
+    }
+
+    /// Onion suites, best first.
+    pub(super) const fn suites(&self) -> Suites {
+        self.rules.suites
+    }
+
+    /// Whether the relay has the suite that paths are of now. Others serve too, by paths of another.
+    pub(super) fn has_suite(&self, relay: &RelayDescriptor) -> bool {
+        let mut keys = relay.onion_keys().iter();
+        keys.any(|key| key.suite == self.suite.number())
     }
 
     /// What people are told of the network.
@@ -193,7 +207,9 @@ impl Relays {
             .chain(self.own_swarm.iter().copied())
             .collect();
         self.unsaved_guards |= self.vanguards.refresh(&finder, &avoid, rng);
+        let suite = finder.suite();
         self.network = network(&finder.privacy());
+        self.suite = suite;
         let ends = self.directory.iter().map(RelayDescriptor::until);
         let guards = self.guards.nodes().map(|node| self.guard_until(node, now));
         let ends = ends.chain(guards).chain([self.keys_until]);
@@ -204,7 +220,10 @@ impl Relays {
     /// The guards that are kept, as far as they can be used, most preferred first, and the one to begin with.
     pub(super) fn kept_guards(&self, now: Timestamp) -> (Vec<NodeId>, Option<NodeId>) {
         let finder = self.finder(&RelayHealth::new(), now);
-        let usable = |node: &NodeId| self.guard_until(*node, now) > now;
+        let usable = |node: &NodeId| {
+            let relay = self.directory.get(node);
+            self.guard_until(*node, now) > now && relay.is_some_and(|relay| self.has_suite(relay))
+        };
         let kept = self.guards.nodes().filter(usable).collect();
         (kept, self.guards.in_use(&finder))
     }
@@ -276,7 +295,11 @@ impl Relays {
         shunned: &Shunned,
         rng: &mut impl CryptoRng,
     ) -> Option<NodeId> {
-        let mut guards = self.offering(Features::GUARD);
+        let offers = |relay: &&RelayDescriptor| {
+            relay.info().features.has(Features::GUARD) && self.has_suite(relay)
+        };
+        let guards = self.directory.iter().filter(offers);
+        let mut guards: Vec<_> = guards.map(RelayDescriptor::node).collect();
         guards.retain(|node| !shunned.never.contains(node) && self.guard_url(*node, 0).is_some());
         let outside = |node: &&NodeId| !shunned.swarm.contains(node);
         let strict: Vec<_> = guards.iter().filter(outside).copied().collect();
@@ -288,14 +311,16 @@ impl Relays {
 
     fn guard_until(&self, node: NodeId, now: Timestamp) -> Timestamp {
         let relay = self.directory.get(&node);
-        relay.map_or(Timestamp::EPOCH, |relay| usable_until(relay, now))
+        relay.map_or(Timestamp::EPOCH, |relay| {
+            usable_until(relay, self.rules.suites, now)
+        })
     }
 
     fn usable_until(&self, now: Timestamp) -> Timestamp {
         let mut ends: Vec<_> = self
             .directory
             .iter()
-            .map(|relay| usable_until(relay, now))
+            .map(|relay| usable_until(relay, self.rules.suites, now))
             .collect();
         ends.sort_unstable_by(|a, b| b.cmp(a));
         let half = self.seen.max(1).div_ceil(2);
@@ -361,17 +386,23 @@ fn network(privacy: &NetworkPrivacy) -> Network {
     }
 }
 
-/// Whether a relay can be sent to now, and offers something.
-pub(super) fn is_usable(relay: &RelayDescriptor, features: Features, now: Timestamp) -> bool {
-    usable_until(relay, now) > now && relay.info().features.has(features)
+impl Relays {
+    /// Whether a relay can be sent to now, and offers something.
+    pub(super) fn is_usable(
+        &self,
+        relay: &RelayDescriptor,
+        features: Features,
+        now: Timestamp,
+    ) -> bool {
+        let until = usable_until(relay, self.rules.suites, now);
+        until > now && relay.info().features.has(features)
+    }
 }
 
 /// When the last onion key that is published for senders runs out, or the descriptor does.
-fn usable_until(relay: &RelayDescriptor, now: Timestamp) -> Timestamp {
-    let keys = relay
-        .onion_keys()
-        .iter()
-        .filter(|key| key.suite == X25519Kem::SUITE);
+fn usable_until(relay: &RelayDescriptor, suites: Suites, now: Timestamp) -> Timestamp {
+    let ours = |number| Suite::from_number(number).is_some_and(|suite| suites.contains(suite));
+    let keys = relay.onion_keys().iter().filter(|key| ours(key.suite));
     let ends = keys.map(|key| key.epoch.accepted_until(now) - (ACCEPTED_FOR - EPOCH_LENGTH));
     ends.max().unwrap_or(Timestamp::EPOCH).min(relay.until())
 }

@@ -9,7 +9,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_core::CryptoRng;
 
-use super::relays::{Relays, is_usable};
+use super::relays::Relays;
 use crate::id::NodeId;
 use crate::onion::{Features, RelayDescriptor, Subnet};
 use crate::time::Timestamp;
@@ -20,8 +20,9 @@ const ENOUGH: usize = 3;
 const WEIGHTS: (u64, u64) = (1_000, 10_000);
 
 impl Relays {
-    /// Up to `count` relays for a mailbox: none of the guards or their kin, distinct operators and subnets. If that
-    /// gives fewer than three, other relays follow, guards last and the first guard very last.
+    /// Up to `count` relays for a mailbox: none of the guards or their kin, distinct operators and subnets,
+    /// those with the onion suite of now first. If that gives fewer than three, other relays follow, guards
+    /// last and the first guard very last.
     pub(super) fn choose_swarm(
         &self,
         count: usize,
@@ -76,15 +77,17 @@ impl Relays {
         let offering = self
             .directory()
             .iter()
-            .filter(|relay| is_usable(relay, Features::DIRECTORY, now));
-        let mut relays: Vec<_> = offering.map(RelayDescriptor::node).collect();
+            .filter(|relay| self.is_usable(relay, Features::DIRECTORY, now));
+        let mut relays: Vec<_> = offering.collect();
         relays.shuffle(rng);
-        relays.sort_by_key(|node| guards.contains(node));
+        relays.sort_by_key(|relay| (guards.contains(&relay.node()), !self.has_suite(relay)));
+        let mut relays: Vec<_> = relays.into_iter().map(RelayDescriptor::node).collect();
         relays.truncate(count);
         relays
     }
 
     /// Relays that offer something, in an order drawn by weight: each next one is drawn from what is left.
+    /// Those that have the onion suite of now come first.
     fn shuffled(
         &self,
         features: Features,
@@ -94,7 +97,7 @@ impl Relays {
         let offering = self
             .directory()
             .iter()
-            .filter(|relay| is_usable(relay, features, now));
+            .filter(|relay| self.is_usable(relay, features, now));
         let mut left: Vec<_> = offering.map(|relay| (weight(relay), relay)).collect();
         let mut order = Vec::with_capacity(left.len());
         while !left.is_empty() {
@@ -107,6 +110,7 @@ impl Relays {
             });
             order.push(left.swap_remove(at.unwrap_or(0)).1);
         }
+        order.sort_by_key(|relay| !self.has_suite(relay));
         order
     }
 

@@ -39,8 +39,9 @@ const RETRY_CAP: Duration = Duration::from_mins(10);
 /// bring no relay that was not known.
 const WANTED_BASE: Duration = Duration::from_secs(10);
 const WANTED_JITTER: Duration = Duration::from_secs(2);
-/// Pages read from one relay: 16 descriptors each cover the largest directory.
-const MAX_PAGES: u32 = 256;
+/// Pages read from one relay: three descriptors, as many of the longest as one holds, cover the largest
+/// directory.
+const MAX_PAGES: u32 = 1366;
 /// Relays listed by one other so far; beyond, no more are remembered until the next round.
 const MAX_CANDIDATES: usize = 1024;
 

@@ -65,7 +65,7 @@ impl Net {
             self.bootstrap.suggest(now);
         }
         for relay in self.bootstrap.start(now, rng) {
-            let link = Link::open(relay.node, Hello::Visitor, now);
+            let link = Link::open(relay.node, Hello::Visitor, self.relays.suites(), now);
             self.open(link, Owner::Bootstrap(relay.node), relay.url);
         }
         if let Some(agreed) = self.bootstrap.conclude(now, rng) {
@@ -99,7 +99,7 @@ impl Net {
                 tag: count.tag,
                 received: count.received,
             };
-            let link = Link::open(node, hello, now);
+            let link = Link::open(node, hello, self.relays.suites(), now);
             let id = self.open(link, Owner::Guard(node), url);
             self.guards.connecting(node, id);
         }

@@ -1,15 +1,18 @@
 //! Descriptors, signers and directories.
 
-use super::support::{NOW, info, onion_keys, publication, relay, relay_with, signer};
-use crate::crypto::kem::X25519Kem;
+use super::support::{
+    NOW, info, onion_keys, onion_keys_of, publication, relay, relay_with, signer,
+};
+use crate::crypto::kem::{Suite, X25519Kem};
 use crate::crypto::sign::BadSignature;
 use crate::onion::descriptor::{
-    CLOCK_SKEW, DescriptorError, Features, MAX_VALIDITY, OnionKey, RelayDescriptor,
+    CLOCK_SKEW, DescriptorError, Features, MAX_VALIDITY, OnionKey, RelayDescriptor, RelayInfo,
     UnverifiedDescriptor, node_id,
 };
 use crate::onion::directory::{Directory, Inserted};
 use crate::onion::epoch::{EPOCH_LENGTH, Epoch};
 use crate::onion::signer::{LinkSide, LinkTranscript, Publication, RelaySigner};
+use crate::onion::url::RelayUrl;
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::CodecError;
 use proptest::prelude::*;
@@ -197,16 +200,71 @@ fn bounds_hold_for_the_signer_too() {
 }
 
 #[test]
-fn a_key_that_its_suite_refuses_makes_no_hop() {
-    let odd = OnionKey {
-        suite: 1,
+fn a_key_that_its_suite_refuses_is_no_reason_to_draw_the_relay() {
+    let lengths = [
+        (Suite::X25519, 31),
+        (Suite::XWing, 32),
+        (Suite::Rsa4096, 550),
+    ];
+    for (suite, length) in lengths {
+        let odd = OnionKey {
+            suite: suite.number(),
+            epoch: Epoch::at(NOW),
+            key: vec![1; length],
+        };
+        let keys = [onion_keys(0, NOW), vec![odd]].concat();
+        let descriptor = signer(0)
+            .sign_descriptor(&info(0), &keys, publication(NOW))
+            .unwrap();
+        let refused = verify(descriptor.bytes(), NOW).unwrap_err();
+        assert_eq!(refused, DescriptorError::OnionKey(suite));
+    }
+}
+
+#[test]
+fn keys_of_suites_that_are_not_known_here_do_no_harm() {
+    let later = OnionKey {
+        suite: 9,
         epoch: Epoch::at(NOW),
-        key: vec![1; 31],
+        key: vec![1; 99],
     };
+    let keys = [onion_keys(0, NOW), vec![later]].concat();
     let descriptor = signer(0)
-        .sign_descriptor(&info(0), &[odd], publication(NOW))
+        .sign_descriptor(&info(0), &keys, publication(NOW))
         .unwrap();
-    assert!(descriptor.hop::<X25519Kem>(NOW, Duration::ZERO).is_none());
+    let read = verify(descriptor.bytes(), NOW).unwrap();
+    assert!(read.hop::<X25519Kem>(NOW, Duration::ZERO).is_some());
+}
+
+#[test]
+fn a_relay_whose_key_is_spent_is_reached_by_the_next_one() {
+    let next = onion_keys(0, NOW).split_off(1);
+    let epoch = next[0].epoch;
+    let descriptor = signer(0)
+        .sign_descriptor(&info(0), &next, publication(NOW))
+        .unwrap();
+    let hop = descriptor.hop::<X25519Kem>(NOW, Duration::ZERO).unwrap();
+    assert_eq!(hop.epoch, epoch);
+    assert_ne!(hop.epoch, Epoch::at(NOW));
+}
+
+#[test]
+fn a_descriptor_has_room_for_all_suites_and_the_longest_words() {
+    let info = RelayInfo {
+        urls: (0..4)
+            .map(|n| RelayUrl::parse(&format!("wss://{}{n}.example/v1", "a".repeat(60))).unwrap())
+            .collect(),
+        operator: "o".repeat(64),
+        region: "r".repeat(32),
+        software: "s".repeat(32),
+        ..info(0)
+    };
+    let keys = onion_keys_of(0, &Suite::ALL, NOW);
+    let descriptor = signer(0)
+        .sign_descriptor(&info, &keys, publication(NOW))
+        .unwrap();
+    let length = descriptor.bytes().len();
+    assert!((4000..6000).contains(&length), "{length} bytes");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn rotation_makes_one_key_an_epoch_and_keeps_few() {
             next,
             "what was announced is what is used"
         );
-        assert!(keys.keys_held() <= 3);
+        assert!(keys.held() <= 3);
     }
 }
 
@@ -113,7 +113,7 @@ fn a_long_sleep_and_a_clock_set_back_leave_keys_that_work() {
         let current = keys.public(now)[0].clone();
         assert_eq!(current.epoch, Epoch::at(now));
         assert!(peel(&mut keys, packet(&current, 1), now).is_ok());
-        assert_eq!(keys.keys_held(), 2);
+        assert_eq!(keys.held(), 2);
     }
 }
 
@@ -144,22 +144,27 @@ fn fault_14_a_replay_is_refused_even_after_a_restart() {
 }
 
 #[test]
-fn a_log_line_is_epoch_and_tag() {
-    let bytes: [u8; 18] = core::array::from_fn(|i| i as u8);
+fn a_log_line_is_suite_epoch_and_tag() {
+    let bytes: [u8; 19] = core::array::from_fn(|i| i as u8);
     let entry = ReplayEntry::from_bytes(&bytes);
-    assert_eq!(entry.epoch(), Epoch::from_number(1));
+    assert_eq!(entry.epoch(), Epoch::from_number(0x0102));
     assert_eq!(entry.to_bytes(), bytes);
 }
 
 #[test]
 fn lines_of_other_epochs_and_twice_the_same_do_no_harm() {
     let keys = keys(start());
-    let stale = ReplayEntry::from_bytes(&[0xff; 18]);
-    let mut line = [7; 18];
-    line[..2].copy_from_slice(&Epoch::at(start()).number().to_be_bytes());
-    let line = ReplayEntry::from_bytes(&line);
+    let stale = ReplayEntry::from_bytes(&[0xff; 19]);
+    let mut line = [1; 19];
+    line[1..3].copy_from_slice(&Epoch::at(start()).number().to_be_bytes());
+    let mut other_suite = line;
+    other_suite[0] = 2;
+    let [line, other_suite] = [line, other_suite].map(|line| ReplayEntry::from_bytes(&line));
     assert!(!keys.holds(stale.epoch()) && keys.holds(line.epoch()));
-    let restored = OnionKeys::restore(&keys.persist(), [stale, line, line], LIMITS).unwrap();
+    let log = [stale, other_suite];
+    let restored = OnionKeys::restore(&keys.persist(), log, LIMITS).unwrap();
+    assert_eq!(restored.filter_memory(), 0);
+    let restored = OnionKeys::restore(&keys.persist(), [line, line], LIMITS).unwrap();
     assert_eq!(restored.filter_memory(), 256);
 }
 
@@ -177,6 +182,30 @@ fn a_spent_key_is_refused_and_not_published() {
     assert_eq!(error, PeelError::Replay(ReplayError::KeyExhausted));
     let published: Vec<_> = keys.public(start()).iter().map(|key| key.epoch).collect();
     assert_eq!(published, [current.epoch.next()], "the next key is there");
+    assert!(keys.take_spent(), "to be published anew");
+    assert!(!keys.take_spent(), "once");
+}
+
+#[test]
+fn the_next_key_takes_the_place_of_a_spent_one_at_once() {
+    let mut keys = OnionKeys::generate(ReplayLimits::small(0), start(), &mut rng(1)).unwrap();
+    let [current, next] = keys.public(start()).try_into().unwrap();
+    let unknown = PeelError::UnknownEpoch(next.epoch);
+    let early = peel(&mut keys, packet(&next, 1), start()).unwrap_err();
+    assert_eq!(early, unknown, "while the current key serves");
+    for seed in 0..128 {
+        assert!(peel(&mut keys, packet(&current, seed), start()).is_ok());
+    }
+    assert!(peel(&mut keys, packet(&next, 2), start()).is_ok());
+    let mut restored = OnionKeys::restore(
+        &keys.persist(),
+        keys.drain_replay_log(),
+        ReplayLimits::small(0),
+    )
+    .unwrap();
+    assert!(peel(&mut restored, packet(&next, 3), start()).is_ok());
+    let spent = peel(&mut restored, packet(&current, 999), start()).unwrap_err();
+    assert_eq!(spent, PeelError::Replay(ReplayError::KeyExhausted));
 }
 
 #[test]

@@ -4,5 +4,8 @@ mod descriptors;
 mod keyrings;
 mod packets;
 mod paths;
+mod proofs;
+mod relay_keys;
+mod routes;
 pub(crate) mod support;
 mod vectors;

@@ -187,8 +187,8 @@ fn the_other_suites_slot_in() {
     assert_eq!(packet.len(), 17_792);
     for (index, secret) in secrets.iter().enumerate() {
         match peel::<XWingKem>(secret, packet, |_| Ok(()), &mut rng(6)).unwrap() {
-            peel::Peeled::Forward { packet: next, .. } => packet = next,
-            peel::Peeled::Deliver { body, .. } => {
+            Peeled::Forward { packet: next, .. } => packet = next,
+            Peeled::Deliver { body, .. } => {
                 assert_eq!(index, 2);
                 assert_eq!(keys.open(body).unwrap()[..6], *b"answer");
                 return;
@@ -482,27 +482,58 @@ fn a_reply_block_survives_its_bytes_and_refuses_others() {
     let (block, _) = surb(&relays(3), 1);
     let bytes = block.encode();
     assert_eq!(bytes.len(), 460);
-    assert_eq!(Surb::LEN, 460);
+    assert_eq!(block.suite(), Suite::X25519);
     assert_eq!(bytes[..20], [1; 20]);
     assert_eq!(Surb::decode(&bytes).unwrap().encode(), bytes);
-    for length in [0, 36, 459, 461] {
-        let error = Surb::decode(&vec![1; length]).unwrap_err();
-        assert_eq!(
-            error,
-            SurbError::Length {
-                expected: 460,
-                actual: length
-            }
-        );
+    for actual in [58, 459, 461] {
+        let error = Surb::decode(&vec![1; actual]).unwrap_err();
+        let (suite, expected) = (Suite::X25519, 460);
+        let length = SurbError::Length {
+            suite,
+            expected,
+            actual,
+        };
+        assert_eq!(error, length);
     }
-    for at in [56, 57] {
+    for length in [0, 36, 57] {
+        let error = Surb::decode(&vec![1; length]).unwrap_err();
+        assert_eq!(error, SurbError::TooShort(length));
+    }
+    for (at, value) in [(56, 3), (57, 0), (57, 4)] {
         let mut other = bytes.clone();
-        other[at] ^= 2;
+        other[at] = value;
         assert!(matches!(
             Surb::decode(&other),
             Err(SurbError::Unsupported { .. })
         ));
     }
+    let mut other = bytes;
+    other[57] = 2;
+    assert!(
+        matches!(
+            Surb::decode(&other),
+            Err(SurbError::Length { expected: 4812, .. })
+        ),
+        "no reply block of X-Wing is so short"
+    );
+}
+
+#[test]
+fn a_request_carries_a_reply_block_of_its_own_suite_only() {
+    let (block, _) = surb(&relays(1), 1);
+    let secret = XWingSecret::random(&mut rng(1));
+    let hop = build::Hop::<XWingKem> {
+        node: NodeId::from_bytes([1; 20]),
+        epoch: Epoch::at(NOW),
+        key: secret.public().clone(),
+        delay: Duration::ZERO,
+    };
+    let error = build_request(&[hop], Some(&block), b"", Class::Message, &mut rng(1)).unwrap_err();
+    let mixed = BuildError::SurbSuite {
+        path: Suite::XWing,
+        surb: Suite::X25519,
+    };
+    assert_eq!(error, mixed);
 }
 
 #[test]

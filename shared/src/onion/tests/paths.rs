@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::support::{NOW, info, node, relay, relay_with};
 use crate::id::NodeId;
-use crate::onion::Hop;
+use crate::onion::Route;
 use crate::onion::descriptor::Features;
 use crate::onion::directory::Directory;
 use crate::onion::epoch::EPOCH_LENGTH;
@@ -31,8 +31,8 @@ fn finder_at(directory: &Directory, now: Timestamp) -> PathFinder<'_> {
     PathFinder::new(directory, PathRules::default(), &RelayHealth::new(), now)
 }
 
-fn nodes(hops: &[Hop]) -> Vec<NodeId> {
-    hops.iter().map(|hop| hop.node).collect()
+fn nodes(route: &Route) -> Vec<NodeId> {
+    route.nodes()
 }
 
 fn swarm(range: core::ops::Range<u16>) -> Vec<NodeId> {
@@ -100,7 +100,7 @@ fn ones_own_mailbox_is_reached_by_way_of_a_vanguard() {
             .own_reply_path(node(0), &vanguards, node(1), &swarm(1..4), &mut rng(seed))
             .unwrap();
         assert_eq!((stock.len(), relaxed), (3, Relaxation::Strict));
-        assert!(kept.contains(&stock[1].node));
+        assert!(kept.contains(&stock.nodes()[1]));
     }
     let usable: BTreeSet<_> = kept
         .into_iter()
@@ -126,7 +126,7 @@ fn one_operator_or_subnet_is_on_a_path_once() {
         let pair = finder
             .request_path(node(0), node(1), &[], &mut rng(seed))
             .unwrap();
-        let between = pair.out[1].node;
+        let between = pair.out.nodes()[1];
         let index = (2..40).find(|index| node(*index) == between).unwrap();
         assert!(
             index % 4 >= 2,
@@ -329,7 +329,7 @@ fn capacity_and_failures_decide_how_often_a_relay_is_drawn() {
         let pair = finder
             .request_path(node(12), node(13), &[], &mut rng)
             .unwrap();
-        *drawn.entry(pair.out[1].node).or_default() += 1.0;
+        *drawn.entry(pair.out.nodes()[1]).or_default() += 1.0;
     }
     let times = |index| drawn.get(&node(index)).copied().unwrap_or_default();
     let near = |ratio: f64, expected: f64| (ratio / expected - 1.0).abs() < 0.2;
@@ -356,7 +356,7 @@ fn suspects_are_drawn_only_where_nothing_else_fits() {
         let pair = finder
             .request_path(node(0), node(1), &[], &mut rng(seed))
             .unwrap();
-        assert_eq!(pair.out[1].node, node(13));
+        assert_eq!(pair.out.nodes()[1], node(13));
     }
     let all = swarm(2..14);
     let finder = finder.avoiding(&all);
@@ -385,8 +385,8 @@ fn delays_are_random_up_to_the_rules_bound() {
                 .request_path(node(0), node(1), &[], &mut rng(seed))
                 .unwrap()
                 .out
+                .delays()
         })
-        .map(|hop| hop.delay)
         .collect();
     assert!(delays.len() > 50 && delays.last() <= Some(&Duration::from_ms(100)));
 }
@@ -618,8 +618,9 @@ proptest! {
                     prop_assert!(!members.contains(&guard));
                 }
                 if pair.relaxed < Relaxation::SwarmOnPath {
-                    let between = pair.out.iter().skip(1).rev().skip(1).chain(pair.back.iter().rev().skip(1));
-                    prop_assert!(between.into_iter().all(|hop| !members.contains(&hop.node)));
+                    let (out, back) = (nodes(&pair.out), nodes(&pair.back));
+                    let between = out.iter().skip(1).rev().skip(1).chain(back.iter().rev().skip(1));
+                    prop_assert!(between.into_iter().all(|node| !members.contains(node)));
                 }
                 prop_assert_eq!(pair.out.len() >= 3, relays >= 3 && guard != target);
             }

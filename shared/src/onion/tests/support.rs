@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::crypto::Secret32;
-use crate::crypto::kem::{Kem, X25519Kem};
+use crate::crypto::kem::{Kem, Suite, X25519Kem, XWingKem};
 use crate::crypto::rsa::RsaPublic;
 use crate::crypto::sign::SigningKey;
 use crate::id::NodeId;
@@ -32,17 +32,34 @@ pub(crate) fn info(index: u16) -> RelayInfo {
 
 /// Public X25519 keys for this epoch and the next.
 pub(crate) fn onion_keys(index: u16, now: Timestamp) -> Vec<OnionKey> {
-    let secret = X25519Kem::generate(&mut rng(7_000_000 + u64::from(index))).unwrap();
-    let key = X25519Kem::public(&secret).as_ref().to_vec();
+    onion_keys_of(index, &[Suite::X25519], now)
+}
+
+/// Public keys of these suites for this epoch and the next. All relays have one RSA key.
+pub(crate) fn onion_keys_of(index: u16, suites: &[Suite], now: Timestamp) -> Vec<OnionKey> {
+    let rng = &mut rng(7_000_000 + u64::from(index));
+    let mut key = |suite| match suite {
+        Suite::X25519 => X25519Kem::public(&X25519Kem::generate(rng).unwrap())
+            .as_ref()
+            .to_vec(),
+        Suite::XWing => XWingKem::public(&XWingKem::generate(rng).unwrap())
+            .as_ref()
+            .to_vec(),
+        Suite::Rsa4096 => RSA.spki_der().to_vec(),
+    };
     let current = Epoch::at(now);
-    [current, current.next()]
-        .map(|epoch| OnionKey {
-            suite: X25519Kem::SUITE,
+    let both = |suite: &Suite| {
+        let key = key(*suite);
+        [current, current.next()].map(|epoch| OnionKey {
+            suite: suite.number(),
             epoch,
             key: key.clone(),
         })
-        .into()
+    };
+    suites.iter().flat_map(both).collect()
 }
+
+static RSA: LazyLock<RsaPublic> = LazyLock::new(|| account_rsa(0).public().clone());
 
 pub(crate) fn publication(now: Timestamp) -> Publication {
     Publication {
@@ -67,10 +84,18 @@ pub(crate) fn node(index: u16) -> NodeId {
 
 /// A descriptor without RSA: only tests inside the crate can make one.
 pub(crate) fn relay_with(index: u16, info: &RelayInfo, now: Timestamp) -> RelayDescriptor {
-    static RSA: LazyLock<RsaPublic> = LazyLock::new(|| account_rsa(0).public().clone());
+    uncertified(index, info, &onion_keys(index, now), now)
+}
+
+/// Relay `index` with its standard [`info`], offering these suites.
+pub(crate) fn relay_of(index: u16, suites: &[Suite]) -> RelayDescriptor {
+    uncertified(index, &info(index), &onion_keys_of(index, suites, NOW), NOW)
+}
+
+fn uncertified(index: u16, info: &RelayInfo, keys: &[OnionKey], now: Timestamp) -> RelayDescriptor {
     let key = SigningKey::from_seed(&Secret32::from_bytes([7; 32]));
     RelaySigner::uncertified(node(index), RSA.clone(), key)
-        .sign_descriptor(info, &onion_keys(index, now), publication(now))
+        .sign_descriptor(info, keys, publication(now))
         .unwrap()
 }
 

@@ -6,6 +6,7 @@ use crate::wire::codec::Bytes;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
 const RELAY: NodeId = NodeId::from_bytes([1; 20]);
+const SUITES: Suites = Suites::preferring(Suite::X25519);
 
 fn guard_hello(received: u64) -> Hello {
     Hello::Guard {
@@ -30,7 +31,7 @@ fn ack(node: NodeId, version: u16, suites: Vec<u8>, resumed: bool) -> Vec<u8> {
 
 /// A guard link that is up after `received` deliveries under its tag.
 fn up(received: u64) -> Link {
-    let step = Link::open(RELAY, guard_hello(received), NOW).opened(&mut rng(1));
+    let step = Link::open(RELAY, guard_hello(received), SUITES, NOW).opened(&mut rng(1));
     let answer = ack(RELAY, VERSION, vec![1], true);
     step.link
         .unwrap()
@@ -57,21 +58,21 @@ fn fault(step: &Step) -> Option<LinkFault> {
 
 #[test]
 fn a_client_says_its_tag_and_count_and_nothing_else() {
-    let step = Link::open(RELAY, guard_hello(5), NOW).opened(&mut rng(1));
+    let step = Link::open(RELAY, guard_hello(5), SUITES, NOW).opened(&mut rng(1));
     let hello: Handshake = from_cbor(decode_frame(&step.send[0]).unwrap().payload, 16_384).unwrap();
     assert_eq!(hello.role, Role::Client);
     assert_eq!(hello.tag, Some(ConnectionTag::from_bytes([7; 16])));
     assert_eq!(hello.received, Some(5));
     assert_eq!(
         (&hello.versions[..], &hello.suites[..]),
-        (&[VERSION][..], &[1][..])
+        (&[VERSION][..], &[1, 2, 3][..])
     );
     assert_eq!((hello.descriptor, hello.nonce), (None, None));
 }
 
 #[test]
 fn a_visitor_shows_no_tag_and_asks_for_the_directory_once() {
-    let step = Link::open(RELAY, Hello::Visitor, NOW).opened(&mut rng(1));
+    let step = Link::open(RELAY, Hello::Visitor, SUITES, NOW).opened(&mut rng(1));
     let hello: Handshake = from_cbor(decode_frame(&step.send[0]).unwrap().payload, 16_384).unwrap();
     assert_eq!(
         (hello.role, hello.tag, hello.received),
@@ -93,7 +94,7 @@ fn a_visitor_shows_no_tag_and_asks_for_the_directory_once() {
 #[test]
 fn the_count_goes_on_when_resumed_and_starts_over_when_forgotten() {
     for (resumed, expected) in [(true, 5), (false, 0)] {
-        let link = Link::open(RELAY, guard_hello(5), NOW)
+        let link = Link::open(RELAY, guard_hello(5), SUITES, NOW)
             .opened(&mut rng(1))
             .link;
         let answer = ack(RELAY, VERSION, vec![1], resumed);
@@ -104,7 +105,7 @@ fn the_count_goes_on_when_resumed_and_starts_over_when_forgotten() {
 
 #[test]
 fn opening_and_handshake_share_one_deadline_of_ten_seconds() {
-    let link = Link::open(RELAY, guard_hello(0), NOW);
+    let link = Link::open(RELAY, guard_hello(0), SUITES, NOW);
     assert_eq!(link.next_timeout(), NOW + Duration::from_secs(10));
     let link = link.opened(&mut rng(1)).link.unwrap();
     assert_eq!(link.next_timeout(), NOW + Duration::from_secs(10));
@@ -118,7 +119,8 @@ fn another_relay_version_or_suite_is_refused_with_an_error_frame() {
     let cases = [
         (ack(other, VERSION, vec![1], false), LinkFault::WrongRelay),
         (ack(RELAY, 0x0200, vec![1], false), LinkFault::Broken),
-        (ack(RELAY, VERSION, vec![2], false), LinkFault::Broken),
+        (ack(RELAY, VERSION, vec![9], false), LinkFault::Broken),
+        (ack(RELAY, VERSION, vec![], false), LinkFault::Broken),
         (deliver(1), LinkFault::Broken),
         (
             frame(Tag::HandshakeAck, &[0xff], &mut rng(1)),
@@ -126,7 +128,7 @@ fn another_relay_version_or_suite_is_refused_with_an_error_frame() {
         ),
     ];
     for (answer, expected) in cases {
-        let link = Link::open(RELAY, guard_hello(0), NOW)
+        let link = Link::open(RELAY, guard_hello(0), SUITES, NOW)
             .opened(&mut rng(1))
             .link;
         let step = link.unwrap().frame(&answer, NOW, &mut rng(2));
@@ -142,8 +144,8 @@ fn fault_10_garbage_closes_a_link_in_every_state_and_never_panics() {
     long.push(0);
     let short_body = frame(Tag::Deliver, &[1; 15], &mut rng(1));
     for bytes in [vec![], vec![0; 31], vec![0xde; 64], cut, long, short_body] {
-        let opening = Link::open(RELAY, guard_hello(0), NOW);
-        let handshaking = Link::open(RELAY, guard_hello(0), NOW)
+        let opening = Link::open(RELAY, guard_hello(0), SUITES, NOW);
+        let handshaking = Link::open(RELAY, guard_hello(0), SUITES, NOW)
             .opened(&mut rng(1))
             .link
             .unwrap();

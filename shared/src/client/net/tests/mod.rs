@@ -4,4 +4,5 @@ mod directory;
 mod guards;
 mod random;
 mod replies;
+mod suites;
 mod world;

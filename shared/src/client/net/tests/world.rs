@@ -12,8 +12,8 @@ use crate::crypto::Secret32;
 use crate::crypto::sign::SigningKey;
 use crate::id::{ConnectionTag, MailboxId, MessageId, NodeId, SurbId};
 use crate::onion::{
-    Class, Directory, Features, OnionKeys, Peeled, Publication, RelayDescriptor, RelayInfo,
-    RelaySigner, RelayUrl, ReplayLimits, Surb,
+    Class, Directory, Features, Peeled, Publication, RelayDescriptor, RelayInfo, RelayKeys,
+    RelaySigner, RelayUrl, ReplayLimits, Suite, Suites, Surb, suite_of,
 };
 use crate::rpc::{
     DirectorySyncReply, DirectorySyncRequest, PreKeyTakeRequest, Push, Refusal, Refused, Reply,
@@ -55,7 +55,7 @@ pub(super) struct Relay {
     pub(super) node: NodeId,
     pub(super) url: String,
     pub(super) signer: RelaySigner,
-    pub(super) keys: OnionKeys,
+    pub(super) keys: RelayKeys,
     pub(super) info: RelayInfo,
     /// Publishes descriptors.
     pub(super) member: bool,
@@ -102,9 +102,16 @@ pub(super) struct World {
     /// What a relay last sent.
     pub(super) last_frame: Option<Vec<u8>>,
     pinned: usize,
+    /// The onion suite that the client prefers.
+    prefers: Suite,
+    /// Packets peeled, by suite and relay.
+    pub(super) peeled: Vec<(Suite, usize)>,
     /// When every relay publishes a descriptor next.
     next_publication: Timestamp,
 }
+
+/// What relays offer unless a test says otherwise.
+const CLASSICAL: Suites = Suites::only(Suite::X25519);
 
 /// How often relays publish.
 const PUBLICATION: Duration = Duration::from_hours(1);
@@ -125,6 +132,12 @@ fn signer(index: usize) -> RelaySigner {
 }
 
 impl Relay {
+    /// Offers these suites from its next descriptor on.
+    pub(super) fn offer(&mut self, suites: Suites) {
+        let record = self.keys.persist();
+        self.keys = RelayKeys::restore(&record, [], suites, ReplayLimits::small(8)).unwrap();
+    }
+
     fn new(index: usize, now: Timestamp, rng: &mut ChaCha20Rng) -> Self {
         let signer = signer(index);
         let url = format!("ws://127.0.0.1:{}/v1", 9001 + index);
@@ -140,7 +153,7 @@ impl Relay {
             },
             url,
             signer,
-            keys: OnionKeys::generate(ReplayLimits::small(8), now, rng).unwrap(),
+            keys: RelayKeys::generate(CLASSICAL, ReplayLimits::small(8), now, rng).unwrap(),
             member: true,
             up: true,
             hole: false,
@@ -181,6 +194,17 @@ impl World {
         seed: u64,
         prepare: impl FnOnce(&mut Vec<Relay>),
     ) -> Self {
+        Self::preferring(Suite::X25519, count, pinned, seed, prepare)
+    }
+
+    /// The same with a client that prefers some onion suite.
+    pub(super) fn preferring(
+        prefers: Suite,
+        count: usize,
+        pinned: usize,
+        seed: u64,
+        prepare: impl FnOnce(&mut Vec<Relay>),
+    ) -> Self {
         let mut rng = rng(seed);
         let mut relays: Vec<_> = (0..count).map(|n| Relay::new(n, START, &mut rng)).collect();
         prepare(&mut relays);
@@ -188,7 +212,7 @@ impl World {
             .iter_mut()
             .map(|relay| relay.publish(START, &mut rng))
             .collect();
-        let net = Net::restore(config(&relays, pinned), &[], START, &mut rng);
+        let net = Net::restore(config(&relays, pinned, prefers), &[], START, &mut rng);
         let mut world = Self {
             now: START,
             rng,
@@ -206,6 +230,8 @@ impl World {
             cut: BTreeSet::new(),
             last_frame: None,
             pinned,
+            prefers,
+            peeled: Vec::new(),
             next_publication: START + PUBLICATION,
         };
         world.run();
@@ -228,7 +254,7 @@ impl World {
         }
         self.replies.clear();
         self.failures.clear();
-        let config = config(&self.relays, self.pinned);
+        let config = config(&self.relays, self.pinned, self.prefers);
         self.net = Net::restore(config, &rows, self.now, &mut self.rng);
         self.run();
     }
@@ -557,6 +583,7 @@ impl World {
         if !self.relays[relay].up {
             return;
         }
+        self.peeled.push((suite_of(&packet).unwrap(), relay));
         let peeled = self.relays[relay]
             .keys
             .peel(packet, self.now, &mut self.rng);
@@ -649,14 +676,14 @@ impl Buffer {
     }
 }
 
-fn config(relays: &[Relay], pinned: usize) -> NetConfig {
+fn config(relays: &[Relay], pinned: usize, prefers: Suite) -> NetConfig {
     let pinned = relays.iter().take(pinned);
-    NetConfig::new(
-        pinned
-            .map(|relay| Bootstrap {
-                node: relay.node,
-                url: relay.url.clone(),
-            })
-            .collect(),
-    )
+    let bootstrap = pinned.map(|relay| Bootstrap {
+        node: relay.node,
+        url: relay.url.clone(),
+    });
+    NetConfig {
+        suites: Suites::preferring(prefers),
+        ..NetConfig::new(bootstrap.collect())
+    }
 }

@@ -1,0 +1,274 @@
+//! Which onion suites somebody uses, and which of them a network is ready for (PROTOCOL.md §5).
+//!
+//! A path has one suite, which all its relays have. A suite that few relays have would lead all who
+//! prefer it through those few: it is used only while enough relays have it.
+
+use thiserror::Error;
+
+use super::privacy::ENOUGH_RELAYS;
+use crate::crypto::kem::Suite;
+
+/// Guard, vanguard, fresh relay and target: fewer relays than that make no whole path.
+const LONGEST_PATH: usize = 4;
+
+/// One to three suites, each once, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suites {
+    best: Suite,
+    others: [Option<Suite>; Suite::ALL.len() - 1],
+}
+
+/// A list is not one of suites: the caller's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SuitesError {
+    /// Nothing is listed.
+    #[error("no onion suite is named")]
+    Empty,
+    /// One is listed again.
+    #[error("the onion suite {} is named twice", .0.name())]
+    Twice(Suite),
+}
+
+impl Suites {
+    /// What a relay offers unless its operator says otherwise: an RSA operation for every packet is
+    /// hundreds of times as dear.
+    pub const OFFERED: Self = Self {
+        best: Suite::X25519,
+        others: [Some(Suite::XWing), None],
+    };
+
+    /// The suites listed, best first.
+    pub fn new(listed: &[Suite]) -> Result<Self, SuitesError> {
+        let (best, rest) = listed.split_first().ok_or(SuitesError::Empty)?;
+        let mut suites = Self::only(*best);
+        for suite in rest {
+            let known = suites.contains(*suite);
+            match suites.others.iter_mut().find(|slot| slot.is_none()) {
+                Some(slot) if !known => *slot = Some(*suite),
+                _ => return Err(SuitesError::Twice(*suite)),
+            }
+        }
+        Ok(suites)
+    }
+
+    /// This one.
+    pub const fn only(best: Suite) -> Self {
+        Self {
+            best,
+            others: [None, None],
+        }
+    }
+
+    /// All of them: `best` first, then the others in the order of their numbers.
+    pub const fn preferring(best: Suite) -> Self {
+        let [second, third] = match best {
+            Suite::X25519 => [Suite::XWing, Suite::Rsa4096],
+            Suite::XWing => [Suite::X25519, Suite::Rsa4096],
+            Suite::Rsa4096 => [Suite::X25519, Suite::XWing],
+        };
+        Self {
+            best,
+            others: [Some(second), Some(third)],
+        }
+    }
+
+    /// The first.
+    pub const fn best(&self) -> Suite {
+        self.best
+    }
+
+    /// The suites, best first.
+    pub fn iter(&self) -> impl Iterator<Item = Suite> + Clone + use<> {
+        core::iter::once(self.best).chain(self.others.into_iter().flatten())
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(&self, suite: Suite) -> bool {
+        self.iter().any(|own| own == suite)
+    }
+
+    /// Their numbers, as handshakes carry them.
+    pub fn numbers(&self) -> Vec<u8> {
+        self.iter().map(Suite::number).collect()
+    }
+}
+
+/// All suites, X25519 first.
+impl Default for Suites {
+    fn default() -> Self {
+        Self::preferring(Suite::X25519)
+    }
+}
+
+/// How many relays there are, and how many of them are independent of each other (counted up to
+/// [`ENOUGH_RELAYS`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relays {
+    /// All.
+    pub all: usize,
+    /// With no two of one operator or subnet.
+    pub independent: usize,
+}
+
+impl Relays {
+    /// Whether paths may keep to these relays, which have some suite, out of `network`. Where the network
+    /// allows strict rules, these must allow them too; a smaller network is split as little as possible:
+    /// they must be most of it and make a whole path, or be all there are.
+    pub const fn suffice(self, network: Self) -> bool {
+        if network.independent >= ENOUGH_RELAYS {
+            return self.independent >= ENOUGH_RELAYS;
+        }
+        self.all == network.all || (self.all >= LONGEST_PATH && 2 * self.all > network.all)
+    }
+}
+
+/// The suites that paths may use, best first: those `wanted` that enough relays of the `network` have. If
+/// there is none, the one that most relays have, the better one of equals.
+pub fn usable(wanted: Suites, network: Relays, having: impl Fn(Suite) -> Relays) -> Suites {
+    let fit = |suite: &Suite| having(*suite).suffice(network);
+    let fitting: Vec<Suite> = wanted.iter().filter(fit).collect();
+    Suites::new(&fitting).unwrap_or_else(|_| {
+        let more = |best: Suite, other: Suite| match having(other).all > having(best).all {
+            true => other,
+            false => best,
+        };
+        Suites::only(wanted.iter().fold(wanted.best(), more))
+    })
+}
+
+/// A set of suites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SuiteSet(u8);
+
+impl SuiteSet {
+    pub(super) const fn contains(self, suite: Suite) -> bool {
+        self.0 & Self::bit(suite) != 0
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn bit(suite: Suite) -> u8 {
+        1 << suite.number()
+    }
+}
+
+impl FromIterator<Suite> for SuiteSet {
+    fn from_iter<I: IntoIterator<Item = Suite>>(suites: I) -> Self {
+        let bits = suites.into_iter().map(Self::bit);
+        Self(bits.fold(0, |all, bit| all | bit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Suite::{Rsa4096, X25519, XWing};
+    use super::*;
+
+    const fn relays(all: usize) -> Relays {
+        Relays {
+            all,
+            independent: if all < 12 { all } else { 12 },
+        }
+    }
+
+    fn chosen(wanted: &[Suite], network: usize, counts: [usize; 3]) -> Vec<Suite> {
+        let having = |suite: Suite| {
+            let [x25519, xwing, rsa] = counts;
+            relays(match suite {
+                X25519 => x25519,
+                XWing => xwing,
+                Rsa4096 => rsa,
+            })
+        };
+        let wanted = Suites::new(wanted).unwrap();
+        usable(wanted, relays(network), having).iter().collect()
+    }
+
+    #[test]
+    fn a_list_names_one_to_three_suites_once() {
+        let listed = [Rsa4096, X25519];
+        let suites = Suites::new(&listed).unwrap();
+        assert_eq!(suites.iter().collect::<Vec<_>>(), listed);
+        assert_eq!(suites.numbers(), [3, 1]);
+        assert!(suites.contains(X25519) && !suites.contains(XWing));
+        assert_eq!(Suites::new(&[]), Err(SuitesError::Empty));
+        let twice = [XWing, X25519, XWing];
+        assert_eq!(Suites::new(&twice), Err(SuitesError::Twice(XWing)));
+        let four = [XWing, X25519, Rsa4096, X25519];
+        assert_eq!(Suites::new(&four), Err(SuitesError::Twice(X25519)));
+    }
+
+    #[test]
+    fn a_preference_names_all_suites() {
+        for best in Suite::ALL {
+            let order: Vec<_> = Suites::preferring(best).iter().collect();
+            assert_eq!((order[0], order.len()), (best, 3));
+            let listed = Suites::new(&order).unwrap();
+            assert_eq!(listed, Suites::preferring(best));
+        }
+        assert_eq!(Suites::default().iter().next(), Some(X25519));
+        assert!(!Suites::OFFERED.contains(Rsa4096));
+    }
+
+    #[test]
+    fn the_preferred_suite_is_used_where_all_have_it() {
+        for network in [1, 2, 3, 9, 12, 100] {
+            assert_eq!(
+                chosen(&[XWing, X25519], network, [network, network, 0]),
+                [XWing, X25519]
+            );
+        }
+    }
+
+    #[test]
+    fn relays_without_it_are_left_out_while_enough_others_exist() {
+        assert_eq!(chosen(&[XWing, X25519], 100, [100, 12, 0])[0], XWing);
+        assert_eq!(chosen(&[XWing, X25519], 100, [100, 11, 0]), [X25519]);
+        assert_eq!(chosen(&[XWing, X25519], 9, [9, 5, 0])[0], XWing);
+        assert_eq!(chosen(&[XWing, X25519], 9, [9, 4, 0]), [X25519]);
+        assert_eq!(chosen(&[XWing, X25519], 5, [5, 4, 0])[0], XWing);
+        assert_eq!(chosen(&[XWing, X25519], 4, [4, 3, 0]), [X25519]);
+    }
+
+    #[test]
+    fn many_relays_of_one_operator_are_not_enough() {
+        let network = relays(50);
+        let one_operator = Relays {
+            all: 40,
+            independent: 1,
+        };
+        assert!(!one_operator.suffice(network));
+        assert!(relays(12).suffice(network));
+    }
+
+    #[test]
+    fn a_suite_of_few_relays_is_never_second_choice() {
+        // Who serves a request could otherwise force its path through the few relays of its own suite.
+        assert_eq!(
+            chosen(&[X25519, XWing, Rsa4096], 60, [60, 60, 5]),
+            [X25519, XWing]
+        );
+    }
+
+    #[test]
+    fn if_none_is_enough_the_most_common_one_is_used() {
+        assert_eq!(chosen(&[XWing, X25519], 3, [2, 1, 0]), [X25519]);
+        assert_eq!(chosen(&[XWing, X25519], 3, [2, 2, 0]), [XWing]);
+        assert_eq!(chosen(&[Rsa4096], 9, [9, 9, 2]), [Rsa4096]);
+        assert_eq!(chosen(&[XWing, X25519], 30, [10, 11, 0]), [XWing]);
+    }
+
+    #[test]
+    fn an_empty_network_changes_nothing() {
+        assert_eq!(chosen(&[XWing, X25519], 0, [0; 3]), [XWing, X25519]);
+    }
+
+    #[test]
+    fn a_set_holds_what_it_was_made_of() {
+        let set = SuiteSet::from_iter([X25519, Rsa4096]);
+        assert!(set.contains(X25519) && set.contains(Rsa4096) && !set.contains(XWing));
+        assert!(!set.is_empty() && SuiteSet::default().is_empty());
+    }
+}
