@@ -7,7 +7,9 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use zentalk_shared::onion::{Features, RelayInfo, RelayUrl, ReplayLimits};
+use zentalk_shared::onion::{
+    Features, RelayInfo, RelayUrl, ReplayLimits, Suite, Suites, SuitesError,
+};
 
 use crate::core::store::Quotas;
 use crate::core::{CoreConfig, Limits, Rate};
@@ -38,6 +40,11 @@ pub struct Config {
     /// What it offers: `guard`, `mailbox`, `directory`.
     #[serde(default = "all_features")]
     pub features: Vec<Feature>,
+    /// Onion suites that it peels: `x25519`, `xwing`, `rsa4096`; the first two unless said otherwise. A packet
+    /// of `rsa4096` costs some 10 ms of one core where the others cost less than 1 ms, and a key for it, two
+    /// at the first start and one every six hours, about a second in which the relay does nothing else.
+    #[serde(default = "offered_suites")]
+    pub onion_suites: Vec<OnionSuite>,
     /// Development: `ws://`, loopback and private addresses are allowed.
     #[serde(default)]
     pub allow_private: bool,
@@ -59,6 +66,28 @@ pub enum Feature {
     Mailbox,
     /// Holds account records.
     Directory,
+}
+
+/// An onion suite by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnionSuite {
+    /// Classical.
+    X25519,
+    /// Hybrid with ML-KEM-768.
+    XWing,
+    /// RSA-4096 with OAEP.
+    Rsa4096,
+}
+
+impl From<OnionSuite> for Suite {
+    fn from(suite: OnionSuite) -> Self {
+        match suite {
+            OnionSuite::X25519 => Self::X25519,
+            OnionSuite::XWing => Self::XWing,
+            OnionSuite::Rsa4096 => Self::Rsa4096,
+        }
+    }
 }
 
 /// `[limits]`: what an operator may want to change. The other bounds are fixed.
@@ -132,6 +161,10 @@ fn all_features() -> Vec<Feature> {
     vec![Feature::Guard, Feature::Mailbox, Feature::Directory]
 }
 
+fn offered_suites() -> Vec<OnionSuite> {
+    vec![OnionSuite::X25519, OnionSuite::XWing]
+}
+
 /// Flags that stand for keys of the file.
 #[derive(Clone, Debug, Default, Serialize, clap::Args)]
 pub struct Flags {
@@ -184,6 +217,9 @@ pub enum ConfigError {
         /// Why not.
         source: zentalk_shared::onion::UrlError,
     },
+    /// There must be one suite, and none twice.
+    #[error("`onion_suites`: {0}; it is a list of `x25519`, `xwing` and `rsa4096`")]
+    Suites(#[from] SuitesError),
     /// Others could listen on the way.
     #[error(
         "`{key}`: {url} is not protected by TLS; use wss://, or `allow_private = true` for development"
@@ -230,6 +266,7 @@ impl Config {
                 Feature::Directory => Features::DIRECTORY,
             })
         });
+        let suites: Vec<Suite> = self.onion_suites.iter().map(|s| (*s).into()).collect();
         Ok(CoreConfig {
             info: RelayInfo {
                 urls: vec![url],
@@ -242,6 +279,7 @@ impl Config {
             peers: peers.collect::<Result<_, _>>()?,
             allow_private: self.allow_private,
             limits: self.limits.core(),
+            suites: Suites::new(&suites)?,
             replay: ReplayLimits::PROTOCOL,
         })
     }
@@ -313,6 +351,30 @@ mod tests {
         assert_eq!(config.limits, LimitsConfig::default());
         assert_eq!(config.limits.core(), Limits::default());
         assert_eq!(config.core().unwrap().info.features, Features::ALL);
+        assert_eq!(config.core().unwrap().suites, Suites::OFFERED);
+    }
+
+    #[test]
+    fn onion_suites_are_checked_before_the_relay_starts() {
+        let suites = |list: &str| {
+            load(
+                &format!("{MINIMAL}onion_suites = {list}\n"),
+                &Flags::default(),
+            )
+        };
+        let listed = suites("[\"rsa4096\", \"x25519\"]").unwrap().core().unwrap();
+        let order: Vec<_> = listed.suites.iter().collect();
+        assert_eq!(order, [Suite::Rsa4096, Suite::X25519]);
+        let unknown = suites("[\"kyber\"]").unwrap_err().to_string();
+        assert!(unknown.contains("kyber"), "{unknown}");
+        for (list, why) in [
+            ("[]", "no onion suite"),
+            ("[\"xwing\", \"xwing\"]", "xwing is named twice"),
+        ] {
+            let error = suites(list).unwrap().core().unwrap_err();
+            assert!(matches!(error, ConfigError::Suites(_)));
+            assert!(error.to_string().contains(why), "{error}");
+        }
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use support::{
-    Client, Network, Owner, PATIENCE, binary_with_small_files, complete_directory, envelope_id,
-    fetched, pushed,
+    Client, Network, Owner, PATIENCE, Path, binary_with_small_files, complete_directory,
+    envelope_id, fetched, pushed,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use zentalk_shared::id::{EnvelopeId, NodeId};
-use zentalk_shared::onion::{Directory, Hop};
+use zentalk_shared::onion::{Directory, Suite};
 use zentalk_shared::rpc::{Refusal, Reply, Request};
 use zentalk_shared::wire::link::LinkErrorCode;
 
@@ -40,19 +40,33 @@ async fn nodes(network: &Network) -> (Directory, Vec<NodeId>) {
 
 #[tokio::test]
 async fn mail_goes_through_three_relays_and_survives_the_death_of_its_keeper() {
-    let mut network = Network::start(5, |_| String::new());
+    keeps_mail(Suite::X25519, |_| String::new()).await;
+}
+
+#[tokio::test]
+async fn the_same_by_paths_of_x_wing_through_a_relay_that_offers_nothing_else() {
+    let offers = |index| match index {
+        4 => "onion_suites = [\"xwing\"]\n".to_owned(),
+        _ => String::new(),
+    };
+    keeps_mail(Suite::XWing, offers).await;
+}
+
+async fn keeps_mail(suite: Suite, offers: impl Fn(usize) -> String) {
+    let mut network = Network::start(5, offers);
     let (directory, nodes) = nodes(&network).await;
     let mut client = Client::at(&network.relays[3].url, 1).await;
+    client.suite = suite;
     let mut owner = Owner::new(&mut client, nodes[..3].to_vec());
     for member in nodes[..3].iter().copied() {
         // Guard, a fresh relay, the member; pushes come back over the first two.
         let path = client.path(&directory, &[nodes[4], member]);
-        let back = [path[1].clone(), path[0].clone()];
-        let subscribe = owner.subscription(&mut client, &member, &back, 4);
+        let subscribe = owner.subscription(&mut client, &member, &path.back(), 4);
         let reply = client.call(&path, &subscribe).await;
         assert!(matches!(reply, Reply::Subscribe(_)), "{reply:?}");
     }
     let mut sender = Client::at(&network.relays[4].url, 2).await;
+    sender.suite = suite;
     let path = sender.path(&directory, &[nodes[3], nodes[0]]);
     let reply = sender.call(&path, &owner.put(&nodes[0], 1)).await;
     assert!(
@@ -81,7 +95,7 @@ async fn mail_goes_through_three_relays_and_survives_the_death_of_its_keeper() {
 async fn open_mailbox(client: &mut Client, owner: &mut Owner, directory: &Directory, surbs: usize) {
     for member in owner.members.clone() {
         let path = client.path(directory, &[member]);
-        let back = [path[0].clone()];
+        let back = path.back();
         let subscribe = owner.subscription(client, &member, &back, surbs);
         let reply = client.call(&path, &subscribe).await;
         assert!(matches!(reply, Reply::Subscribe(_)), "{reply:?}");
@@ -92,7 +106,7 @@ async fn open_mailbox(client: &mut Client, owner: &mut Owner, directory: &Direct
 /// Tells for each how many members were said to hold it.
 async fn put_each(
     mut sender: Client,
-    paths: Vec<Vec<Hop>>,
+    paths: Vec<Path>,
     envelopes: Vec<(EnvelopeId, Vec<Request>)>,
     news: mpsc::UnboundedSender<(EnvelopeId, u8)>,
 ) {
@@ -222,7 +236,7 @@ async fn fault_16_a_member_that_hangs_holds_up_nobody_and_is_told_later() {
 async fn fill(
     client: &mut Client,
     owner: &Owner,
-    path: &[Hop],
+    path: &Path,
     puts: u64,
 ) -> (BTreeSet<EnvelopeId>, Vec<Refusal>) {
     let (mut acknowledged, mut refused) = (BTreeSet::new(), Vec::new());
@@ -316,7 +330,7 @@ async fn fault_17_many_senders_and_one_socket_do_not_interleave() {
     let mut client = Client::at(&network.relays[0].url, 1).await;
     let mut owner = Owner::new(&mut client, vec![nodes[2]]);
     let path = client.path(&directory, &[nodes[2]]);
-    let back = [path[0].clone()];
+    let back = path.back();
     let subscribe = owner.subscription(&mut client, &nodes[2], &back, 48);
     assert!(matches!(
         client.call(&path, &subscribe).await,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use zentalk_shared::onion::Suite;
 use zentalk_shared::time::Duration;
 use zentalk_tests::sim::{Mutation, Plan, Report, Violation, World};
 
@@ -102,6 +103,39 @@ fn keeps_its_promises(from: u64, to: u64) {
         hit >= 2 * count,
         "only {hit} crashes between commit and send in {count} schedules"
     );
+}
+
+#[test]
+fn paths_of_x_wing_keep_the_promises_in_pure_and_mixed_networks() {
+    // Of nine relays: all have X-Wing; enough of them; too few, so that X25519 is used; none.
+    for classical_relays in [0, 3, 6, 9] {
+        let plan = |seed| Plan {
+            suite: Suite::XWing,
+            classical_relays,
+            clients: 8,
+            messages: 20,
+            ..Plan::standard(seed)
+        };
+        let reports = play(100, 102, plan);
+        for report in &reports {
+            for line in &report.stuck {
+                println!("seed {}: {line}", report.seed);
+            }
+            let seed = report.seed;
+            assert_eq!(
+                report.violations,
+                [],
+                "{classical_relays} classical, seed {seed}"
+            );
+            let [x25519, xwing] = report.packets;
+            println!("{classical_relays} classical: {x25519} packets of X25519, {xwing} of X-Wing");
+            match classical_relays {
+                0 => assert_eq!(x25519, 0),
+                3 => assert!(xwing > 0),
+                _ => assert_eq!(xwing, 0),
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the operator decides, and what the relay must keep secret.
 
-use zentalk_shared::onion::{RelayInfo, RelaySigner, RelayUrl, ReplayLimits};
+use zentalk_shared::onion::{RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Suites};
 
 use super::admission::Rate;
 
@@ -15,6 +15,8 @@ pub struct CoreConfig {
     pub allow_private: bool,
     /// Bounds.
     pub limits: Limits,
+    /// Onion suites that it peels and publishes keys of.
+    pub suites: Suites,
     /// Size of the replay filters.
     pub replay: ReplayLimits,
 }

@@ -497,7 +497,7 @@ pub(crate) fn everything_survives_a_restart<S: TestStore>() {
     let node = NodeId::from_bytes([8; 20]);
     let tag = |epoch, n| {
         let mut bytes = [n; ReplayEntry::LEN];
-        bytes[..2].copy_from_slice(&[0, epoch]);
+        bytes[1..3].copy_from_slice(&[0, epoch]);
         ReplayEntry::from_bytes(&bytes)
     };
     put(&mut store, envelope(1));

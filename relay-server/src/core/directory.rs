@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  epoch begins ─▶ rotate ─▶ SaveOnionKeys ─Stored─▶ publish: sign, keep, announce
+//!  key spent    ─▶ publish without it               packet ─▶ log_soon ─ 1 s ─▶ AppendReplay
 //!  handshake, Directory frame ─▶ learn ─▶ SaveDescriptor
 //! ```
 //! Keys are durable before they are published: a key that was lost would take packets with it.
@@ -10,7 +11,7 @@ use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::descriptor::MAX_VALIDITY;
 use zentalk_shared::onion::epoch::EPOCH_LENGTH;
 use zentalk_shared::onion::{
-    Class, Directory, Epoch, Inserted, OnionKeys, Publication, RelayDescriptor,
+    Class, Directory, Epoch, Inserted, Publication, RelayDescriptor, RelayKeys, ReplayEntry,
     UnverifiedDescriptor,
 };
 use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, Reply};
@@ -33,10 +34,12 @@ const RETRY: Duration = Duration::from_secs(5);
 const VALIDITY: Duration = Duration::from_hours(12);
 /// The tags of packets that have passed are handed to the store after this long at most.
 const REPLAY_FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// Replay tags that are kept in memory while the store cannot log them.
+const MAX_UNLOGGED: usize = 1 << 20;
 /// Onion epochs whose keys may still be accepted.
 const EPOCHS_BACK: u64 = 3;
 /// What a directory frame has room for, less its own CBOR.
-const MAX_FRAME: usize = (1 << 20) - 256;
+const MAX_FRAME: usize = Tag::Directory.max_payload() - 256;
 /// To verify the descriptor of a relay that is not known yet costs as much as this many frames.
 const DESCRIPTOR_COST: u32 = 100;
 /// What one descriptor adds to a list besides its bytes.
@@ -48,13 +51,15 @@ const _: () = assert!(VALIDITY.as_ms() <= MAX_VALIDITY.as_ms());
 pub(super) struct RelayDirectory {
     relays: Directory,
     own: Option<NodeId>,
-    keys: OnionKeys,
+    keys: RelayKeys,
     /// The keys are not on disk as they are.
     unsaved: bool,
     /// When the timer of the next epoch is due.
     rotates: Option<Timestamp>,
     /// A timer is set to log replay tags.
     logs: bool,
+    /// Replay tags that the store could not log.
+    unlogged: Vec<ReplayEntry>,
     last_sequence: u64,
     /// Digest and encoded answer for who has nothing; rebuilt when the directory changes.
     cached: Option<([u8; 32], Vec<u8>)>,
@@ -69,11 +74,13 @@ impl RelayDirectory {
         restored: &Restored,
         step: &mut Step<'_>,
     ) -> Result<Self, StartError> {
+        let (suites, limits) = (config.suites, config.replay);
         let keys = match &restored.onion_keys {
             Some(record) => {
-                OnionKeys::restore(record, restored.replay.iter().copied(), config.replay)?
+                let log = restored.replay.iter().copied();
+                RelayKeys::restore(record, log, suites, limits)?
             }
-            None => OnionKeys::generate(config.replay, step.now, &mut step.rng)?,
+            None => RelayKeys::generate(suites, limits, step.now, &mut step.rng)?,
         };
         let (mut relays, mut last_sequence) = (Directory::new(), 0);
         for bytes in &restored.descriptors {
@@ -94,6 +101,7 @@ impl RelayDirectory {
             unsaved: restored.onion_keys.is_none(),
             rotates: None,
             logs: false,
+            unlogged: Vec::new(),
             last_sequence,
             cached: None,
             asked: Vec::new(),
@@ -109,7 +117,7 @@ impl RelayDirectory {
         &self.relays
     }
 
-    pub(super) const fn keys(&mut self) -> &mut OnionKeys {
+    pub(super) const fn keys(&mut self) -> &mut RelayKeys {
         &mut self.keys
     }
 
@@ -164,7 +172,7 @@ impl Relay {
     pub(super) fn rotate(&mut self, step: &mut Step<'_>) -> Result<(), StartError> {
         let made = self.directory.keys.rotate(step.now, &mut step.rng)?;
         self.directory.unsaved |= made;
-        let next = OnionKeys::next_rotation(step.now);
+        let next = RelayKeys::next_rotation(step.now);
         if self.directory.rotates != Some(next) {
             self.directory.rotates = Some(next);
             self.timers.set(next, Timer::Rotate);
@@ -199,10 +207,24 @@ impl Relay {
     pub(super) fn keys_saved(&mut self, saved: Result<(), StoreError>, step: &mut Step<'_>) {
         self.directory.unsaved &= saved.is_err();
         let published = saved.is_ok() && self.publish(step).is_ok();
-        if !published && !self.stopping {
-            // Saves again, which publishes again.
+        if !published {
+            self.publish_later(step);
+        }
+    }
+
+    /// Saves the keys again, which publishes again.
+    fn publish_later(&mut self, step: &Step<'_>) {
+        if !self.stopping {
             self.directory.unsaved = true;
             self.timers.set(step.now + RETRY, Timer::Rotate);
+        }
+    }
+
+    /// A key that has taken as many packets as its filter remembers takes no more: senders must turn to the
+    /// next one.
+    pub(super) fn publish_without_spent_keys(&mut self, step: &mut Step<'_>) {
+        if self.directory.keys.take_spent() && self.publish(step).is_err() {
+            self.publish_later(step);
         }
     }
 
@@ -290,10 +312,28 @@ impl Relay {
     /// Logs the tags of the packets since the last time.
     pub(super) fn flush_replay(&mut self) {
         self.directory.logs = false;
-        let entries = self.directory.keys.drain_replay_log();
+        let mut entries = core::mem::take(&mut self.directory.unlogged);
+        entries.append(&mut self.directory.keys.drain_replay_log());
         if !entries.is_empty() {
-            self.store(StoreOp::AppendReplay(entries), After::Nothing);
+            let after = After::ReplayLogged(entries.clone());
+            self.store(StoreOp::AppendReplay(entries), after);
         }
+    }
+
+    /// The store has logged these tags, or could not: then it is asked again.
+    pub(super) fn replay_logged(
+        &mut self,
+        entries: Vec<ReplayEntry>,
+        logged: Result<(), StoreError>,
+        step: &Step<'_>,
+    ) {
+        if logged.is_ok() || self.stopping {
+            return;
+        }
+        let room = MAX_UNLOGGED.saturating_sub(self.directory.unlogged.len());
+        let entries = entries.into_iter().take(room);
+        self.directory.unlogged.extend(entries);
+        self.log_soon(step);
     }
 
     /// Somebody reads the directory in clear.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use zentalk_shared::id::{ConnectionTag, NodeId, SurbId};
-use zentalk_shared::onion::Peeled;
+use zentalk_shared::onion::{PeelError, Peeled, suite_of};
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::{Tag, encode_frame};
 
@@ -67,8 +67,14 @@ impl Forwarder {
 impl Relay {
     /// A packet has come from a client or another relay. Whatever is wrong with it, nobody is told.
     pub(super) fn on_packet(&mut self, from: Option<ConnId>, packet: Vec<u8>, step: &mut Step<'_>) {
-        self.log_soon(step);
-        match self.directory.keys().peel(packet, step.now, &mut step.rng) {
+        let suite = suite_of(&packet);
+        let peeled = self.directory.keys().peel(packet, step.now, &mut step.rng);
+        if let (Some(suite), true) = (suite, has_authenticated(&peeled)) {
+            self.log_soon(step);
+            self.count(Metric::Peeled(suite.name()));
+            self.publish_without_spent_keys(step);
+        }
+        match peeled {
             Err(error) => self.count(Metric::PacketDropped(error.label())),
             Ok(Peeled::Forward {
                 next,
@@ -145,5 +151,16 @@ impl Relay {
             Delivery::Kept => self.count(Metric::Delivered),
             Delivery::Dropped => self.count(Metric::PacketDropped("no_client")),
         }
+    }
+}
+
+/// Whether the packet was made for a key of this relay, by whomever: then its tag is in the filter.
+const fn has_authenticated(peeled: &Result<Peeled, PeelError>) -> bool {
+    match peeled {
+        Ok(_) => true,
+        Err(error) => matches!(
+            error,
+            PeelError::Command(_) | PeelError::BadBody | PeelError::Surb(_)
+        ),
     }
 }

@@ -9,24 +9,22 @@
 //! ```
 
 use rand_core::CryptoRng;
-use zentalk_shared::crypto::kem::{Kem, X25519Kem};
 use zentalk_shared::id::{ConnectionTag, NodeId};
 use zentalk_shared::onion::{
-    Directory, LinkSide, LinkTranscript, RelayDescriptor, RelaySigner, UnverifiedDescriptor,
+    Directory, LinkSide, LinkTranscript, RelayDescriptor, RelaySigner, Suites, UnverifiedDescriptor,
 };
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::VERSION;
 use zentalk_shared::wire::codec::{BoundedList, Bytes};
 use zentalk_shared::wire::link::{Handshake, HandshakeAck, LinkErrorCode, LinkProof, Role};
 
-/// Onion suites that this relay peels.
-const SUITES: [u8; 1] = [X25519Kem::SUITE];
-
 /// What a relay says of itself in a handshake.
 pub(super) struct Me<'a> {
     pub(super) signer: &'a RelaySigner,
     pub(super) descriptor: &'a RelayDescriptor,
     pub(super) directory: &'a Directory,
+    /// Onion suites that it peels.
+    pub(super) suites: Suites,
 }
 
 /// Who has connected.
@@ -66,10 +64,12 @@ pub(super) fn greet(
     if !hello.versions.contains(&VERSION) {
         return Err(LinkErrorCode::Version);
     }
-    let common: Vec<u8> = SUITES
-        .into_iter()
-        .filter(|suite| hello.suites.contains(suite))
-        .collect();
+    let mut common = me.suites.numbers();
+    common.retain(|suite| hello.suites.contains(suite));
+    if common.is_empty() && hello.role == Role::Client {
+        // None of its packets could be peeled here. Relays replicate mail without any.
+        return Err(LinkErrorCode::Version);
+    }
     let ack = HandshakeAck {
         version: VERSION,
         suites: BoundedList::new(common).unwrap_or_default(),
@@ -159,7 +159,7 @@ impl Dialing {
         let hello = Handshake {
             role: Role::Relay,
             versions: BoundedList::new(vec![VERSION]).unwrap_or_default(),
-            suites: BoundedList::new(SUITES.to_vec()).unwrap_or_default(),
+            suites: BoundedList::new(me.suites.numbers()).unwrap_or_default(),
             tag: None,
             received: None,
             descriptor: Some(me.descriptor.bytes().clone()),

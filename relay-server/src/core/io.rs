@@ -69,6 +69,8 @@ pub enum Output {
 /// What is counted. No label ever names who.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
+    /// Packets that authenticated, by onion suite.
+    Peeled(&'static str),
     /// Packets passed on to the next relay.
     Forwarded,
     /// Packets delivered to, or kept for, a client.

@@ -126,6 +126,7 @@ impl Relay {
             signer: &self.secrets.signer,
             descriptor,
             directory: self.directory.relays(),
+            suites: self.config.suites,
         };
         let (dialing, hello) = Dialing::start(&me, expects, &mut step.rng);
         let state = State::Dialing(dial, dialing);
@@ -243,6 +244,7 @@ impl Relay {
                             signer: &self.secrets.signer,
                             descriptor,
                             directory: self.directory.relays(),
+                            suites: self.config.suites,
                         };
                         dialing.on_ack(&ack, &me, step.now)
                     }
@@ -273,6 +275,7 @@ impl Relay {
             signer: &self.secrets.signer,
             descriptor,
             directory: self.directory.relays(),
+            suites: self.config.suites,
         };
         match handshake::greet(hello, &me, step.now, &mut step.rng)? {
             Greeting::Visitor(ack) => {

@@ -4,7 +4,7 @@
 //! [`After`], and the reply is made from the store's answer.
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
-use zentalk_shared::onion::{Class, Features, Surb};
+use zentalk_shared::onion::{Class, Features, ReplayEntry, Surb};
 use zentalk_shared::rpc::{MailboxDescriptor, Permit, Refusal, Refused, Reply, Request, Tombstone};
 use zentalk_shared::wire::Tag;
 
@@ -37,6 +37,8 @@ pub(super) enum After {
     Nothing,
     /// Onion keys are durable: publish them.
     KeysSaved,
+    /// Tags of packets that have passed are in the log.
+    ReplayLogged(Vec<ReplayEntry>),
     /// An envelope that was put here.
     Put(PutKey),
     /// An envelope that another member has sent.
@@ -175,6 +177,7 @@ impl Relay {
     ) {
         match after {
             After::KeysSaved => self.keys_saved(answer.map(drop), step),
+            After::ReplayLogged(entries) => self.replay_logged(entries, answer.map(drop), step),
             After::Subscribe {
                 reply,
                 descriptor,

@@ -11,6 +11,10 @@ pub(super) fn describe() {
         "Onion packets, by what became of them"
     );
     describe_counter!(
+        "zentalk_packets_peeled_total",
+        "Onion packets that authenticated, by suite"
+    );
+    describe_counter!(
         "zentalk_packets_dropped_total",
         "Onion packets dropped, by reason"
     );
@@ -41,6 +45,9 @@ pub(super) fn describe() {
 
 pub(super) fn count(metric: Metric, n: u64) {
     match metric {
+        Metric::Peeled(suite) => {
+            counter!("zentalk_packets_peeled_total", "suite" => suite).increment(n);
+        }
         Metric::Forwarded => counter!("zentalk_packets_total", "fate" => "forwarded").increment(n),
         Metric::Delivered => counter!("zentalk_packets_total", "fate" => "delivered").increment(n),
         Metric::Processed => counter!("zentalk_packets_total", "fate" => "processed").increment(n),

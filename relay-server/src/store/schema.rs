@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// `MIGRATIONS[n]` leads from version n to n + 1.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE mailboxes (
     row                 INTEGER PRIMARY KEY,
     mailbox             BLOB NOT NULL UNIQUE,
@@ -69,7 +70,10 @@ CREATE TABLE descriptors (
     node       BLOB PRIMARY KEY,
     descriptor BLOB NOT NULL
 ) STRICT;
-"];
+",
+    // Replay tags name their onion suite; those there are of the only suite that there was.
+    "UPDATE replay SET entry = CAST(x'01' || entry AS BLOB);",
+];
 
 /// What the newest migration leads to.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -84,4 +88,38 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<Result<()
         transaction.commit()?;
     }
     Ok(if found > VERSION { Err(found) } else { Ok(()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zentalk_shared::onion::ReplayEntry;
+
+    #[test]
+    fn replay_tags_of_version_1_become_tags_of_x25519() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let old: [u8; 18] = core::array::from_fn(|n| 0xf0 ^ n as u8);
+        let insert = "INSERT INTO replay (epoch, entry) VALUES (?1, ?2)";
+        connection.execute(insert, (0xf0f1, old)).unwrap();
+        connection.execute(insert, (0, [0u8; 18])).unwrap();
+        migrate(&mut connection).unwrap().unwrap();
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, [u8; ReplayEntry::LEN]>(0);
+        let mut statement = connection
+            .prepare("SELECT entry FROM replay ORDER BY row")
+            .unwrap();
+        let entries = statement.query_map([], read).unwrap();
+        let entries: Vec<_> = entries.map(Result::unwrap).collect();
+        assert_eq!(entries[0][0], 1);
+        assert_eq!(entries[0][1..], old);
+        assert_eq!(
+            entries[1],
+            [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(
+            ReplayEntry::from_bytes(&entries[0]).epoch().number(),
+            0xf0f1
+        );
+    }
 }

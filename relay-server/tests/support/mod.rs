@@ -22,7 +22,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, NodeId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
 use zentalk_shared::onion::{
-    Class, Directory, Hop, SurbKeys, UnverifiedDescriptor, build_request, build_surb,
+    Class, Directory, RelayDescriptor, Route, Suite, Surb, SurbKeys, UnverifiedDescriptor,
 };
 use zentalk_shared::rpc::{
     FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push, PutRequest, Reply,
@@ -276,7 +276,7 @@ pub(crate) fn hello(role: Role, tag: Option<ConnectionTag>) -> Message {
     let hello = Handshake {
         role,
         versions: BoundedList::new(vec![VERSION]).unwrap(),
-        suites: BoundedList::new(vec![1]).unwrap(),
+        suites: BoundedList::new(vec![1, 2, 3]).unwrap(),
         tag,
         received: tag.map(|_| 0),
         descriptor: None,
@@ -341,6 +341,31 @@ async fn poll_directory(url: &str, count: usize) -> Directory {
     }
 }
 
+/// Relays to send through.
+#[derive(Clone)]
+pub(crate) struct Path {
+    relays: Vec<RelayDescriptor>,
+    suite: Suite,
+}
+
+impl Path {
+    /// The way back from the last of them; from a single one, to itself.
+    pub(crate) fn back(&self) -> Self {
+        let mut back = self.clone();
+        if back.relays.len() > 1 {
+            back.relays.pop();
+            back.relays.reverse();
+        }
+        back
+    }
+
+    fn route(&self) -> Route {
+        let delay = zentalk_shared::time::Duration::ZERO;
+        let relays = self.relays.iter().map(|relay| (relay, delay));
+        Route::through(relays, self.suite, now()).expect("keys of now")
+    }
+}
+
 /// A client at its guard.
 pub(crate) struct Client {
     pub(crate) rng: ChaCha20Rng,
@@ -348,6 +373,8 @@ pub(crate) struct Client {
     socket: Socket,
     surbs: HashMap<SurbId, SurbKeys>,
     guard: NodeId,
+    /// Of its paths.
+    pub(crate) suite: Suite,
 }
 
 impl Client {
@@ -366,43 +393,40 @@ impl Client {
             socket,
             surbs: HashMap::new(),
             guard: ack.node,
+            suite: Suite::X25519,
         }
     }
 
-    /// The guard and these relays as hops.
-    pub(crate) fn path(&self, directory: &Directory, through: &[NodeId]) -> Vec<Hop> {
-        let hop = |node: &NodeId| {
-            let descriptor = directory.get(node).expect("a known relay");
-            descriptor
-                .hop(now(), zentalk_shared::time::Duration::ZERO)
-                .expect("a key of now")
-        };
-        std::iter::once(&self.guard)
-            .chain(through)
-            .map(hop)
-            .collect()
+    /// The guard and these relays.
+    pub(crate) fn path(&self, directory: &Directory, through: &[NodeId]) -> Path {
+        let relay = |node: &NodeId| directory.get(node).expect("a known relay").clone();
+        let relays = std::iter::once(&self.guard).chain(through).map(relay);
+        Path {
+            relays: relays.collect(),
+            suite: self.suite,
+        }
     }
 
-    pub(crate) fn surb(&mut self, back: &[Hop]) -> zentalk_shared::onion::Surb {
-        let (surb, keys) = build_surb(back, self.tag, now(), &mut self.rng).unwrap();
+    pub(crate) fn surb(&mut self, back: &Path) -> Surb {
+        let route = back.route();
+        let (surb, keys) = route.surb(self.tag, now(), &mut self.rng).unwrap();
         self.surbs.insert(keys.id(), keys);
         surb
     }
 
     /// Sends a request along `path`; the answer comes back through the relays before the last.
-    pub(crate) async fn ask(&mut self, path: &[Hop], request: &Request) -> MessageId {
+    pub(crate) async fn ask(&mut self, path: &Path, request: &Request) -> MessageId {
         let class = match request {
             Request::Put(_) | Request::Acknowledge(_) => Class::Message,
             _ => Class::Bulk,
         };
-        let mut back: Vec<Hop> = path.iter().rev().skip(1).cloned().collect();
-        if back.is_empty() {
-            back = path.to_vec();
-        }
-        let surb = self.surb(&back);
+        let surb = self.surb(&path.back());
         let id = MessageId::random(&mut self.rng);
         let payload = request.encode(id, class).unwrap();
-        let packet = build_request(path, Some(&surb), &payload, class, &mut self.rng).unwrap();
+        let route = path.route();
+        let packet = route
+            .request(Some(&surb), &payload, class, &mut self.rng)
+            .unwrap();
         let frame = encode_frame(Tag::RelayForward, id, &packet);
         self.say(frame).await;
         id
@@ -433,7 +457,7 @@ impl Client {
         }
     }
 
-    pub(crate) async fn call(&mut self, path: &[Hop], request: &Request) -> Reply {
+    pub(crate) async fn call(&mut self, path: &Path, request: &Request) -> Reply {
         self.ask(path, request).await;
         self.reply().await
     }
@@ -502,7 +526,7 @@ impl Owner {
         &mut self,
         client: &mut Client,
         member: &NodeId,
-        back: &[Hop],
+        back: &Path,
         surbs: usize,
     ) -> Request {
         let active = u8::try_from(self.members.len().min(3)).unwrap();
@@ -527,7 +551,7 @@ impl Owner {
     pub(crate) async fn fetch_all(
         &mut self,
         client: &mut Client,
-        path: &[Hop],
+        path: &Path,
         member: &NodeId,
     ) -> Vec<EnvelopeId> {
         let (mut found, mut after) = (Vec::new(), 0);

@@ -1,5 +1,6 @@
 //! What a run is like: who talks, what goes wrong, and what is deliberately broken.
 
+use zentalk_shared::onion::Suite;
 use zentalk_shared::time::Duration;
 
 /// A schedule's parameters. The seed draws everything else.
@@ -9,6 +10,10 @@ pub struct Plan {
     pub seed: u64,
     /// Relays.
     pub relays: usize,
+    /// Of these, relays that offer no onion suite but X25519. The others offer X-Wing, too.
+    pub classical_relays: usize,
+    /// The onion suite that clients prefer.
+    pub suite: Suite,
     /// Clients.
     pub clients: usize,
     /// Texts that are sent.
@@ -48,6 +53,8 @@ impl Plan {
         Self {
             seed,
             relays: 9,
+            classical_relays: 0,
+            suite: Suite::X25519,
             clients: 20,
             messages: 40 + usize::try_from(seed % 9).unwrap_or(0),
             crashes_after_commit: 2 + usize::try_from(seed % 3).unwrap_or(0),

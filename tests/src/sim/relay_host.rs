@@ -11,7 +11,7 @@ use zentalk_relay::core::{CoreConfig, Limits, RelaySecrets};
 use zentalk_relay::core::{Input, Output};
 use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::NodeId;
-use zentalk_shared::onion::{Features, RelayInfo, RelaySigner, RelayUrl, ReplayLimits};
+use zentalk_shared::onion::{Features, RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Suites};
 use zentalk_shared::time::{Duration, Timestamp};
 
 use crate::keys;
@@ -32,7 +32,13 @@ pub(super) struct RelayHost {
 
 impl RelayHost {
     /// Relay `index` of the pool at `urls[index]`, with an empty disk, not started yet.
-    pub(super) fn new(index: usize, urls: &[String], answers_early: bool, now: Timestamp) -> Self {
+    pub(super) fn new(
+        index: usize,
+        urls: &[String],
+        suites: Suites,
+        answers_early: bool,
+        now: Timestamp,
+    ) -> Self {
         let url = |text: &String| RelayUrl::parse(text).expect("a relay's URL");
         let info = RelayInfo {
             urls: vec![url(&urls[index])],
@@ -47,6 +53,7 @@ impl RelayHost {
             peers: urls.iter().map(url).collect(),
             allow_private: true,
             limits: Limits::default(),
+            suites,
             replay: ReplayLimits::small(14),
         };
         let secrets = RelaySecrets {

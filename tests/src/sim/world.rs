@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BinaryHeap};
 use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Output};
+use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Metric, Output};
 use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput};
 use zentalk_shared::id::Address;
 use zentalk_shared::identity::ContactCode;
+use zentalk_shared::onion::Suite;
 use zentalk_shared::time::{Duration, Timestamp};
 
 use super::checker::{Checker, Violation};
@@ -81,6 +82,8 @@ pub struct Report {
     pub crashes: usize,
     /// Onion packets lost.
     pub lost: u64,
+    /// Onion packets that relays have peeled: of X25519, of X-Wing.
+    pub packets: [u64; 2],
     /// Events that were played.
     pub events: u64,
     /// Virtual time that passed.
@@ -113,6 +116,7 @@ pub struct World {
     texts: Vec<(usize, usize)>,
     report: (usize, usize, u64, u64),
     recording: Option<Recording>,
+    packets: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +150,7 @@ impl World {
             texts: Vec::new(),
             report: (0, 0, 0, 0),
             recording: None,
+            packets: [0; 2],
             plan,
         };
         world.make_relays();
@@ -392,6 +397,10 @@ impl World {
                 Output::Close(conn, _) => self.close(End::Relay(index, conn)),
                 Output::Connect(dial, url) => {
                     self.connect(End::Relay(index, ConnId(0)), &url, Some(dial))
+                }
+                Output::Count(Metric::Peeled(suite), n) => {
+                    let hybrid = usize::from(suite == Suite::XWing.name());
+                    self.packets[hybrid] += n;
                 }
                 Output::Store(..) | Output::Count(..) | Output::Peer(..) => {}
             }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use zentalk_shared::id::{ConnectionTag, MessageId};
-use zentalk_shared::onion::Class;
+use zentalk_shared::onion::{Class, Hop, build_request};
 use zentalk_shared::rpc::{Refusal, Refused, Reply, Request};
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::codec::to_cbor;
@@ -159,11 +159,10 @@ fn fault_15_packets_are_forwarded_to_known_relays_only() {
     let mut net = Net::new(2);
     let mut caller = Caller::at(&mut net, 0);
     let stranger = zentalk_shared::id::NodeId::from_bytes([9; 20]);
-    let mut hops = vec![net.hop(0), net.hop(1)];
+    let hop = |index| net.descriptor(index).hop(net.now, Duration::ZERO).unwrap();
+    let mut hops: Vec<Hop> = vec![hop(0), hop(1)];
     hops[1].node = stranger;
-    let class = zentalk_shared::onion::Class::Message;
-    let packet =
-        zentalk_shared::onion::build_request(&hops, None, b"", class, &mut net.rng).unwrap();
+    let packet = build_request(&hops, None, b"", Class::Message, &mut net.rng).unwrap();
     net.send(
         caller.socket,
         encode_frame(Tag::RelayForward, MessageId::from_bytes([0; 16]), &packet),
@@ -308,15 +307,15 @@ fn who_delays_many_packets_holds_back_nobody_elses() {
     });
     let delay = Duration::from_secs(1);
     for _ in 0..50 {
-        greedy.ask_delayed(&mut net, &[0, 1], &request, delay);
+        greedy.ask_delayed(&mut net, &[0, 1], &request, &[delay]);
     }
     assert_eq!(net.count(0, Metric::PacketDropped("delayed")), 47);
-    modest.ask_delayed(&mut net, &[0, 1], &request, delay);
+    modest.ask_delayed(&mut net, &[0, 1], &request, &[delay]);
     net.advance(delay);
     assert_eq!(modest.replies(&mut net).len(), 1);
     assert_eq!(greedy.replies(&mut net).len(), 3);
     // Their time is over, so there is room again.
-    greedy.ask_delayed(&mut net, &[0, 1], &request, delay);
+    greedy.ask_delayed(&mut net, &[0, 1], &request, &[delay]);
     net.advance(delay);
     assert_eq!(greedy.replies(&mut net).len(), 1);
 }

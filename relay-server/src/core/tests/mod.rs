@@ -5,5 +5,6 @@ mod crash;
 mod links;
 mod mail;
 mod net;
+mod onions;
 mod people;
 mod services;

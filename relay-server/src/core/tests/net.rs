@@ -9,12 +9,13 @@ use zentalk_shared::crypto::rsa::RsaSecret;
 use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::{
-    Features, Hop, RelayInfo, RelaySigner, RelayUrl, ReplayLimits, UnverifiedDescriptor,
+    Features, RelayDescriptor, RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Route, Suite,
+    Suites, UnverifiedDescriptor,
 };
 use zentalk_shared::time::{Duration, Timestamp};
 
 use crate::core::mem_store::MemStore;
-use crate::core::store::Quotas;
+use crate::core::store::{Quotas, StoreError, StoreOp};
 use crate::core::{
     ConnId, CoreConfig, Dial, Input, Limits, Metric, Output, Relay, RelaySecrets, Remote,
 };
@@ -32,6 +33,8 @@ pub(super) struct Node {
     pub(super) counts: HashMap<Metric, u64>,
     /// The disk takes its time: operations wait until this is false again.
     pub(super) slow_disk: bool,
+    /// The disk refuses replay tags.
+    pub(super) cannot_log: bool,
     /// Whatever is sent to it is lost, without a sign.
     pub(super) deaf: bool,
     pub(super) config: CoreConfig,
@@ -87,6 +90,7 @@ fn config(index: usize, relays: usize, limits: Limits) -> CoreConfig {
         peers: (0..relays).map(url).collect(),
         allow_private: true,
         limits,
+        suites: Suites::OFFERED,
         replay: ReplayLimits::small(10),
     }
 }
@@ -111,6 +115,7 @@ impl Net {
             store: MemStore::new(quotas),
             counts: HashMap::new(),
             slow_disk: false,
+            cannot_log: false,
             deaf: false,
             config: config(index, relays, limits),
             signer: signers()[index].clone(),
@@ -173,19 +178,28 @@ impl Net {
         self.nodes[index].counts.get(&metric).copied().unwrap_or(0)
     }
 
-    /// A relay as a hop, from the descriptor that it has saved itself.
-    pub(super) fn hop(&self, index: usize) -> Hop {
-        self.slow_hop(index, Duration::ZERO)
+    /// Relays to send through, by the descriptors that they have saved themselves.
+    pub(super) fn route(&self, path: &[usize], suite: Suite) -> Route {
+        self.slow_route(path, &[], suite)
     }
 
-    /// The same, with a delay before it passes the packet on.
-    pub(super) fn slow_hop(&self, index: usize, delay: Duration) -> Hop {
+    /// The same; the first ones hold a packet back for these times before they pass it on.
+    pub(super) fn slow_route(&self, path: &[usize], delays: &[Duration], suite: Suite) -> Route {
+        let relays: Vec<_> = path.iter().map(|index| self.descriptor(*index)).collect();
+        let delays = delays
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(Duration::ZERO));
+        Route::through(relays.iter().zip(delays), suite, self.now).unwrap()
+    }
+
+    /// The descriptor that a relay has saved itself.
+    pub(super) fn descriptor(&self, index: usize) -> RelayDescriptor {
         let restored = self.nodes[index].store.restore();
         let descriptors = restored.descriptors.iter();
         let mut all = descriptors.map(|bytes| UnverifiedDescriptor::decode(bytes).unwrap());
         let own = all.rfind(|descriptor| descriptor.claimed_node() == self.id(index));
-        let descriptor = own.unwrap().verify(self.now).unwrap();
-        descriptor.hop(self.now, delay).unwrap()
+        own.unwrap().verify(self.now).unwrap()
     }
 
     /// A client's connection to a relay.
@@ -304,6 +318,10 @@ impl Net {
             }
             Output::Close(conn, _) => self.cut(End::Relay(index, conn)),
             Output::Connect(dial, url) => self.dial(index, dial, &url),
+            Output::Store(ticket, StoreOp::AppendReplay(_)) if self.nodes[index].cannot_log => {
+                let failed = Input::Stored(ticket, Err(StoreError::Failed));
+                self.handle_only(index, failed);
+            }
             Output::Store(ticket, op) => self.nodes[index].store.submit(ticket, op),
             Output::Count(metric, n) => *self.nodes[index].counts.entry(metric).or_default() += n,
             Output::Peer(..) => {}

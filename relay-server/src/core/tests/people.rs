@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use minicbor::Encode;
 use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
-use zentalk_shared::onion::{Class, Hop, SurbKeys, build_request, build_surb};
+use zentalk_shared::onion::{Class, Route, Suite, Surb, SurbKeys};
 use zentalk_shared::rpc::{
     FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push, PutRequest, Reply,
     Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
 };
+use zentalk_shared::time::Duration;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
 use zentalk_shared::wire::codec::{BoundedBytes, BoundedList, Bytes, from_cbor, to_cbor};
 use zentalk_shared::wire::link::{Ack, Handshake, HandshakeAck, Role};
@@ -40,6 +41,8 @@ pub(super) struct Caller {
     pub(super) socket: u64,
     pub(super) tag: ConnectionTag,
     pub(super) received: u64,
+    /// Of its packets and reply blocks.
+    pub(super) suite: Suite,
     surbs: HashMap<SurbId, SurbKeys>,
 }
 
@@ -51,6 +54,7 @@ impl Caller {
             socket: 0,
             tag,
             received: 0,
+            suite: Suite::X25519,
             surbs: HashMap::new(),
         };
         caller.connect(net);
@@ -82,9 +86,9 @@ impl Caller {
         ack.resumed
     }
 
-    pub(super) fn surb(&mut self, net: &mut Net, back: &[usize]) -> zentalk_shared::onion::Surb {
-        let path: Vec<Hop> = back.iter().map(|index| net.hop(*index)).collect();
-        let (surb, keys) = build_surb(&path, self.tag, net.now, &mut net.rng).unwrap();
+    pub(super) fn surb(&mut self, net: &mut Net, back: &[usize]) -> Surb {
+        let route = net.route(back, self.suite);
+        let (surb, keys) = route.surb(self.tag, net.now, &mut net.rng).unwrap();
         self.surbs.insert(keys.id(), keys);
         surb
     }
@@ -109,17 +113,16 @@ impl Caller {
         net.send(self.socket, packet);
     }
 
-    /// Asks, with a delay at the first relay.
+    /// Asks, with delays at the first relays.
     pub(super) fn ask_delayed(
         &mut self,
         net: &mut Net,
         path: &[usize],
         request: &Request,
-        delay: zentalk_shared::time::Duration,
+        delays: &[Duration],
     ) {
-        let mut hops: Vec<Hop> = path.iter().map(|index| net.hop(*index)).collect();
-        hops[0] = net.slow_hop(path[0], delay);
-        let packet = self.packet_over(net, &hops, path, request, Class::Bulk);
+        let route = net.slow_route(path, delays, self.suite);
+        let packet = self.packet_over(net, &route, path, request, Class::Bulk);
         net.send(self.socket, packet);
     }
 
@@ -131,14 +134,14 @@ impl Caller {
         request: &Request,
         class: Class,
     ) -> Vec<u8> {
-        let hops: Vec<Hop> = path.iter().map(|index| net.hop(*index)).collect();
-        self.packet_over(net, &hops, path, request, class)
+        let route = net.route(path, self.suite);
+        self.packet_over(net, &route, path, request, class)
     }
 
     fn packet_over(
         &mut self,
         net: &mut Net,
-        hops: &[Hop],
+        route: &Route,
         path: &[usize],
         request: &Request,
         class: Class,
@@ -152,7 +155,9 @@ impl Caller {
         let payload = request
             .encode(MessageId::random(&mut net.rng), class)
             .unwrap();
-        let packet = build_request(hops, Some(&surb), &payload, class, &mut net.rng).unwrap();
+        let packet = route
+            .request(Some(&surb), &payload, class, &mut net.rng)
+            .unwrap();
         encode_frame(Tag::RelayForward, MessageId::random(&mut net.rng), &packet)
     }
 
@@ -209,7 +214,13 @@ pub(super) struct Owner {
 impl Owner {
     /// Comes to `guard` and subscribes at every member, each time with `surbs` reply blocks.
     pub(super) fn with_mailbox(net: &mut Net, guard: usize, surbs: usize) -> Self {
+        Self::with_mailbox_by(net, guard, surbs, Suite::X25519)
+    }
+
+    /// The same with packets and reply blocks of some suite.
+    pub(super) fn with_mailbox_by(net: &mut Net, guard: usize, surbs: usize, suite: Suite) -> Self {
         let mut owner = Self::new(net, guard);
+        owner.caller.suite = suite;
         for member in 0..owner.members.len() {
             owner.subscribe(net, member, surbs);
         }

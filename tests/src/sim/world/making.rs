@@ -5,6 +5,7 @@ use zentalk_shared::client::{
     Bootstrap, Client, Config, Input as ClientInput, NetConfig, StockConfig,
 };
 use zentalk_shared::identity::ContactCode;
+use zentalk_shared::onion::{Suite, Suites};
 use zentalk_shared::time::Duration;
 
 use super::{Happening, START, World};
@@ -21,7 +22,11 @@ impl World {
         let early = self.plan.mutation == Some(Mutation::AcknowledgeBeforeCommit);
         let urls: Vec<String> = (0..self.plan.relays).map(Self::url).collect();
         for index in 0..self.plan.relays {
-            let mut host = RelayHost::new(index, &urls, early, self.now);
+            let suites = match index < self.plan.classical_relays {
+                true => Suites::only(Suite::X25519),
+                false => Suites::OFFERED,
+            };
+            let mut host = RelayHost::new(index, &urls, suites, early, self.now);
             host.start(self.now, &mut self.rng);
             self.relays.push(host);
             self.settle_relay(index, Vec::new());
@@ -40,6 +45,7 @@ impl World {
         let config = Config {
             net: NetConfig {
                 bootstrap: bootstrap.collect(),
+                suites: Suites::preferring(self.plan.suite),
             },
             stock,
         };

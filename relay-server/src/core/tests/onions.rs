@@ -1,0 +1,456 @@
+//! Onion packets through whole relays: suites, delays, keys that are spent, the replay log.
+
+use zentalk_shared::crypto::rsa::RsaSecret;
+use zentalk_shared::id::{ConnectionTag, MessageId};
+use zentalk_shared::onion::epoch::EPOCH_LENGTH;
+use zentalk_shared::onion::{
+    Class, Epoch, Layout, MAX_DELAY, RelayKeys, ReplayEntry, ReplayLimits, Suite, Suites,
+};
+use zentalk_shared::rpc::{DirectorySyncRequest, Reply, Request, SubscribeBody};
+use zentalk_shared::time::Duration;
+use zentalk_shared::wire::codec::{BoundedList, Bytes, from_cbor};
+use zentalk_shared::wire::link::{Handshake, HandshakeAck, LinkErrorCode, Role};
+use zentalk_shared::wire::{HEADER_LEN, Tag, decode_frame, encode_frame};
+use zeroize::Zeroizing;
+
+use super::links::error_code;
+use super::net::{Net, START};
+use super::people::{Caller, Owner, frame, hello};
+use crate::core::store::{Quotas, StoreOp};
+use crate::core::{Limits, Metric, Ticket};
+
+const MS: Duration = Duration::from_ms(1);
+
+fn question() -> Request {
+    Request::DirectorySync(DirectorySyncRequest {
+        known: Bytes([0; 32]),
+        offset: 0,
+    })
+}
+
+/// Relays that offer what stands in their place.
+fn offering(suites: &[Suites]) -> Net {
+    let mut net = Net::cold(suites.len(), Limits::default(), Quotas::default());
+    for (node, suites) in net.nodes.iter_mut().zip(suites) {
+        node.config.suites = *suites;
+    }
+    (0..suites.len()).for_each(|index| net.start(index));
+    net.settle();
+    net.advance(Duration::from_secs(1));
+    net
+}
+
+fn published(net: &Net, index: usize) -> Vec<(u8, Epoch)> {
+    let descriptor = net.descriptor(index);
+    let keys = descriptor.onion_keys().iter();
+    keys.map(|key| (key.suite, key.epoch)).collect()
+}
+
+// --- Suites -------------------------------------------------------------------------------------------
+
+#[test]
+fn a_relay_publishes_what_it_offers_and_no_more() {
+    let now = Epoch::at(START);
+    let suites = [Suites::OFFERED, Suites::only(Suite::XWing)];
+    let net = offering(&suites);
+    for (index, suites) in suites.into_iter().enumerate() {
+        let expected = suites.numbers().into_iter();
+        let expected: Vec<_> = expected.flat_map(|n| [(n, now), (n, now.next())]).collect();
+        assert_eq!(published(&net, index), expected);
+    }
+}
+
+#[test]
+fn mail_goes_by_every_pair_of_suites() {
+    for (to, from) in [
+        (Suite::XWing, Suite::XWing),
+        (Suite::XWing, Suite::X25519),
+        (Suite::X25519, Suite::XWing),
+    ] {
+        let mut net = Net::new(5);
+        let mut owner = Owner::with_mailbox_by(&mut net, 3, 2, to);
+        let mut sender = Caller::at(&mut net, 4);
+        sender.suite = from;
+        let put = owner.put(&net, 0, 1);
+        let reply = sender.call(&mut net, &[4, 3, 0], &put);
+        assert!(matches!(reply, Some(Reply::Put(put)) if put.held >= 2));
+        assert_eq!(owner.pushes(&mut net).len(), 1, "{from:?} to {to:?}");
+        assert!(net.count(4, Metric::Peeled(from.name())) > 0);
+        let both = [Suite::X25519, Suite::XWing];
+        let peeled: u64 = both
+            .map(|s| net.count(0, Metric::Peeled(s.name())))
+            .iter()
+            .sum();
+        assert_eq!(peeled, 2, "one subscription and one put");
+        assert_eq!(net.count(0, Metric::PacketDropped("suite")), 0);
+    }
+}
+
+#[test]
+fn every_packet_and_delivery_has_the_length_of_its_suite() {
+    for suite in [Suite::X25519, Suite::XWing] {
+        let mut net = Net::new(2);
+        let mut caller = Caller::at(&mut net, 0);
+        caller.suite = suite;
+        let layout = Layout::of_suite(suite);
+        for class in Class::ALL {
+            let packet = caller.packet(&mut net, &[0, 1], &question(), class);
+            assert_eq!(packet.len(), HEADER_LEN + layout.packet(class));
+            net.send(caller.socket, packet);
+            let inbox = net.take_inbox(caller.socket);
+            let lengths: Vec<_> = inbox.iter().map(Vec::len).collect();
+            assert_eq!(lengths, [HEADER_LEN + 16 + layout.body(class)]);
+        }
+    }
+}
+
+#[test]
+fn a_full_subscription_of_large_reply_blocks_is_accepted() {
+    let mut net = Net::new(4);
+    let count = SubscribeBody::SURBS_ROOM / SubscribeBody::surb_needs(Suite::XWing);
+    let mut owner = Owner::with_mailbox_by(&mut net, 3, count, Suite::XWing);
+    let mut sender = Caller::at(&mut net, 3);
+    for n in 0..5 {
+        let put = owner.put(&net, 0, n);
+        assert!(sender.call(&mut net, &[3, 0], &put).is_some());
+    }
+    let stock: Vec<_> = owner
+        .pushes(&mut net)
+        .iter()
+        .map(|push| push.stock)
+        .collect();
+    assert_eq!(stock, [4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn a_packet_of_a_suite_that_is_not_offered_is_dropped() {
+    let mut net = offering(&[Suites::OFFERED, Suites::OFFERED]);
+    let mut caller = Caller::at(&mut net, 0);
+    caller.suite = Suite::XWing;
+    let packet = caller.packet(&mut net, &[0, 1], &question(), Class::Bulk);
+    net.kill(0, 9);
+    net.nodes[0].config.suites = Suites::only(Suite::X25519);
+    // Not even the keys are there: as a relay that has never had any.
+    net.nodes[0].store = crate::core::mem_store::MemStore::new(Quotas::default());
+    net.start(0);
+    net.advance(Duration::from_secs(1));
+    caller.connect(&mut net);
+    net.send(caller.socket, packet);
+    assert_eq!(net.count(0, Metric::PacketDropped("suite")), 1);
+    assert_eq!(net.count(0, Metric::Peeled("xwing")), 0);
+}
+
+#[test]
+fn packets_on_their_way_survive_a_change_of_suites() {
+    let mut net = offering(&[Suites::OFFERED, Suites::OFFERED]);
+    let mut caller = Caller::at(&mut net, 0);
+    caller.suite = Suite::XWing;
+    let packet = caller.packet(&mut net, &[0, 1], &question(), Class::Bulk);
+    net.kill(0, 9);
+    net.nodes[0].config.suites = Suites::only(Suite::X25519);
+    net.start(0);
+    net.advance(Duration::from_secs(1));
+    assert!(published(&net, 0).iter().all(|(suite, _)| *suite == 1));
+    caller.connect(&mut net);
+    net.send(caller.socket, packet);
+    net.advance(Duration::from_secs(1));
+    assert_eq!(caller.replies(&mut net).len(), 1);
+    net.advance(Duration::from_hours(18));
+    let record = net.nodes[0].store.restore().onion_keys.unwrap();
+    assert_eq!(record[..2], [0x83, 2], "keys of one suite are left");
+}
+
+#[test]
+fn the_handshake_names_the_common_suites_and_a_client_needs_one() {
+    let mut net = offering(&[Suites::new(&[Suite::XWing, Suite::X25519]).unwrap()]);
+    let answer = |net: &mut Net, role, suites: &[u8]| {
+        let socket = net.connect(0);
+        let tag = Some(ConnectionTag::from_bytes([1; 16]));
+        let hello = hello(role, tag, None);
+        let body = decode_frame(&hello).unwrap().payload.to_vec();
+        let mut body: Handshake = from_cbor(&body, 20_000).unwrap();
+        body.suites = BoundedList::new(suites.to_vec()).unwrap();
+        net.send(socket, frame(Tag::Handshake, &body));
+        match net.is_open(socket) {
+            true => {
+                let inbox = net.take_inbox(socket);
+                let ack = decode_frame(&inbox[0]).unwrap();
+                let ack: HandshakeAck = from_cbor(ack.payload, 20_000).unwrap();
+                Ok(ack.suites.to_vec())
+            }
+            false => Err(error_code(net, socket)),
+        }
+    };
+    assert_eq!(answer(&mut net, Role::Client, &[1, 2, 3]), Ok(vec![2, 1]));
+    assert_eq!(answer(&mut net, Role::Client, &[9, 1]), Ok(vec![1]));
+    let refused = Err(Some(LinkErrorCode::Version));
+    assert_eq!(answer(&mut net, Role::Client, &[3, 9]), refused);
+    assert_eq!(answer(&mut net, Role::Visitor, &[3]), Ok(vec![]));
+}
+
+/// A record with an RSA key of the test pool for this epoch and the next: to make one takes seconds.
+fn rsa_keys(index: usize) -> Zeroizing<Vec<u8>> {
+    let mut pool = include_bytes!("../../../../tests/keys/relay-rsa4096.TEST-ONLY.bin").as_slice();
+    let mut next = || {
+        let length = usize::from(u16::from_be_bytes([pool[0], pool[1]]));
+        let (key, rest) = pool[2..].split_at(length);
+        pool = rest;
+        key
+    };
+    (0..index).for_each(|_| drop(next()));
+    let key = RsaSecret::from_pkcs8_der(next()).unwrap();
+    let epoch = START.as_ms() / EPOCH_LENGTH.as_ms();
+    let mut e = minicbor::Encoder::new(Vec::new());
+    e.array(3).unwrap().u8(2).unwrap().u8(3).unwrap();
+    e.array(2).unwrap();
+    for epoch in [epoch, epoch + 1] {
+        e.array(2).unwrap().encode(epoch).unwrap();
+        e.encode(&key).unwrap();
+    }
+    Zeroizing::new(e.into_writer())
+}
+
+#[test]
+fn relays_of_rsa_4096_carry_mail() {
+    let mut net = Net::cold(4, Limits::default(), Quotas::default());
+    for (index, node) in net.nodes.iter_mut().enumerate() {
+        node.config.suites = Suites::only(Suite::Rsa4096);
+        let save = StoreOp::SaveOnionKeys(rsa_keys(index));
+        node.store.submit(Ticket(u64::MAX), save);
+        node.store.sync();
+    }
+    (0..4).for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(1));
+    let mut owner = Owner::new(&mut net, 3);
+    owner.caller.suite = Suite::Rsa4096;
+    (0..3).for_each(|member| owner.subscribe(&mut net, member, 1));
+    let mut sender = Caller::at(&mut net, 3);
+    sender.suite = Suite::Rsa4096;
+    let put = owner.put(&net, 0, 1);
+    let packet = sender.packet(&mut net, &[3, 0], &put, Class::Message);
+    assert_eq!(packet.len(), 12_960);
+    net.send(sender.socket, packet.clone());
+    assert_eq!(sender.replies(&mut net).len(), 1);
+    assert_eq!(owner.pushes(&mut net).len(), 1);
+    net.send(sender.socket, packet);
+    assert_eq!(net.count(3, Metric::PacketDropped("replay")), 1);
+    assert!(net.count(3, Metric::Peeled("rsa4096")) > 0);
+}
+
+// --- Delays -------------------------------------------------------------------------------------------
+
+#[test]
+fn a_relay_holds_a_packet_for_as_long_as_its_sender_says() {
+    for delay in [MS, Duration::from_ms(250), MAX_DELAY] {
+        let mut net = Net::new(3);
+        let mut caller = Caller::at(&mut net, 0);
+        caller.ask_delayed(&mut net, &[0, 1, 2], &question(), &[delay]);
+        assert_eq!(net.count(0, Metric::Forwarded), 0);
+        net.advance(delay - MS);
+        assert!(caller.replies(&mut net).is_empty(), "{delay:?}");
+        net.advance(MS);
+        assert_eq!(caller.replies(&mut net).len(), 1, "{delay:?}");
+    }
+}
+
+#[test]
+fn delays_of_several_relays_add_up() {
+    let mut net = Net::new(3);
+    let mut caller = Caller::at(&mut net, 0);
+    let delays = [300, 500].map(Duration::from_ms);
+    caller.ask_delayed(&mut net, &[0, 1, 2], &question(), &delays);
+    net.advance(Duration::from_ms(300));
+    assert_eq!(
+        net.count(1, Metric::Peeled("x25519")),
+        1,
+        "at the second relay"
+    );
+    assert_eq!(net.count(2, Metric::Peeled("x25519")), 0);
+    net.advance(Duration::from_ms(499));
+    assert!(caller.replies(&mut net).is_empty());
+    net.advance(MS);
+    assert_eq!(caller.replies(&mut net).len(), 1);
+}
+
+#[test]
+fn a_packet_with_a_shorter_delay_overtakes() {
+    let mut net = Net::new(3);
+    let (mut slow, mut fast) = (Caller::at(&mut net, 0), Caller::at(&mut net, 0));
+    slow.ask_delayed(&mut net, &[0, 1], &question(), &[Duration::from_ms(800)]);
+    fast.ask_delayed(&mut net, &[0, 1], &question(), &[Duration::from_ms(100)]);
+    net.advance(Duration::from_ms(100));
+    assert_eq!(
+        (fast.replies(&mut net).len(), slow.replies(&mut net).len()),
+        (1, 0)
+    );
+    net.advance(Duration::from_ms(700));
+    assert_eq!(slow.replies(&mut net).len(), 1);
+}
+
+#[test]
+fn the_last_relay_waits_for_nothing() {
+    let mut net = Net::new(2);
+    let mut caller = Caller::at(&mut net, 0);
+    let delays = [Duration::ZERO, Duration::from_ms(5_000)];
+    caller.ask_delayed(&mut net, &[0, 1], &question(), &delays);
+    assert_eq!(caller.replies(&mut net).len(), 1);
+}
+
+#[test]
+fn delays_are_honoured_in_every_suite() {
+    let mut net = Net::new(2);
+    let mut caller = Caller::at(&mut net, 0);
+    caller.suite = Suite::XWing;
+    caller.ask_delayed(&mut net, &[0, 1], &question(), &[Duration::from_ms(400)]);
+    net.advance(Duration::from_ms(399));
+    assert!(caller.replies(&mut net).is_empty());
+    net.advance(MS);
+    assert_eq!(caller.replies(&mut net).len(), 1);
+}
+
+#[test]
+fn a_replay_during_the_delay_is_dropped() {
+    let mut net = Net::new(2);
+    let mut caller = Caller::at(&mut net, 0);
+    let route = net.slow_route(&[0, 1], &[Duration::from_secs(1)], Suite::X25519);
+    let packet = route
+        .request(None, b"", Class::Message, &mut net.rng)
+        .unwrap();
+    for _ in 0..3 {
+        let frame = encode_frame(Tag::RelayForward, MessageId::random(&mut net.rng), &packet);
+        net.send(caller.socket, frame);
+    }
+    net.advance(Duration::from_secs(2));
+    assert_eq!(net.count(0, Metric::Forwarded), 1);
+    assert_eq!(net.count(0, Metric::PacketDropped("replay")), 2);
+    assert!(caller.replies(&mut net).is_empty());
+}
+
+// --- Epochs, spent keys, the log ----------------------------------------------------------------------
+
+#[test]
+fn keys_turn_over_every_six_hours_and_the_last_ones_go_on_peeling() {
+    for suite in [Suite::X25519, Suite::XWing] {
+        let mut net = Net::new(2);
+        let mut caller = Caller::at(&mut net, 0);
+        caller.suite = suite;
+        let mut old = || caller.packet(&mut net, &[0, 1], &question(), Class::Bulk);
+        let packets = [old(), old()];
+        let before = published(&net, 0);
+        net.advance(EPOCH_LENGTH);
+        let after = published(&net, 0);
+        assert!(after.len() == 4 && after.iter().all(|key| key.1 != before[0].1));
+        let [packet, late] = packets;
+        caller.connect(&mut net);
+        net.send(caller.socket, packet);
+        assert_eq!(caller.replies(&mut net).len(), 1, "{suite:?}");
+        net.advance(EPOCH_LENGTH);
+        caller.connect(&mut net);
+        net.send(caller.socket, late);
+        assert_eq!(net.count(0, Metric::PacketDropped("epoch")), 1);
+    }
+}
+
+#[test]
+fn when_a_key_is_spent_a_descriptor_without_it_is_out_at_once() {
+    let mut net = Net::cold(2, Limits::default(), Quotas::default());
+    net.nodes[0].config.replay = ReplayLimits::small(0);
+    (0..2).for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(1));
+    let (now, next) = (Epoch::at(net.now), Epoch::at(net.now).next());
+    let mut caller = Caller::at(&mut net, 1);
+    let route = net.route(&[1, 0], Suite::X25519);
+    let mut send = |net: &mut Net| {
+        let packet = route
+            .request(None, b"", Class::Message, &mut net.rng)
+            .unwrap();
+        let frame = encode_frame(Tag::RelayForward, MessageId::random(&mut net.rng), &packet);
+        net.send(caller.socket, frame);
+    };
+    for _ in 0..127 {
+        send(&mut net);
+    }
+    assert_eq!(
+        published(&net, 0),
+        [(1, now), (1, next), (2, now), (2, next)]
+    );
+    send(&mut net);
+    assert_eq!(published(&net, 0), [(1, next), (2, now), (2, next)]);
+    send(&mut net);
+    assert_eq!(net.count(0, Metric::PacketDropped("key_exhausted")), 1);
+    let known = net.nodes[1].store.restore().descriptors;
+    assert!(
+        known.contains(&net.descriptor(0).bytes().to_vec()),
+        "others know"
+    );
+    // Who has read it uses the next key, before its epoch begins.
+    let reply = caller.call(&mut net, &[1, 0], &question());
+    assert!(matches!(reply, Some(Reply::DirectorySync(_))), "{reply:?}");
+}
+
+#[test]
+fn fault_14_tags_that_the_disk_refused_are_logged_when_it_takes_them_again() {
+    let mut net = Net::new(2);
+    let mut caller = Caller::at(&mut net, 0);
+    let packet = caller.packet(&mut net, &[0, 1], &question(), Class::Bulk);
+    net.nodes[0].cannot_log = true;
+    net.send(caller.socket, packet.clone());
+    net.advance(Duration::from_secs(3));
+    assert!(logged(&net).is_empty());
+    assert!(net.count(0, Metric::StoreFailed) >= 2);
+    net.nodes[0].cannot_log = false;
+    net.advance(Duration::from_secs(2));
+    let tags = logged(&net);
+    assert!(!tags.is_empty());
+    net.advance(Duration::from_secs(5));
+    assert_eq!(logged(&net), tags, "once");
+    net.kill(0, 0);
+    net.start(0);
+    net.advance(Duration::from_secs(5));
+    caller.connect(&mut net);
+    net.send(caller.socket, packet);
+    assert_eq!(net.count(0, Metric::PacketDropped("replay")), 1);
+}
+
+fn logged(net: &Net) -> Vec<ReplayEntry> {
+    net.nodes[0].store.restore().replay
+}
+
+#[test]
+fn the_log_is_written_every_second_and_forgets_epochs_that_are_over() {
+    let mut net = Net::new(2);
+    let mut caller = Caller::at(&mut net, 0);
+    caller.suite = Suite::XWing;
+    caller.ask(&mut net, &[0, 1], &question());
+    assert!(logged(&net).is_empty());
+    net.advance(Duration::from_secs(1));
+    let tags = logged(&net);
+    assert_eq!(tags.len(), 2, "a request and its answer");
+    assert!(tags.iter().all(|tag| tag.to_bytes()[0] == 2));
+    net.advance(Duration::from_hours(19));
+    assert!(logged(&net).is_empty());
+}
+
+#[test]
+fn a_relay_that_knows_one_suite_only_reads_its_old_keys_after_the_upgrade() {
+    let old = RelayKeys::generate(
+        Suites::only(Suite::X25519),
+        ReplayLimits::small(10),
+        START,
+        &mut Net::cold(1, Limits::default(), Quotas::default()).rng,
+    )
+    .unwrap();
+    let mut record = old.persist().to_vec();
+    assert_eq!(record[..3], [0x83, 2, 1]);
+    // As version 1 wrote it.
+    record[1] = 1;
+    let mut net = Net::cold(1, Limits::default(), Quotas::default());
+    let save = StoreOp::SaveOnionKeys(Zeroizing::new(record));
+    net.nodes[0].store.submit(Ticket(u64::MAX), save);
+    net.nodes[0].store.sync();
+    net.start(0);
+    net.settle();
+    let keys = net.descriptor(0).onion_keys().to_vec();
+    assert_eq!(keys[..2], old.public(START));
+    assert_eq!(keys.len(), 4);
+}
