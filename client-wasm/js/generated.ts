@@ -295,7 +295,16 @@ export interface HostOptions {
      * Whether the browser believes that there is a network.
      */
     online: boolean;
+    /**
+     * The onion suite to prefer; `x25519` unless said otherwise.
+     */
+    onionSuite?: OnionSuite;
 }
+
+/**
+ * How packets are encrypted for the relays that they pass.
+ */
+export type OnionSuite = "x25519" | "xwing" | "rsa4096";
 
 /**
  * What a host tells the worker that runs it.

@@ -15,6 +15,7 @@ export async function start(options: StartOptions = {}): Promise<ZenTalk> {
   checkSupport(globalThis);
   const database = options.database ?? "zentalk";
   const bootstrap = new URL(options.bootstrap ?? "/bootstrap.json", document.baseURI).href;
+  const onionSuite = options.onionSuite ?? "x25519";
   const visible = (): boolean => document.visibilityState === "visible";
   const tellVisible = (): void => client.setVisible(visible());
   const client = new Client({
@@ -24,7 +25,7 @@ export async function start(options: StartOptions = {}): Promise<ZenTalk> {
       worker.addEventListener("error", crashed);
       return worker;
     },
-    start: () => ({ type: "start", database, bootstrap, origin: location.origin, visible: visible() }),
+    start: () => ({ type: "start", database, bootstrap, origin: location.origin, visible: visible(), onionSuite }),
     storage: navigator.storage,
     randomId: () =>
       Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(""),

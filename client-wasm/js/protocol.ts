@@ -2,11 +2,11 @@
 //
 // What page, worker and the workers of other tabs say to each other.
 
-import type { Answer, ApiError, Request, ZenTalkEvent } from "./generated.js";
+import type { Answer, ApiError, OnionSuite, Request, ZenTalkEvent } from "./generated.js";
 
 /** A page's orders to its worker. `start` comes first. */
 export type ToWorker =
-  | { type: "start"; database: string; bootstrap: string; origin: string; visible: boolean }
+  | { type: "start"; database: string; bootstrap: string; origin: string; visible: boolean; onionSuite: OnionSuite }
   /** `id` is the page's; one answer or refusal comes back. */
   | { type: "ask"; id: number; request: Request }
   | { type: "visible"; visible: boolean }

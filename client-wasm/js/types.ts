@@ -33,6 +33,7 @@ export type {
   MessageState,
   Network,
   NoticeKind,
+  OnionSuite,
   Origin,
   PrivacyWarning,
   SafetyComparison,
@@ -49,6 +50,13 @@ export interface StartOptions {
   bootstrap?: string;
   /** Name of the IndexedDB database; default `zentalk`. */
   database?: string;
+  /**
+   * How packets are encrypted for the relays that they pass; default `x25519`. `xwing` also protects who talks to
+   * whom against those who record packets today and have a quantum computer later; packets are then twice as
+   * large. (What you write is protected against them in any case.) Relays that do not offer the suite are
+   * left out while enough others do, otherwise another suite is used. All tabs should name the same.
+   */
+  onionSuite?: OnionSuite;
 }
 
 export interface StorageReport {

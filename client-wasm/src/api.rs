@@ -13,6 +13,7 @@ mod verification;
 
 use serde::{Deserialize, Serialize};
 use tsify::Tsify;
+use zentalk_shared::onion::Suite;
 
 pub use convert::MeContext;
 pub use error::{ApiError, ErrorCode};
@@ -476,4 +477,27 @@ pub enum Answer {
     Comparison(SafetyComparison),
     /// Done.
     Done,
+}
+
+/// How packets are encrypted for the relays that they pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "lowercase")]
+pub enum OnionSuite {
+    /// Classical: small packets.
+    X25519,
+    /// X25519 with ML-KEM-768, also against who records packets today and has a quantum computer later.
+    /// Packets are twice as large.
+    XWing,
+    /// RSA-4096. Slow for relays; few offer it.
+    Rsa4096,
+}
+
+impl From<OnionSuite> for Suite {
+    fn from(suite: OnionSuite) -> Self {
+        match suite {
+            OnionSuite::X25519 => Self::X25519,
+            OnionSuite::XWing => Self::XWing,
+            OnionSuite::Rsa4096 => Self::Rsa4096,
+        }
+    }
 }

@@ -32,7 +32,7 @@ function page() {
       workers.push(worker);
       return worker;
     },
-    start: () => ({ type: "start", database: "d", bootstrap: "b", origin: "o", visible: true }),
+    start: () => ({ type: "start", database: "d", bootstrap: "b", origin: "o", visible: true, onionSuite: "x25519" }),
     randomId: () => `id${++state.ids}`,
     now: () => state.now,
     closed: () => void state.closed++,

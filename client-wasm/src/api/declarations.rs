@@ -42,6 +42,7 @@ fn declarations() -> String {
         Request::DECL,
         Answer::DECL,
         HostOptions::DECL,
+        OnionSuite::DECL,
         HostNotice::DECL,
     ];
     all.iter().fold(PREAMBLE.to_owned(), |text, declaration| {

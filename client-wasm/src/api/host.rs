@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tsify::Tsify;
 
-use super::ZenTalkEvent;
+use super::{OnionSuite, ZenTalkEvent};
 
 /// What a host is opened with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
@@ -15,6 +15,9 @@ pub struct HostOptions {
     pub origin: String,
     /// Whether the browser believes that there is a network.
     pub online: bool,
+    /// The onion suite to prefer; `x25519` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onion_suite: Option<OnionSuite>,
 }
 
 /// What a host tells the worker that runs it.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use zentalk_shared::client::store::StoreCipher;
 use zentalk_shared::client::{Bootstrap, Client, Config, NetConfig, StockConfig};
+use zentalk_shared::onion::Suites;
 
 use crate::bootstrap;
 use crate::data_key::{self, DataKeyError};
@@ -52,10 +53,12 @@ pub(super) async fn boot(database: &str, offered: Option<&str>) -> Result<Booted
     Ok(Booted { store, relays })
 }
 
-/// The engine of a store; `None` if it holds no identity.
+/// The engine of a store; `None` if it holds no identity. Its paths are of the first of `suites` that enough
+/// relays have.
 pub(super) async fn restore(
     store: &Store,
     relays: &[Bootstrap],
+    suites: Suites,
 ) -> Result<Option<Client>, StoreError> {
     let mut rows = Vec::new();
     for scan in Client::boot_scans() {
@@ -64,6 +67,7 @@ pub(super) async fn restore(
     let config = Config {
         net: NetConfig {
             bootstrap: relays.to_vec(),
+            suites,
         },
         stock: StockConfig::default(),
     };

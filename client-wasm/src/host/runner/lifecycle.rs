@@ -4,6 +4,7 @@
 use futures_util::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
 use zentalk_shared::client::{Input, Query};
+use zentalk_shared::onion::Suites;
 use zentalk_shared::time::Duration;
 
 use super::{Asked, Creating, Over, Phase, Runner, Work, links, respond, unavailable};
@@ -40,9 +41,15 @@ impl Runner {
         }
     }
 
+    /// Onion suites, best first.
+    fn suites(&self) -> Suites {
+        let preferred = self.options.onion_suite.map(Into::into);
+        preferred.map_or_else(Suites::default, Suites::preferring)
+    }
+
     /// Restores the engine of a store that is open.
     async fn load(&mut self, store: Store) -> Result<(), Over> {
-        match restore(&store, &self.relays).await {
+        match restore(&store, &self.relays, self.suites()).await {
             Ok(Some(client)) => {
                 self.phase = Phase::Ready {
                     store,
