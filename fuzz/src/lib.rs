@@ -9,6 +9,7 @@ mod content;
 mod identity;
 mod onion;
 mod ratchet;
+mod relay;
 mod rpc;
 mod session;
 mod wire;
@@ -46,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     target("onion_authentic_packet", onion::authentic_packet),
     target("onion_keys", onion::onion_keys),
     target("guards", onion::guards),
+    target("relay_packets", relay::packets),
     target("rpc", rpc::messages),
 ];
 

@@ -7,8 +7,8 @@ use zentalk_shared::crypto::kem::{Kem, X25519Kem};
 use zentalk_shared::crypto::{Secret, Secret32, hash, kdf, stream};
 use zentalk_shared::onion::peel::peel;
 use zentalk_shared::onion::{
-    Class, GuardSet, Layout, OnionKeys, Peeled, RelayUrl, ReplayLimits, Surb, UnverifiedDescriptor,
-    VanguardSet,
+    Class, GuardSet, Layout, OnionKeys, Peeled, RelayKeys, RelayUrl, ReplayLimits, Suites, Surb,
+    UnverifiedDescriptor, VanguardSet,
 };
 
 /// Every byte of these is the input's.
@@ -130,6 +130,13 @@ pub(crate) fn guards(data: &[u8]) {
 
 pub(crate) fn onion_keys(data: &[u8]) {
     let limits = ReplayLimits::small(4);
+    let suites = Suites::default();
+    if let Ok(keys) = RelayKeys::restore(data, [], suites, limits) {
+        let record = keys.persist();
+        let again =
+            RelayKeys::restore(&record, [], suites, limits).expect("what is written is read");
+        assert_eq!(again.persist(), record);
+    }
     if let Ok(keys) = OnionKeys::restore(data, [], limits) {
         let record = keys.persist();
         let again = OnionKeys::restore(&record, [], limits).expect("what is written is read");
