@@ -5,6 +5,7 @@
 mod decoders;
 mod documents;
 mod layers;
+mod oaep;
 mod shape;
 mod source;
 mod tags;
@@ -40,7 +41,7 @@ impl fmt::Display for Finding {
     }
 }
 
-const RULES: [fn(&Tree) -> Vec<Finding>; 11] = [
+const RULES: [fn(&Tree) -> Vec<Finding>; 12] = [
     documents::architecture,
     layers::shared_imports_upward,
     layers::shared_is_pure,
@@ -52,6 +53,7 @@ const RULES: [fn(&Tree) -> Vec<Finding>; 11] = [
     shape::no_catch_all_errors,
     tags::tags_have_vectors,
     decoders::decoders_have_fuzz_targets,
+    oaep::rsa_encrypts_onion_keys_only,
 ];
 
 /// Reads the repository and fails when a rule is broken.
