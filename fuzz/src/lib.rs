@@ -6,6 +6,7 @@
 //! covers the layer of `shared` whose name it has.
 
 mod content;
+pub mod devices;
 mod identity;
 mod onion;
 mod ratchet;
@@ -37,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     target("ratchet_two_parties", ratchet::two_parties),
     target("session_message", session::message),
     target("session_record", session::record),
+    target("session_store", session::store),
     target("fragment", session::fragment),
     target("fragment_row", session::fragment_row),
     target("content", content::content),
