@@ -10,6 +10,7 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use thiserror::Error;
 
 use super::secret::Secret32;
+use super::wipe::{SMALL, wiping};
 
 /// Bytes that sealing adds to a plaintext.
 pub const TAG_LEN: usize = 16;
@@ -28,12 +29,12 @@ pub struct OpenError;
 
 /// A 256-bit AES-GCM key, expanded and ready. Wiped on drop.
 #[derive(Clone)]
-pub struct Aes256GcmKey(Aes256Gcm);
+pub struct Aes256GcmKey(Box<Aes256Gcm>);
 
 impl Aes256GcmKey {
     /// Expands a key.
     pub fn new(key: &Secret32) -> Self {
-        Self(Aes256Gcm::new(key.as_bytes().into()))
+        wiping::<SMALL, _>(|| Self(Box::new(Aes256Gcm::new(key.as_bytes().into()))))
     }
 
     /// Seals `plaintext`: ciphertext of the same length ‖ 16-byte tag.

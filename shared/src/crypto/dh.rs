@@ -7,6 +7,7 @@ use thiserror::Error;
 use x25519_dalek::StaticSecret;
 
 use super::secret::Secret32;
+use super::wipe::{CURVE, wiping};
 use crate::id::WrongLength;
 
 /// The peer's public key has small order: the shared secret would be zero whatever our key is
@@ -65,16 +66,19 @@ cbor_as_bytes!(X25519Public, "X25519 key of the wrong length");
 /// An X25519 secret key with its public key beside it. Wiped on drop.
 #[derive(Clone)]
 pub struct X25519Secret {
-    secret: StaticSecret,
+    /// On the heap: moving a key copies no secret.
+    secret: Box<StaticSecret>,
     public: X25519Public,
 }
 
 impl X25519Secret {
     /// Restores a key from its 32 secret bytes.
     pub fn from_bytes(bytes: &Secret32) -> Self {
-        let secret = StaticSecret::from(*bytes.as_bytes());
-        let public = X25519Public(x25519_dalek::PublicKey::from(&secret).to_bytes());
-        Self { secret, public }
+        wiping::<CURVE, _>(|| {
+            let secret = Box::new(StaticSecret::from(*bytes.as_bytes()));
+            let public = X25519Public(x25519_dalek::PublicKey::from(&*secret).to_bytes());
+            Self { secret, public }
+        })
     }
 
     /// A fresh key.
@@ -84,7 +88,7 @@ impl X25519Secret {
 
     /// The secret bytes, for storage in an encrypted record.
     pub fn to_bytes(&self) -> Secret32 {
-        Secret32::from_bytes(self.secret.to_bytes())
+        Secret32::copy_of(self.secret.as_bytes())
     }
 
     /// The public key.
@@ -94,11 +98,13 @@ impl X25519Secret {
 
     /// The shared secret with `peer`; refuses a peer key of low order, in constant time.
     pub fn diffie_hellman(&self, peer: &X25519Public) -> Result<Secret32, LowOrderPoint> {
-        let shared = self.secret.diffie_hellman(&peer.0.into());
-        match shared.was_contributory() {
-            true => Ok(Secret32::from_bytes(shared.to_bytes())),
-            false => Err(LowOrderPoint),
-        }
+        wiping::<CURVE, _>(|| {
+            let shared = self.secret.diffie_hellman(&peer.0.into());
+            match shared.was_contributory() {
+                true => Ok(Secret32::copy_of(shared.as_bytes())),
+                false => Err(LowOrderPoint),
+            }
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::kem::{XWING_CIPHERTEXT_LEN, XWingPublic, XWingSecret};
+use super::wipe::{LATTICE, wiping};
 
 /// Length of the encapsulated key in front of the ciphertext, in bytes.
 pub const ENC_LEN: usize = XWING_CIPHERTEXT_LEN;
@@ -37,15 +38,17 @@ pub fn seal(
 ) -> Result<Vec<u8>, SealError> {
     let public =
         <XWing as hpke::Kem>::PublicKey::from_bytes(public.as_bytes()).map_err(|_| SealError)?;
-    let (enc, ciphertext) = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, XWing>(
-        &OpModeS::Base,
-        &public,
-        info,
-        plaintext,
-        aad,
-        rng,
-    )
-    .map_err(|_| SealError)?;
+    let (enc, ciphertext) = wiping::<LATTICE, _>(|| {
+        hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, XWing>(
+            &OpModeS::Base,
+            &public,
+            info,
+            plaintext,
+            aad,
+            rng,
+        )
+        .map_err(|_| SealError)
+    })?;
     let mut sealed = enc.to_bytes().to_vec();
     sealed.extend_from_slice(&ciphertext);
     Ok(sealed)
@@ -60,17 +63,19 @@ pub fn open(
 ) -> Result<Vec<u8>, OpenError> {
     let (enc, ciphertext) = sealed.split_at_checked(ENC_LEN).ok_or(OpenError)?;
     let enc = <XWing as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(|_| OpenError)?;
-    let secret = <XWing as hpke::Kem>::PrivateKey::from_bytes(secret.seed().as_bytes())
-        .map_err(|_| OpenError)?;
-    hpke::single_shot_open::<AesGcm256, HkdfSha256, XWing>(
-        &OpModeR::Base,
-        &secret,
-        &enc,
-        info,
-        ciphertext,
-        aad,
-    )
-    .map_err(|_| OpenError)
+    wiping::<LATTICE, _>(|| {
+        let secret = <XWing as hpke::Kem>::PrivateKey::from_bytes(secret.seed().as_bytes())
+            .map_err(|_| OpenError)?;
+        hpke::single_shot_open::<AesGcm256, HkdfSha256, XWing>(
+            &OpModeR::Base,
+            &secret,
+            &enc,
+            info,
+            ciphertext,
+            aad,
+        )
+        .map_err(|_| OpenError)
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use sha2::Sha256;
 
 use super::hash::BadMac;
 use super::secret::{Secret, Secret32};
+use super::wipe::{SMALL, wiping};
 
 /// The longest output of one expansion: 255 blocks of 32 bytes (RFC 5869 §2.3).
 const MAX_OUTPUT: usize = 255 * 32;
@@ -14,19 +15,21 @@ const MAX_OUTPUT: usize = 255 * 32;
 /// keying material. An absent salt is RFC 5869's string of zeros: give `&[0; 32]` or `&[]`.
 pub fn extract_expand<const N: usize>(salt: &[u8], ikm: &[u8], info: &[u8]) -> Secret<N> {
     const { assert!(N <= MAX_OUTPUT, "HKDF-SHA256 gives at most 8160 bytes") };
-    expand_with(&Hkdf::<Sha256>::new(Some(salt), ikm), info)
+    wiping::<SMALL, _>(|| expand_with(&Hkdf::<Sha256>::new(Some(salt), ikm), info))
 }
 
 /// HKDF expand only, from a key that is already uniform.
 pub fn expand<const N: usize>(prk: &Secret32, info: &[u8]) -> Secret<N> {
     const { assert!(N <= MAX_OUTPUT, "HKDF-SHA256 gives at most 8160 bytes") };
-    // Infallible: 32 bytes are a whole PRK.
-    let hkdf = Hkdf::<Sha256>::from_prk(prk.as_bytes()).expect("32 bytes are a whole PRK");
-    expand_with(&hkdf, info)
+    wiping::<SMALL, _>(|| {
+        // Infallible: 32 bytes are a whole PRK.
+        let hkdf = Hkdf::<Sha256>::from_prk(prk.as_bytes()).expect("32 bytes are a whole PRK");
+        expand_with(&hkdf, info)
+    })
 }
 
 fn expand_with<const N: usize>(hkdf: &Hkdf<Sha256>, info: &[u8]) -> Secret<N> {
-    let mut output = Secret::from_bytes([0; N]);
+    let mut output = Secret::zeroed();
     // Infallible: callers check N when compiled.
     hkdf.expand(info, output.as_mut_bytes())
         .expect("the length is checked when compiled");
@@ -35,7 +38,7 @@ fn expand_with<const N: usize>(hkdf: &Hkdf<Sha256>, info: &[u8]) -> Secret<N> {
 
 /// HMAC-SHA256 over the parts, concatenated as they stand.
 pub fn hmac_sha256(key: &Secret32, parts: &[&[u8]]) -> Secret32 {
-    Secret32::from_bytes(mac_over(key, parts).finalize().into_bytes().into())
+    wiping::<SMALL, _>(|| Secret32::from_bytes(mac_over(key, parts).finalize().into_bytes().into()))
 }
 
 /// Checks an HMAC-SHA256 in constant time.

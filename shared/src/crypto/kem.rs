@@ -21,6 +21,7 @@ use super::dh::{X25519Public, X25519Secret};
 use super::hash::blake2b_256_concat;
 use super::rsa::{self, RsaPublic, RsaSecret};
 use super::secret::Secret32;
+use super::wipe::{LATTICE, SMALL, wiping};
 
 /// The public key that was given cannot be encapsulated to; the fault of whoever published it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -186,9 +187,14 @@ fn x25519_secret(shared: &Secret32, ciphertext: &X25519Public, public: &X25519Pu
     ]) {
         slot.copy_from_slice(part);
     }
-    let secret = Secret32::from_bytes(blake2b_256_concat(X25519_DOMAIN, &input));
+    let secret = hashed(X25519_DOMAIN, &input);
     input.zeroize();
     secret
+}
+
+/// BLAKE2b-256 of what is secret.
+fn hashed(domain: &[u8], input: &[u8]) -> Secret32 {
+    wiping::<SMALL, _>(|| Secret32::from_bytes(blake2b_256_concat(domain, input)))
 }
 
 /// Suite 2: X-Wing, the hybrid of X25519 and ML-KEM-768.
@@ -262,8 +268,10 @@ pub struct XWingSecret {
 impl XWingSecret {
     /// Restores a key from its seed.
     pub fn from_seed(seed: Secret32) -> Self {
-        let key = x_wing::DecapsulationKey::from(*seed.as_bytes());
-        let public = x_wing::Decapsulator::encapsulation_key(&key).to_bytes();
+        let public = wiping::<LATTICE, _>(|| {
+            let key = x_wing::DecapsulationKey::from(*seed.as_bytes());
+            x_wing::Decapsulator::encapsulation_key(&key).to_bytes()
+        });
         Self {
             seed,
             public: XWingPublic(Box::new(public.into())),
@@ -331,11 +339,13 @@ impl Kem for XWingKem {
     ) -> Result<(XWingCiphertext, Secret32), EncapsulateError> {
         let key = x_wing::EncapsulationKey::new(public.as_bytes().into())
             .map_err(|_| EncapsulateError)?;
-        let (ciphertext, secret) = key.encapsulate_with_rng(rng);
-        Ok((
-            XWingCiphertext::from_bytes(ciphertext.into()),
-            Secret32::from_bytes(secret.into()),
-        ))
+        Ok(wiping::<LATTICE, _>(|| {
+            let (ciphertext, secret) = key.encapsulate_with_rng(rng);
+            (
+                XWingCiphertext::from_bytes(ciphertext.into()),
+                Secret32::from_bytes(secret.into()),
+            )
+        }))
     }
 
     fn decapsulate(
@@ -343,10 +353,10 @@ impl Kem for XWingKem {
         ciphertext: &XWingCiphertext,
         _: &mut impl CryptoRng,
     ) -> Result<Secret32, DecapsulateError> {
-        let key = x_wing::DecapsulationKey::from(*secret.seed.as_bytes());
-        Ok(Secret32::from_bytes(
-            key.decapsulate(ciphertext.as_bytes().into()).into(),
-        ))
+        Ok(wiping::<LATTICE, _>(|| {
+            let key = x_wing::DecapsulationKey::from(*secret.seed.as_bytes());
+            Secret32::from_bytes(key.decapsulate(ciphertext.as_bytes().into()).into())
+        }))
     }
 }
 
@@ -410,7 +420,7 @@ impl Kem for Rsa4096Kem {
 /// BLAKE2b-256(domain ‖ OAEP plaintext ‖ ciphertext): all lengths fixed.
 fn rsa_secret(random: &Secret32, ciphertext: &[u8]) -> Secret32 {
     let mut input = [random.as_bytes().as_slice(), ciphertext].concat();
-    let secret = Secret32::from_bytes(blake2b_256_concat(RSA4096_DOMAIN, &input));
+    let secret = hashed(RSA4096_DOMAIN, &input);
     input.zeroize();
     secret
 }

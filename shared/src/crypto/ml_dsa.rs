@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::secret::Secret32;
 use super::sign::BadSignature;
+use super::wipe::{LATTICE, wiping};
 
 /// Length of an encoded public key in bytes.
 pub const PUBLIC_LEN: usize = 1952;
@@ -59,7 +60,7 @@ pub struct MlDsaSecret {
 impl MlDsaSecret {
     /// Restores a key from its seed (FIPS 204's ξ).
     pub fn from_seed(seed: Secret32) -> Self {
-        let public = expand(&seed).verifying_key().encode();
+        let public = wiping::<LATTICE, _>(|| expand(&seed).verifying_key().encode());
         Self {
             seed,
             public: MlDsaPublic::from_bytes(public.into()),
@@ -88,10 +89,12 @@ impl MlDsaSecret {
         message: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<MlDsaSignature, DomainTooLong> {
-        let signature = expand(&self.seed)
-            .expanded_key()
-            .sign_randomized(message, domain.as_bytes(), rng)
-            .map_err(|_| DomainTooLong)?;
+        let signature = wiping::<LATTICE, _>(|| {
+            expand(&self.seed)
+                .expanded_key()
+                .sign_randomized(message, domain.as_bytes(), rng)
+                .map_err(|_| DomainTooLong)
+        })?;
         Ok(MlDsaSignature::from_bytes(signature.encode().into()))
     }
 }

@@ -8,6 +8,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::secret::{Secret, Secret32};
+use super::wipe::{LATTICE, wiping};
 
 /// Length of an encoded public key in bytes.
 pub const PUBLIC_LEN: usize = 1184;
@@ -42,11 +43,13 @@ impl MlKemPublic {
 
     /// Makes a fresh shared secret and the ciphertext that carries it.
     pub fn encapsulate(&self, rng: &mut impl CryptoRng) -> (MlKemCiphertext, Secret32) {
-        let (ciphertext, secret) = self.key.encapsulate_with_rng(rng);
-        (
-            MlKemCiphertext::from_bytes(ciphertext.into()),
-            Secret32::from_bytes(secret.into()),
-        )
+        wiping::<LATTICE, _>(|| {
+            let (ciphertext, secret) = self.key.encapsulate_with_rng(rng);
+            (
+                MlKemCiphertext::from_bytes(ciphertext.into()),
+                Secret32::from_bytes(secret.into()),
+            )
+        })
     }
 }
 
@@ -101,7 +104,7 @@ pub struct MlKemSecret {
 impl MlKemSecret {
     /// Restores a key from its seed.
     pub fn from_seed(seed: Secret<SEED_LEN>) -> Self {
-        let key = expand(&seed).encapsulation_key().clone();
+        let key = wiping::<LATTICE, _>(|| expand(&seed).encapsulation_key().clone());
         let encoded = key.to_bytes().as_slice().into();
         Self {
             seed,
@@ -126,8 +129,10 @@ impl MlKemSecret {
 
     /// The shared secret that `ciphertext` carries; noise if it was not made for this key.
     pub fn decapsulate(&self, ciphertext: &MlKemCiphertext) -> Secret32 {
-        let secret = expand(&self.seed).decapsulate(ciphertext.as_bytes().into());
-        Secret32::from_bytes(secret.into())
+        wiping::<LATTICE, _>(|| {
+            let secret = expand(&self.seed).decapsulate(ciphertext.as_bytes().into());
+            Secret32::from_bytes(secret.into())
+        })
     }
 }
 

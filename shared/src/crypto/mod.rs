@@ -6,6 +6,7 @@
 //! | file | what | source |
 //! |---|---|---|
 //! | `secret` | bytes that zeroize, compare in constant time, print nothing | – |
+//! | `wipe` | overwrites the stack that a primitive has used | – |
 //! | `hash` | BLAKE2b at 128, 160 and 256 bits, plain and keyed; keyed BLAKE3 | RFC 7693, BLAKE3 |
 //! | `kdf` | HKDF-SHA256, HMAC-SHA256 | RFC 5869, RFC 2104 |
 //! | `aead` | AES-256-GCM | NIST SP 800-38D |
@@ -28,6 +29,7 @@ pub mod rsa;
 pub mod secret;
 pub mod sign;
 pub mod stream;
+pub(crate) mod wipe;
 
 pub use secret::{Secret, Secret32, is_zero};
 

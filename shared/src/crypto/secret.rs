@@ -1,4 +1,5 @@
-//! Secret bytes: wiped when dropped, compared in constant time, never printed.
+//! Secret bytes: wiped when dropped, compared in constant time, never printed. They lie on the heap, so
+//! that moving a value that holds them leaves no copy behind.
 
 use core::fmt;
 
@@ -9,27 +10,41 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::id::WrongLength;
 
 /// `N` secret bytes. On the wire (only ever inside an encrypted record): a byte string of length `N`.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Secret<const N: usize>([u8; N]);
+#[derive(Clone)]
+pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 /// A 32-byte secret: the size of every symmetric key here.
 pub type Secret32 = Secret<32>;
 
 impl<const N: usize> Secret<N> {
-    /// Takes the bytes over. The caller's own copy, if any, is the caller's to wipe.
-    pub const fn from_bytes(bytes: [u8; N]) -> Self {
-        Self(bytes)
+    /// Zeros, to be filled in place.
+    pub fn zeroed() -> Self {
+        Self(Box::new([0; N]))
+    }
+
+    /// Copies the bytes. The caller's own copy is the caller's to wipe.
+    pub fn from_bytes(mut bytes: [u8; N]) -> Self {
+        let secret = Self::copy_of(&bytes);
+        bytes.zeroize();
+        secret
+    }
+
+    /// Copies bytes that lie elsewhere: in a type that wipes itself.
+    pub fn copy_of(bytes: &[u8; N]) -> Self {
+        let mut secret = Self::zeroed();
+        secret.0.copy_from_slice(bytes);
+        secret
     }
 
     /// Fresh random bytes.
     pub fn random(rng: &mut impl CryptoRng) -> Self {
-        let mut secret = Self([0; N]);
-        rng.fill_bytes(&mut secret.0);
+        let mut secret = Self::zeroed();
+        rng.fill_bytes(secret.0.as_mut_slice());
         secret
     }
 
     /// The bytes, for a primitive to use. Do not copy them into anything that outlives the call.
-    pub const fn as_bytes(&self) -> &[u8; N] {
+    pub fn as_bytes(&self) -> &[u8; N] {
         &self.0
     }
 
@@ -42,17 +57,32 @@ impl<const N: usize> Secret<N> {
 impl<const N: usize> TryFrom<&[u8]> for Secret<N> {
     type Error = WrongLength;
     fn try_from(bytes: &[u8]) -> Result<Self, WrongLength> {
-        bytes.try_into().map(Self).map_err(|_| WrongLength {
+        let same_length: &[u8; N] = bytes.try_into().map_err(|_| WrongLength {
             what: "Secret",
             expected: N,
             actual: bytes.len(),
-        })
+        })?;
+        Ok(Self::copy_of(same_length))
     }
 }
 
+impl<const N: usize> Zeroize for Secret<N> {
+    fn zeroize(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
+impl<const N: usize> ZeroizeOnDrop for Secret<N> {}
+
 impl<const N: usize> ConstantTimeEq for Secret<N> {
     fn ct_eq(&self, other: &Self) -> subtle::Choice {
-        self.0.ct_eq(&other.0)
+        self.0.as_slice().ct_eq(other.0.as_slice())
     }
 }
 
@@ -76,7 +106,7 @@ impl<C, const N: usize> minicbor::Encode<C> for Secret<N> {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
+        e.bytes(self.0.as_slice())?.ok()
     }
 }
 

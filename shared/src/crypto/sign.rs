@@ -11,6 +11,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::secret::Secret32;
+use super::wipe::{CURVE, wiping};
 
 /// Why bytes are not an acceptable Ed25519 public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -141,12 +142,16 @@ cbor_as_bytes!(VerifyingKey, "not an acceptable Ed25519 key");
 
 /// An Ed25519 secret key. Stored as its 32-byte seed; wiped on drop.
 #[derive(Clone)]
-pub struct SigningKey(ed25519_dalek::SigningKey);
+pub struct SigningKey(Box<ed25519_dalek::SigningKey>);
 
 impl SigningKey {
     /// Restores a key from its seed (RFC 8032's "secret key").
     pub fn from_seed(seed: &Secret32) -> Self {
-        Self(ed25519_dalek::SigningKey::from_bytes(seed.as_bytes()))
+        wiping::<CURVE, _>(|| {
+            Self(Box::new(ed25519_dalek::SigningKey::from_bytes(
+                seed.as_bytes(),
+            )))
+        })
     }
 
     /// A fresh key.
@@ -156,7 +161,7 @@ impl SigningKey {
 
     /// The seed, for storage in an encrypted record.
     pub fn to_seed(&self) -> Secret32 {
-        Secret32::from_bytes(self.0.to_bytes())
+        Secret32::copy_of(self.0.as_bytes())
     }
 
     /// The public key.
@@ -171,7 +176,7 @@ impl SigningKey {
 
     /// Signs bytes that have their domain in front already.
     pub(super) fn sign_framed(&self, framed: &[u8]) -> Signature {
-        Signature(self.0.sign(framed).to_bytes())
+        wiping::<CURVE, _>(|| Signature(self.0.sign(framed).to_bytes()))
     }
 }
 

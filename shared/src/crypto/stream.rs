@@ -8,6 +8,7 @@ use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use thiserror::Error;
 
 use super::secret::Secret32;
+use super::wipe::{SMALL, wiping};
 
 /// More keystream was asked for than one key gives (256 GiB, RFC 8439 §2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -21,13 +22,15 @@ pub fn xor(key: &Secret32, data: &mut [u8]) -> Result<(), KeystreamExhausted> {
 
 /// Like [`xor`], with the keystream from byte `offset` on.
 pub fn xor_at(key: &Secret32, offset: u64, data: &mut [u8]) -> Result<(), KeystreamExhausted> {
-    let mut cipher = ChaCha20::new(key.as_bytes().into(), &[0; 12].into());
-    if offset > 0 {
-        cipher.try_seek(offset).map_err(|_| KeystreamExhausted)?;
-    }
-    cipher
-        .try_apply_keystream(data)
-        .map_err(|_| KeystreamExhausted)
+    wiping::<SMALL, _>(|| {
+        let mut cipher = ChaCha20::new(key.as_bytes().into(), &[0; 12].into());
+        if offset > 0 {
+            cipher.try_seek(offset).map_err(|_| KeystreamExhausted)?;
+        }
+        cipher
+            .try_apply_keystream(data)
+            .map_err(|_| KeystreamExhausted)
+    })
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
     fn secret<const N: usize>(&mut self) -> Secret<N> {
-        let mut field = Secret::from_bytes([0; N]);
+        let mut field = Secret::zeroed();
         let (head, rest) = self.0.split_at(N.min(self.0.len()));
         field
             .as_mut_bytes()

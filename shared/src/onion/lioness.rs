@@ -32,7 +32,7 @@ impl BodyKey {
     /// Takes the key material apart.
     pub(super) fn new(material: &Secret<{ Self::LEN }>) -> Self {
         let part = |n: usize| {
-            let mut key = Secret32::from_bytes([0; 32]);
+            let mut key = Secret32::zeroed();
             let from = material.as_bytes().iter().skip(32 * n);
             key.as_mut_bytes()
                 .iter_mut()

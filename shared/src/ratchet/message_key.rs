@@ -46,7 +46,7 @@ impl MessageKey {
     /// (key[32], nonce[12]) = HKDF(0[32], mk).
     pub(super) fn expand(&self) -> (Secret32, [u8; NONCE_LEN]) {
         let okm: Secret<44> = kdf::extract_expand(&[0; 32], self.0.as_bytes(), INFO);
-        let (mut key, mut nonce) = (Secret::from_bytes([0; 32]), [0; NONCE_LEN]);
+        let (mut key, mut nonce) = (Secret::zeroed(), [0; NONCE_LEN]);
         let (head, tail) = okm.as_bytes().split_at(32);
         key.as_mut_bytes().copy_from_slice(head);
         nonce.copy_from_slice(tail);

@@ -21,7 +21,7 @@ impl RootKey {
 
     /// One step: (rk, ck) = HKDF(rk, DH ‖ KEM secret).
     pub(super) fn step(&self, dh: &Secret32, kem: &Secret32) -> (Self, ChainKey) {
-        let mut ikm = Secret::from_bytes([0; 64]);
+        let mut ikm = Secret::<64>::zeroed();
         let bytes = ikm.as_mut_bytes().iter_mut();
         bytes
             .zip(dh.as_bytes().iter().chain(kem.as_bytes()))
@@ -34,7 +34,7 @@ impl RootKey {
 
 /// The two 32-byte halves of 64 bytes.
 fn halves(keys: &Secret<64>) -> (Secret32, Secret32) {
-    let (mut first, mut second) = (Secret::from_bytes([0; 32]), Secret::from_bytes([0; 32]));
+    let (mut first, mut second) = (Secret::zeroed(), Secret::zeroed());
     let (head, tail) = keys.as_bytes().split_at(32);
     first.as_mut_bytes().copy_from_slice(head);
     second.as_mut_bytes().copy_from_slice(tail);

@@ -26,12 +26,12 @@ impl WriteSecret {
     }
 
     /// From its 32 bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Secret32::from_bytes(bytes))
     }
 
     /// The bytes, for contacts and the store.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 
@@ -43,12 +43,12 @@ impl WriteSecret {
 
 impl Permit {
     /// From its 32 bytes, as a relay stores it.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Secret32::from_bytes(bytes))
     }
 
     /// The bytes, for the relay's store.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 }

@@ -8,6 +8,7 @@ use core::ops::Deref;
 use minicbor::decode::{self, Decode, Decoder};
 use minicbor::encode::{self, Encode, Encoder, Write};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Bytes are not the body that they should be: the fault of who sent or stored them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -30,6 +31,28 @@ pub fn to_cbor<T: Encode<()>>(value: &T) -> Vec<u8> {
     let result = minicbor::encode(value, &mut out);
     debug_assert!(result.is_ok());
     out
+}
+
+/// The value as CBOR in a buffer that wipes itself, for records that hold secrets. Measured first, so that
+/// the buffer never grows: growing leaves copies behind.
+pub fn to_secret_cbor<T: Encode<()>>(value: &T) -> Zeroizing<Vec<u8>> {
+    let mut length = Length(0);
+    let measured = minicbor::encode(value, &mut length);
+    let mut out = Zeroizing::new(Vec::with_capacity(length.0));
+    let result = minicbor::encode(value, &mut *out);
+    debug_assert!(measured.is_ok() && result.is_ok() && out.len() == length.0);
+    out
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl Write for Length {
+    type Error = core::convert::Infallible;
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(())
+    }
 }
 
 /// Reads one value of at most `max` bytes and nothing after it.
