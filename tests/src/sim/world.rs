@@ -211,6 +211,7 @@ impl World {
             crashes_after_commit,
             crashes,
             lost,
+            packets: self.packets,
             events,
             took: self.now.since(START),
         }
