@@ -226,7 +226,8 @@ impl World {
             }
         }
         let [alice, bob] = &self.devices;
-        let current = |device: &Device| device.sessions.as_ref().map(SessionRecord::current_session);
+        let current =
+            |device: &Device| device.sessions.as_ref().map(SessionRecord::current_session);
         assert!(sound, "the last messages are read");
         assert_eq!(current(alice), current(bob));
     }

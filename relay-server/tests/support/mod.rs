@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -80,7 +80,7 @@ pub(crate) fn free_ports(count: usize) -> Vec<u16> {
 }
 
 /// A private data directory with a test key, so that no key has to be generated.
-pub(crate) fn data_dir(home: &Path, index: usize) -> PathBuf {
+pub(crate) fn data_dir(home: &std::path::Path, index: usize) -> PathBuf {
     let data = home.join("data");
     zentalk_relay::files::private_directory(&data).unwrap();
     zentalk_relay::files::write_private(&data.join("relay-rsa4096.pk8"), test_key(index)).unwrap();

@@ -191,14 +191,13 @@ fn the_handshake_names_the_common_suites_and_a_client_needs_one() {
 /// A record with an RSA key of the test pool for this epoch and the next: to make one takes seconds.
 fn rsa_keys(index: usize) -> Zeroizing<Vec<u8>> {
     let mut pool = include_bytes!("../../../../tests/keys/relay-rsa4096.TEST-ONLY.bin").as_slice();
-    let mut next = || {
-        let length = usize::from(u16::from_be_bytes([pool[0], pool[1]]));
-        let (key, rest) = pool[2..].split_at(length);
-        pool = rest;
-        key
-    };
-    (0..index).for_each(|_| drop(next()));
-    let key = RsaSecret::from_pkcs8_der(next()).unwrap();
+    let mut keys = std::iter::from_fn(|| {
+        let (length, rest) = pool.split_first_chunk()?;
+        let key;
+        (key, pool) = rest.split_at(usize::from(u16::from_be_bytes(*length)));
+        Some(key)
+    });
+    let key = RsaSecret::from_pkcs8_der(keys.nth(index).unwrap()).unwrap();
     let epoch = START.as_ms() / EPOCH_LENGTH.as_ms();
     let mut e = minicbor::Encoder::new(Vec::new());
     e.array(3).unwrap().u8(2).unwrap().u8(3).unwrap();
@@ -360,7 +359,7 @@ fn when_a_key_is_spent_a_descriptor_without_it_is_out_at_once() {
     let (now, next) = (Epoch::at(net.now), Epoch::at(net.now).next());
     let mut caller = Caller::at(&mut net, 1);
     let route = net.route(&[1, 0], Suite::X25519);
-    let mut send = |net: &mut Net| {
+    let send = |net: &mut Net| {
         let packet = route
             .request(None, b"", Class::Message, &mut net.rng)
             .unwrap();

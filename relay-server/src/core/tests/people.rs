@@ -22,7 +22,7 @@ pub(super) fn hello(role: Role, tag: Option<ConnectionTag>, received: Option<u64
     let body = Handshake {
         role,
         versions: BoundedList::new(vec![VERSION]).unwrap(),
-        suites: BoundedList::new(vec![1]).unwrap(),
+        suites: BoundedList::new(vec![1, 2, 3]).unwrap(),
         tag,
         received,
         descriptor: None,
