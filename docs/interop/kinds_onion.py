@@ -86,8 +86,9 @@ def onion_deliver(vector):
 
 def onion_reply(vector):
     surb, body = onion.Surb.parse(vector.bytes("surb")), vector.bytes("body")
-    # What the owner keeps is its own affair; here [id, expiry, reply key, [KEM secret of each hop]].
-    _, _, reply_key, secrets = body_of(b"\xa1\0" + vector.bytes("surb keys"))[0]
+    # What the owner keeps is its own affair; here [id, expiry, reply key, [KEM secret of each hop]] and,
+    # where it is another one than X25519, the suite.
+    _, _, reply_key, secrets, *_ = body_of(b"\xa1\0" + vector.bytes("surb keys"))[0]
     same(reply_key, surb.reply_key, "reply key")
     payload, capacity = vector.bytes("payload"), len(body) - 32 - len(vector.bytes("surb"))
     padded = payload.ljust(capacity, b"\0")

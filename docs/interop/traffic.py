@@ -15,7 +15,7 @@ from frames import Frame
 from primitives import Refused, body_of, field, need
 
 NEVER = float("inf")
-HANDSHAKE = 2000  # ms after which the ends of a connection have surely proved who they are
+HANDSHAKE = 6000  # ms after which ends have surely proved who they are, and of two connections of two relays one is left
 KEYS = {1: onion.X25519Key, 2: onion.XWingKey, 3: onion.RsaKey}
 
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use getrandom::SysRng;
 use rand_core::TryRng;
+use zentalk_shared::onion::Suite;
 use zentalk_shared::time::Duration;
 use zentalk_tests::fresh;
 use zentalk_tests::sim::{Plan, World};
@@ -37,9 +38,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Four people who talk across six relays, on wires that lose and reorder packets.
+/// Four people who talk across six relays, on wires that lose and reorder packets. By the seed they want X25519 or
+/// X-Wing, and have X-Wing everywhere or at some relays only.
 fn plan(seed: u64) -> Plan {
+    let (suite, classical_relays) = match seed % 3 {
+        0 => (Suite::X25519, 0),
+        1 => (Suite::XWing, 0),
+        _ => (Suite::XWing, 2),
+    };
     Plan {
+        suite,
+        classical_relays,
         seed,
         relays: 6,
         clients: 4,
