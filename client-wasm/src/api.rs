@@ -13,11 +13,10 @@ mod verification;
 
 use serde::{Deserialize, Serialize};
 use tsify::Tsify;
-use zentalk_shared::onion::Suite;
 
 pub use convert::MeContext;
 pub use error::{ApiError, ErrorCode};
-pub use host::{HostNotice, HostOptions};
+pub use host::{HostNotice, HostOptions, OnionSuite};
 pub use verification::{NoticeKind, SafetyComparison, SafetyNumber, Verification};
 
 /// The account of this browser.
@@ -477,27 +476,4 @@ pub enum Answer {
     Comparison(SafetyComparison),
     /// Done.
     Done,
-}
-
-/// How packets are encrypted for the relays that they pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
-#[serde(rename_all = "lowercase")]
-pub enum OnionSuite {
-    /// Classical: small packets.
-    X25519,
-    /// X25519 with ML-KEM-768, also against who records packets today and has a quantum computer later.
-    /// Packets are twice as large.
-    XWing,
-    /// RSA-4096. Slow for relays; few offer it.
-    Rsa4096,
-}
-
-impl From<OnionSuite> for Suite {
-    fn from(suite: OnionSuite) -> Self {
-        match suite {
-            OnionSuite::X25519 => Self::X25519,
-            OnionSuite::XWing => Self::XWing,
-            OnionSuite::Rsa4096 => Self::Rsa4096,
-        }
-    }
 }

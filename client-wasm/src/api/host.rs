@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use tsify::Tsify;
+use zentalk_shared::onion::Suite;
 
-use super::{OnionSuite, ZenTalkEvent};
+use super::ZenTalkEvent;
 
 /// What a host is opened with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
@@ -18,6 +19,29 @@ pub struct HostOptions {
     /// The onion suite to prefer; `x25519` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onion_suite: Option<OnionSuite>,
+}
+
+/// How packets are encrypted for the relays that they pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "lowercase")]
+pub enum OnionSuite {
+    /// Classical: small packets.
+    X25519,
+    /// X25519 with ML-KEM-768, also against who records packets today and has a quantum computer later.
+    /// Packets are twice as large.
+    XWing,
+    /// RSA-4096. Slow for relays; few offer it.
+    Rsa4096,
+}
+
+impl From<OnionSuite> for Suite {
+    fn from(suite: OnionSuite) -> Self {
+        match suite {
+            OnionSuite::X25519 => Self::X25519,
+            OnionSuite::XWing => Self::XWing,
+            OnionSuite::Rsa4096 => Self::Rsa4096,
+        }
+    }
 }
 
 /// What a host tells the worker that runs it.

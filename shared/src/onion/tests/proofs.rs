@@ -280,7 +280,7 @@ impl Histogram {
     }
 
     /// Chi-square against the uniform distribution: 255 degrees of freedom.
-    fn from_uniform(&self) -> f64 {
+    fn distance_from_uniform(&self) -> f64 {
         let expected = self.total() / 256.0;
         let parts = self.0.iter().map(|n| (*n as f64 - expected).powi(2));
         parts.sum::<f64>() / expected
@@ -302,7 +302,7 @@ fn apart(histograms: &[Histogram]) -> f64 {
 }
 
 fn looks_uniform(histogram: &Histogram) -> bool {
-    histogram.from_uniform() < threshold(255)
+    histogram.distance_from_uniform() < threshold(255)
 }
 
 fn look_alike(histograms: &[Histogram]) -> bool {
@@ -376,7 +376,7 @@ fn tells_nothing(observed: &Observed) {
             whole.len()
         );
         for ((_, answer), [_, rest]) in answers {
-            let chi_square = rest.from_uniform();
+            let chi_square = rest.distance_from_uniform();
             assert!(looks_uniform(rest), "{question} {answer}: {chi_square}");
         }
     }
