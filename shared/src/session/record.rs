@@ -10,7 +10,11 @@
 //! 2. They may have crossed unseen: the peer's answer in C can overtake its older first message in N.
 //!    So if C was ours, the peer sends in it again, and its id is lower, it becomes current again.
 //! 3. If instead the peer makes a step in N that answers us, it did choose N: N becomes current for good.
-//! 4. Otherwise what was current before stays in the archive: a straggler changes nothing.
+//! 4. As long as a peer has no answer in its session N, it repeats its first message. If C is ours, answered,
+//!    and took the place of N by rule 1 or 2, the peer has begun N after all that: N becomes current. And if
+//!    we began C while N was without an answer, the peer keeps N, by rule 1, where that is the lower id: then
+//!    N becomes current again, too.
+//! 5. Otherwise what was current before stays in the archive: a straggler changes nothing.
 
 use rand_core::CryptoRng;
 
@@ -107,7 +111,7 @@ impl SessionRecord {
         self.current.id
     }
 
-    /// Whether the peer has shown that it has the current session.
+    /// Whether the peer has shown that it has the current session: it began it, or has answered.
     pub fn is_confirmed(&self) -> bool {
         self.current.is_confirmed()
     }
@@ -151,13 +155,25 @@ impl SessionRecord {
             return Ok(None);
         };
         let (plaintext, session) = found.session.decrypt(message, now)?;
-        Ok(Some((
-            plaintext,
-            self.received_in_archive(index, found, session, now),
-        )))
+        let after = match message.initial.is_some() && self.is_kept_by_the_peer(index, found) {
+            true => self.restored(index, session, false, now),
+            false => self.received_in_archive(index, found, session, now),
+        };
+        Ok(Some((plaintext, after)))
     }
 
-    /// Rules 2 to 4: `after` follows `before`, which is the archive's at `index`.
+    /// Rule 4, for the archive's session at `index`, in which the peer has no answer. Only its newest session
+    /// counts: it has given up those before.
+    fn is_kept_by_the_peer(&self, index: usize, found: &Archived) -> bool {
+        let mut newer = self.archived.iter().take(index);
+        let keeps = match self.current.is_confirmed() {
+            true => self.current.is_mine() && !found.superseded,
+            false => found.session.id < self.current.id,
+        };
+        keeps && !found.session.is_mine() && newer.all(|newer| newer.session.is_mine())
+    }
+
+    /// Rules 2, 3 and 5: `after` follows `before`, which is the archive's at `index`.
     fn received_in_archive(
         &self,
         index: usize,
@@ -168,20 +184,26 @@ impl SessionRecord {
         let chose_again = after.is_mine() && !self.current.is_mine() && after.id < self.current.id;
         let stepped = !after.ratchet.same_receiving_chain(&before.session.ratchet);
         let chose_for_good = !after.is_mine() && self.current.is_mine() && stepped;
-        let mut record = self.clone();
-        if before.superseded || !(chose_again || chose_for_good) {
-            record
-                .archived
-                .iter_mut()
-                .skip(index)
-                .take(1)
-                .for_each(|one| one.session = after.clone());
-        } else {
-            record.archived.remove(index);
-            let old = core::mem::replace(&mut record.current, after);
-            record.archive(old, chose_for_good, now);
+        if !before.superseded && (chose_again || chose_for_good) {
+            return self.restored(index, after, chose_for_good, now);
         }
+        let mut record = self.clone();
+        record
+            .archived
+            .iter_mut()
+            .skip(index)
+            .take(1)
+            .for_each(|one| one.session = after.clone());
         record.expire(now);
+        record
+    }
+
+    /// The record with the archive's session at `index`, as it is now, in the place of the current one.
+    fn restored(&self, index: usize, after: Session, for_good: bool, now: Timestamp) -> Self {
+        let mut record = self.clone();
+        record.archived.remove(index);
+        let old = core::mem::replace(&mut record.current, after);
+        record.archive(old, for_good, now);
         record
     }
 
