@@ -176,8 +176,13 @@ fn account(rng: &mut Draws, look: Look<'_>) {
     // The primes as the big-number library holds them: limbs, lowest first.
     let der = keys::account_der(1);
     for secret in private_integers(der) {
-        let limbs: Vec<u8> = secret.iter().rev().copied().collect();
-        look(Held::Bytes(&limbs[..64]));
+        let mut limbs = Zeroizing::new([0; 64]);
+        let lowest = secret.iter().rev();
+        limbs
+            .iter_mut()
+            .zip(lowest)
+            .for_each(|(to, from)| *to = *from);
+        look(Held::Bytes(&*limbs));
         look(Held::Bytes(&secret[64..128]));
     }
 }
@@ -274,13 +279,13 @@ fn halves(scenario: Scenario) -> BTreeMap<Half, String> {
 }
 
 /// Runs a scenario in a child; what the child found in its memory, and where.
-fn search(name: &str, leak: bool) -> Vec<String> {
+fn search(name: &str, leak: &str) -> Vec<String> {
     let (_, scenario) = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap();
     let halves: Vec<(Half, String)> = halves(*scenario).into_iter().collect();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored", "--nocapture"])
         .env("ZENTALK_SCENARIO", name)
-        .env("ZENTALK_LEAK", u8::from(leak).to_string())
+        .env("ZENTALK_LEAK", leak)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -312,10 +317,12 @@ fn child() {
         return;
     };
     let (_, scenario) = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap();
-    if std::env::var("ZENTALK_LEAK").as_deref() == Ok("1") {
-        leak();
-    }
     scenario(&mut Draws::default(), &mut |_| {});
+    match std::env::var("ZENTALK_LEAK").as_deref() {
+        Ok("heap") => leak_on_the_heap(),
+        Ok("stack") => leak_on_the_stack(),
+        _ => {}
+    }
     let mut masked = Vec::new();
     std::io::stdin().read_to_end(&mut masked).unwrap();
     let halves: Vec<Half> = masked
@@ -330,17 +337,27 @@ fn child() {
     println!("searched {} KiB", searched / 1024);
 }
 
-/// A copy that nobody wipes: the first secret that the scenario will draw, in freed memory.
+/// The first secret that a scenario draws.
+fn first_drawn(out: &mut [u8]) {
+    draw(1, out);
+    zeroize_stack::<16_384>();
+}
+
+/// A copy in freed memory, and something after it, so that the memory is not given back.
 #[inline(never)]
-fn leak() {
-    let secret = Zeroizing::new({
-        let mut bytes = [0; 32];
-        draw(1, &mut bytes);
-        bytes
-    });
-    let mut copy = vec![0; 4096];
-    copy[1024..1056].copy_from_slice(&*secret);
+fn leak_on_the_heap() {
+    let mut copy = vec![0; 96 << 10];
+    std::mem::forget(std::hint::black_box(Box::new([0_u8; 64])));
+    first_drawn(&mut copy[90 << 10..][..32]);
     drop(std::hint::black_box(copy));
+}
+
+/// A copy on the stack, far below what is called later.
+#[inline(never)]
+fn leak_on_the_stack() {
+    let mut copy = [0; 256 << 10];
+    first_drawn(&mut copy[1024..1056]);
+    std::hint::black_box(&mut copy);
 }
 
 /// Writable memory of this process.
@@ -401,7 +418,7 @@ impl Region {
 }
 
 fn nothing_is_left_of(name: &str) {
-    let found = search(name, false);
+    let found = search(name, "");
     assert!(found.is_empty(), "{name}:\n{}", found.join("\n"));
 }
 
@@ -428,6 +445,10 @@ fn of_an_account_nothing_is_left() {
 #[test]
 fn a_copy_that_nobody_wiped_is_found() {
     for (name, _) in SCENARIOS {
-        assert!(!search(name, true).is_empty(), "{name}");
+        for place in ["heap", "stack"] {
+            let found = search(name, place);
+            let is_it = |line: &String| line.starts_with("drawn 0, 32 bytes, part 0");
+            assert!(found.iter().any(is_it), "{name}, {place}: {found:?}");
+        }
     }
 }
