@@ -129,6 +129,10 @@ identifier! {
     EnvelopeId, 16
 }
 identifier! {
+    /// One envelope as its recipient knows it again: B2-128("ZenTalk seen v1" ‖ envelope). Never leaves a device.
+    EnvelopeDigest, 16
+}
+identifier! {
     /// One message as people see it; exists only inside the ratchet.
     MessageId, 16
 }
@@ -147,7 +151,16 @@ identifier! {
 
 random!(EnvelopeId, MessageId, SurbId, ConnectionTag, SessionId);
 printable!(
-    Address, DeviceId, NodeId, MailboxId, RecordKey, EnvelopeId, MessageId, SurbId, SessionId
+    Address,
+    DeviceId,
+    NodeId,
+    MailboxId,
+    RecordKey,
+    EnvelopeId,
+    EnvelopeDigest,
+    MessageId,
+    SurbId,
+    SessionId
 );
 
 impl fmt::Debug for ConnectionTag {

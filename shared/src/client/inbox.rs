@@ -12,6 +12,7 @@ use super::api::{Event, Step};
 use super::commands::order;
 use super::engine::{Client, Ctx, conversation};
 use super::records::{ContactRow, ConversationRow, MAX_UNREAD_IDS, MessageRow};
+use super::seen;
 use super::store::{Key, Row, Table, Write};
 use super::view::{Direction, MessageState, MessageView};
 use crate::content::{Content, DirectMessage, Introduction, ReceiptKind};
@@ -44,13 +45,14 @@ impl Client {
         bytes: &EnvelopeBytes,
         ctx: &mut Ctx<'_>,
     ) {
-        let seen = Key::new(Table::Seen, id);
+        let digest = seen::digest(bytes);
+        let seen = Key::new(Table::Seen, digest);
         let is_new = ctx.loaded.get(&seen).is_none();
         self.mailbox.acknowledge(id, member, ctx.now);
         if !is_new {
             return;
         }
-        ctx.batch.writes.extend(self.seen.add(id, ctx.now));
+        ctx.batch.writes.extend(self.seen.add(digest, ctx.now));
         if let Ok(fragment) = session::open(&bytes.0, self.me.device.sealing(), self.me.device.id())
         {
             ctx.batch.step(Step::Fragment(Box::new(fragment)));

@@ -86,7 +86,8 @@ impl ReceiveError {
     /// this device has not, or what it sends does not decrypt because one side's state is of another time
     /// (restored from a copy, say). If the sender is a contact, a
     /// [new session](SessionRecord::start_over) puts it right. Whoever knows the sealing key can provoke
-    /// this, so do it seldom. A message that was seen before never does: relays can repeat those at will.
+    /// this, so do it seldom. A message of the present chain that was seen before never does; one of a chain that
+    /// has ended may: relays can repeat those at will, so remember which envelopes came.
     pub const fn calls_for_new_session(&self) -> bool {
         match self {
             Self::UnknownSession => true,

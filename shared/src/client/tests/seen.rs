@@ -1,15 +1,18 @@
 //! What is remembered of envelopes, and for how long.
 
+use super::people::step;
 use super::*;
+use crate::client::api::Step;
 use crate::client::seen::{REMEMBER, Seen};
 use crate::client::store::{Key, Table};
-use crate::id::EnvelopeId;
+use crate::id::{EnvelopeDigest, EnvelopeId, NodeId};
 use crate::time::Duration;
+use crate::wire::codec::Bytes;
 
-fn id(number: u32) -> EnvelopeId {
+fn id(number: u32) -> EnvelopeDigest {
     let mut id = [0; 16];
     id[..4].copy_from_slice(&number.to_be_bytes());
-    EnvelopeId::from_bytes(id)
+    EnvelopeDigest::from_bytes(id)
 }
 
 /// How many envelopes the store remembers; the pages of the log are not counted.
@@ -79,4 +82,18 @@ fn a_flood_is_bounded() {
         "the oldest go first"
     );
     assert!(host.rows.contains_key(&Key::new(Table::Seen, id(192))));
+}
+
+#[test]
+fn a_member_that_hands_an_envelope_out_under_another_id_is_acknowledged_and_ignored() {
+    let mut host = Host::new(0);
+    for id in 1..4 {
+        let envelope = Step::Envelope {
+            member: NodeId::from_bytes([7; 20]),
+            id: EnvelopeId::from_bytes([id; 16]),
+            bytes: Box::new(Bytes([5; _])),
+        };
+        step(&mut host, envelope, NOW);
+    }
+    assert_eq!(remembered(&host.rows), 1);
 }
