@@ -141,7 +141,7 @@ def same_contents(vector, got):
     body, devices = got
     same(body[0], body_of(vector.bytes("account_keys")), "account_keys")
     entry = field(body, 3, list)[0]
-    same(entry[0], body_of(vector.bytes("certificate")), "certificate")
+    same(entry[0], vector.bytes("certificate_body"), "certificate_body")
     same(entry[2], vector.bytes("mailbox_descriptor"), "mailbox_descriptor")
     assert len(devices) == len(body[3])
 

@@ -10,7 +10,8 @@ use rand_chacha::rand_core::{CryptoRng, SeedableRng};
 use zentalk_shared::crypto::Secret32;
 use zentalk_shared::crypto::rsa::RsaSecret;
 use zentalk_shared::identity::{
-    AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, UnverifiedCertificate,
+    AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, SignedCertificate,
+    UnverifiedCertificate,
 };
 use zentalk_shared::session::{
     LocalDevice, PeerDevice, ReceiveError, SessionMessage, SessionRecord, receive,
@@ -30,7 +31,7 @@ const KEYS: &[u8] = include_bytes!("../../tests/keys/account-rsa4096.TEST-ONLY.b
 #[derive(Debug)]
 pub struct Identity {
     account: AccountKeys,
-    certificate: DeviceCertificate,
+    certificate: SignedCertificate,
     secrets: DeviceSecret,
 }
 
@@ -175,6 +176,6 @@ impl Device {
     }
 
     fn peer(&self) -> PeerDevice {
-        PeerDevice::from(&IDENTITIES[1 - self.number].certificate)
+        PeerDevice::from(&*IDENTITIES[1 - self.number].certificate)
     }
 }

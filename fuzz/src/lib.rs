@@ -50,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     target("onion_keys", onion::onion_keys),
     target("guards", onion::guards),
     target("relay_packets", relay::packets),
+    target("record_contents", rpc::record_contents),
     target("rpc", rpc::messages),
 ];
 

@@ -1,7 +1,26 @@
 //! Requests to relays and their replies.
 
+use zentalk_shared::id::Address;
 use zentalk_shared::onion::Class;
-use zentalk_shared::rpc::{Reply, Request};
+use zentalk_shared::rpc::{AccountContents, Reply, Request};
+use zentalk_shared::time::Timestamp;
+
+/// Of the account whose record contents are in the corpus, as in `shared/tests/vectors/rpc.txt`.
+const ALICE: Address = Address::from_bytes([
+    0x9f, 0xd2, 0xad, 0x99, 0x0a, 0x03, 0x5c, 0x93, 0x11, 0xea, 0xd7, 0x9e, 0x2e, 0x21, 0xb3, 0x16,
+    0x49, 0x9a, 0xbc, 0x97, 0x9f, 0x3c, 0xbf, 0x2b, 0x0b, 0x70, 0x8f, 0xf7, 0x87, 0x57, 0xec, 0x32,
+]);
+
+/// Every signature down from Alice's address is checked: what passes is what she signed.
+pub(crate) fn record_contents(data: &[u8]) {
+    let now = Timestamp::from_secs(1_700_000_000);
+    if let Ok(contents) = AccountContents::verify(data, &ALICE, now) {
+        for device in &contents.devices {
+            assert!(contents.list.contains(&device.certificate));
+            assert_eq!(device.certificate.address(), ALICE);
+        }
+    }
+}
 
 pub(crate) fn messages(data: &[u8]) {
     if let Ok((id, request)) = Request::decode(data)

@@ -13,7 +13,8 @@ use zentalk_shared::crypto::Secret32;
 use zentalk_shared::crypto::dh::X25519Secret;
 use zentalk_shared::crypto::ml_kem::MlKemSecret;
 use zentalk_shared::identity::{
-    AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, SealingKey, UnverifiedCertificate,
+    AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, SealingKey, SignedCertificate,
+    UnverifiedCertificate,
 };
 use zentalk_shared::ratchet::{Header, Ratchet};
 use zentalk_shared::session::{
@@ -123,7 +124,7 @@ fn decrypt(ratchet: &Ratchet, (header, ciphertext): &(Header, Vec<u8>)) -> Ratch
 
 struct Device {
     account: AccountKeys,
-    certificate: DeviceCertificate,
+    certificate: SignedCertificate,
     device: DeviceSecret,
     prekeys: PreKeySecrets,
 }

@@ -21,7 +21,8 @@ use crate::crypto::rsa::{RsaPublic, RsaSignature};
 use crate::id::Address;
 use crate::identity::{
     AccountKeys, AccountSignature, AccountSigned, AccountToSign, DeviceCertificate, DeviceEntry,
-    DeviceList, DeviceSecret, DirectorySecret, UnverifiedCertificate, UnverifiedDeviceList,
+    DeviceList, DeviceSecret, DirectorySecret, SignedCertificate, UnverifiedCertificate,
+    UnverifiedDeviceList,
 };
 use crate::rpc::WriteSecret;
 use crate::time::Timestamp;
@@ -51,7 +52,7 @@ pub struct NewAccount {
 /// An account that waits for the RSA signature of its device list.
 pub struct CertifiedAccount {
     unsigned: Unsigned,
-    certificate: DeviceCertificate,
+    certificate: SignedCertificate,
     list: AccountToSign<1024>,
 }
 
@@ -112,7 +113,7 @@ impl NewAccount {
             .verify(&self.unsigned.keys)
             .map_err(|_| NewAccountError::Signature)?;
         let address = self.unsigned.keys.address();
-        let list = DeviceList::to_sign(address, 1, &[DeviceEntry::from(&certificate)])
+        let list = DeviceList::to_sign(address, 1, &[DeviceEntry::from(&*certificate)])
             .map_err(|_| NewAccountError::Signature)?;
         Ok(CertifiedAccount {
             unsigned: self.unsigned,
@@ -167,7 +168,7 @@ impl Unsigned {
 
     fn rows(
         &self,
-        certificate: &DeviceCertificate,
+        certificate: &SignedCertificate,
         list: &DeviceList,
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Write>, NewAccountError> {

@@ -150,7 +150,7 @@ impl Contacts {
         }
         let row = self.rows.get(address)?;
         let stored = row.devices.iter().find(|stored| stored.device == *device)?;
-        let peer = Peer::verify(stored, row.keys.as_ref()?)?;
+        let peer = Peer::verify(stored, address)?;
         self.verified.insert((*address, *device), peer.clone());
         Some(peer)
     }
@@ -281,7 +281,7 @@ impl Contacts {
         devices.retain(|stored| stored.device != id);
         devices.push(PeerDeviceRow {
             device: id,
-            certificate: peer.certificate.to_unverified(),
+            certificate: peer.certificate.body().clone(),
             sealing_key: peer.sealing_key.to_unverified(),
             mailbox: peer.mailbox.bytes().clone(),
             has_session,
@@ -338,8 +338,10 @@ impl Contacts {
 }
 
 impl Peer {
-    fn verify(stored: &PeerDeviceRow, keys: &AccountKeys) -> Option<Self> {
-        let certificate = stored.certificate.clone().verify(keys).ok()?;
+    /// The account's word for the certificate was checked before it was stored; what the device signed is checked
+    /// here, too.
+    fn verify(stored: &PeerDeviceRow, address: &Address) -> Option<Self> {
+        let certificate = stored.certificate.clone().vouched_for(address).ok()?;
         let sealing_key = stored.sealing_key.clone().verify(&certificate).ok()?;
         let mailbox = mailbox_of(&stored.mailbox)?;
         Some(Self {

@@ -142,7 +142,7 @@ impl Client {
             self.lookups.done(&address);
             return;
         }
-        if !contents.fresh {
+        if contents.stale_since.is_some() {
             // Perhaps somebody holds a newer list back: what is in use goes on, nothing is begun by this one.
             return match have.is_empty() {
                 true => self.lookup_failed(address, None, ctx),

@@ -35,7 +35,7 @@ use crate::crypto::ml_dsa::MlDsaSecret;
 use crate::crypto::rsa::RsaPublic;
 use crate::id::Address;
 use crate::identity::{
-    AccountKeys, ContactCode, DeviceCertificate, DeviceList, DeviceSecret, DirectorySecret,
+    AccountKeys, ContactCode, DeviceList, DeviceSecret, DirectorySecret, SignedCertificate,
     UnverifiedCertificate, UnverifiedDeviceList,
 };
 use crate::session::Reassembly;
@@ -115,7 +115,7 @@ pub(super) struct Identity {
     pub(super) keys: AccountKeys,
     pub(super) device: DeviceSecret,
     pub(super) directory: DirectorySecret,
-    pub(super) certificate: DeviceCertificate,
+    pub(super) certificate: SignedCertificate,
     pub(super) list: DeviceList,
     created: Timestamp,
 }

@@ -87,7 +87,7 @@ impl Client {
             .verify(&me.certificate)
             .ok()?;
         let device = PublishedDevice {
-            certificate: me.certificate.clone(),
+            certificate: me.certificate.clone().into_certificate(),
             sealing_key,
             mailbox,
         };
@@ -95,7 +95,7 @@ impl Client {
             keys: me.keys.clone(),
             list: me.list.clone(),
             devices: vec![device],
-            fresh: true,
+            stale_since: None,
         };
         let contents = contents
             .encode(Freshness::sign(&me.list, &me.device, ctx.now))

@@ -16,7 +16,7 @@ use super::view::{Origin, Verification};
 use crate::crypto::secret::Secret32;
 use crate::id::{Address, DeviceId, NodeId};
 use crate::identity::{
-    AccountKeys, BodyHash, DeviceEntry, DirectoryKey, DirectorySecret, MAX_DEVICES,
+    AccountKeys, BodyHash, CertificateBody, DeviceEntry, DirectoryKey, DirectorySecret,
     UnverifiedCertificate, UnverifiedSealingKey,
 };
 use crate::rpc::{MailboxDescriptorBytes, WriteSecret};
@@ -26,7 +26,7 @@ use crate::wire::codec::{BoundedBytes, BoundedList, BoundedText, from_cbor, to_c
 pub(super) use conversation::{ConversationRow, MessageRow};
 pub(super) use outbox::{EnvelopeEntry, ItemBody, ItemRow, OutboxRow, envelope_key};
 
-/// Longest row, in bytes: a device list of 16 with certificates stays far below.
+/// Longest row, in bytes: a contact with 16 devices stays far below.
 const MAX_ROW_LEN: usize = 1 << 20;
 /// Version that most records have.
 const VERSION: u8 = 1;
@@ -91,7 +91,7 @@ record!(
     ProfileRow: VERSION,
     MailboxRow: VERSION,
     PublicationRow: VERSION,
-    ContactRow: 2,
+    ContactRow: 3,
     ConversationRow: VERSION,
     MessageRow: VERSION,
     ItemRow: VERSION,
@@ -172,15 +172,17 @@ pub(super) struct PublicationRow {
     pub(super) relays: Option<BoundedList<NodeId, 16>>,
 }
 
-/// A device of a contact: what was verified about it.
+/// A device of a contact: what was verified about it. Before version 3 of the contact the certificate had its
+/// account signature with it, which a record no longer brings.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub(super) struct PeerDeviceRow {
     #[n(0)]
     pub(super) device: DeviceId,
-    /// Verified when it was stored, and again when it is first used in a run.
+    /// The account vouched for it, by itself or by its list, when it was stored.
     #[n(1)]
-    pub(super) certificate: UnverifiedCertificate,
+    #[cbor(decode_with = "stored_certificate")]
+    pub(super) certificate: CertificateBody,
     /// X-Wing key that envelopes are sealed to; signed by the device.
     #[n(2)]
     pub(super) sealing_key: UnverifiedSealingKey,
@@ -194,6 +196,17 @@ pub(super) struct PeerDeviceRow {
     pub(super) renewed: Option<Timestamp>,
 }
 
+/// A certificate's body, or a signed certificate of former versions for its body.
+fn stored_certificate<C>(
+    d: &mut minicbor::Decoder<'_>,
+    ctx: &mut C,
+) -> Result<CertificateBody, minicbor::decode::Error> {
+    match d.datatype()? {
+        minicbor::data::Type::Map => Ok(d.decode_with::<C, UnverifiedCertificate>(ctx)?.body()),
+        _ => d.decode_with(ctx),
+    }
+}
+
 /// The device list of a contact that was last verified.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -202,11 +215,11 @@ pub(super) struct KnownList {
     #[n(0)]
     pub(super) hash: BodyHash,
     #[n(1)]
-    pub(super) devices: BoundedList<DeviceEntry, MAX_DEVICES>,
+    pub(super) devices: BoundedList<DeviceEntry, 16>,
 }
 
 /// A person. Version 2 added keys 14 and 15; software that does not know them must not write the row, or
-/// a verified contact would be an unverified one again.
+/// a verified contact would be an unverified one again. Version 3 stores certificates without signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub(super) struct ContactRow {

@@ -87,6 +87,11 @@ impl<const MAX: usize> AccountSigned<MAX> {
         &self.body
     }
 
+    /// The same, with its bound.
+    pub(super) const fn bounded_body(&self) -> &BoundedBytes<MAX> {
+        &self.body
+    }
+
     /// Verifies the pair under `domain`.
     pub(super) fn verify(
         &self,

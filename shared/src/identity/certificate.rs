@@ -1,4 +1,11 @@
-//! The device certificate: an account says that a device is its own.
+//! The device certificate: an account says that a device is its own. It says so in two ways: by a signature
+//! on the certificate itself, where the certificate travels alone, or by a signed device list that names the
+//! hash of its body, where list and body travel together.
+//!
+//! ```text
+//!   UnverifiedCertificate ──its own account signature──▶ SignedCertificate ──┐
+//!   CertificateBody ──────the list that names its hash───────────────────────┴─▶ DeviceCertificate
+//! ```
 
 use minicbor::{Decode, Encode};
 use thiserror::Error;
@@ -89,6 +96,40 @@ pub enum CertificateError {
     /// The account did not sign it.
     #[error("the device certificate: {0}")]
     Signature(#[from] BadAccountSignature),
+    /// The account's list does not name it.
+    #[error("the device certificate is not on the account's list")]
+    Unlisted,
+}
+
+/// The body of a certificate as it came, without a signature: a byte string on the wire. By itself it says
+/// nothing; [`DeviceList::certified`](super::DeviceList::certified) says whether the account vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct CertificateBody(BoundedBytes<MAX_BODY_LEN>);
+
+impl CertificateBody {
+    /// The hash that device lists name it by: of the bytes as they came.
+    pub fn hash(&self) -> BodyHash {
+        BodyHash::of(&self.0)
+    }
+
+    /// Reads a body that the account of `address` vouches for: the caller has checked that, now or before it
+    /// was stored.
+    pub(crate) fn vouched_for(
+        self,
+        address: &Address,
+    ) -> Result<DeviceCertificate, CertificateError> {
+        let body: Body = from_cbor(&self.0, MAX_BODY_LEN)?;
+        if body.version != VERSION {
+            return Err(CertificateError::Version(body.version));
+        }
+        if body.address != *address {
+            return Err(CertificateError::OtherAccount);
+        }
+        let hash = self.hash();
+        let bytes = self;
+        Ok(DeviceCertificate { body, hash, bytes })
+    }
 }
 
 /// A certificate as it came, not verified.
@@ -102,36 +143,60 @@ impl UnverifiedCertificate {
         from_cbor(bytes, MAX_CERTIFICATE_LEN)
     }
 
-    /// The hash that device lists name it by: of the bytes as they came.
-    pub fn hash(&self) -> BodyHash {
-        BodyHash::of(self.0.body())
+    /// The body without its signatures.
+    pub fn body(&self) -> CertificateBody {
+        CertificateBody(self.0.bounded_body().clone())
     }
 
     /// Checks version, account and both signatures.
-    pub fn verify(self, keys: &AccountKeys) -> Result<DeviceCertificate, CertificateError> {
-        let body: Body = from_cbor(self.0.body(), MAX_BODY_LEN)?;
-        if body.version != VERSION {
-            return Err(CertificateError::Version(body.version));
-        }
-        if body.address != keys.address() {
-            return Err(CertificateError::OtherAccount);
-        }
+    pub fn verify(self, keys: &AccountKeys) -> Result<SignedCertificate, CertificateError> {
+        let certificate = self.body().vouched_for(&keys.address())?;
         self.0.verify(DOMAIN, keys)?;
-        let hash = BodyHash::of(self.0.body());
-        Ok(DeviceCertificate {
-            body,
-            hash,
+        Ok(SignedCertificate {
+            certificate,
             signed: self.0,
         })
     }
 }
 
-/// A certificate whose account signature verified.
+/// A certificate with the account's signature on it, which verified: what a device shows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedCertificate {
+    certificate: DeviceCertificate,
+    signed: AccountSigned<MAX_BODY_LEN>,
+}
+
+impl SignedCertificate {
+    /// The certificate as bytes that [`UnverifiedCertificate::decode`] reads.
+    pub fn encode(&self) -> Vec<u8> {
+        to_cbor(&self.signed)
+    }
+
+    /// The certificate in the form that goes into other bodies.
+    pub fn to_unverified(&self) -> UnverifiedCertificate {
+        UnverifiedCertificate(self.signed.clone())
+    }
+
+    /// What it says, without the signature.
+    pub fn into_certificate(self) -> DeviceCertificate {
+        self.certificate
+    }
+}
+
+/// A signed certificate is a certificate wherever only what it says counts.
+impl core::ops::Deref for SignedCertificate {
+    type Target = DeviceCertificate;
+    fn deref(&self) -> &DeviceCertificate {
+        &self.certificate
+    }
+}
+
+/// What an account says of a device, once it is known that the account says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceCertificate {
     body: Body,
     hash: BodyHash,
-    signed: AccountSigned<MAX_BODY_LEN>,
+    bytes: CertificateBody,
 }
 
 impl DeviceCertificate {
@@ -183,14 +248,9 @@ impl DeviceCertificate {
         self.hash
     }
 
-    /// The certificate as bytes that [`UnverifiedCertificate::decode`] reads.
-    pub fn encode(&self) -> Vec<u8> {
-        to_cbor(&self.signed)
-    }
-
-    /// The certificate in the form that goes into other bodies.
-    pub fn to_unverified(&self) -> UnverifiedCertificate {
-        UnverifiedCertificate(self.signed.clone())
+    /// The bytes that the account vouches for, as they came.
+    pub const fn body(&self) -> &CertificateBody {
+        &self.bytes
     }
 }
 
@@ -217,6 +277,7 @@ mod tests {
         assert_eq!(back.unwrap(), certificate);
         assert_eq!(certificate.device_id(), device(1).id());
         assert_eq!(certificate.hash(), BodyHash::of(certificate.signed.body()));
+        assert_eq!(certificate.body().hash(), certificate.hash());
     }
 
     #[test]

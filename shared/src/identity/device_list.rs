@@ -9,16 +9,16 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use super::account::{AccountKeys, AccountSigned, AccountToSign, BadAccountSignature};
-use super::certificate::{BodyHash, DeviceCertificate};
+use super::certificate::{BodyHash, CertificateBody, CertificateError, DeviceCertificate};
 use super::device::{DeviceSecret, device_id};
 use crate::crypto::sign::{BadSignature, Signature};
 use crate::id::{Address, DeviceId};
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedBytes, BoundedList, CodecError, OverBound, from_cbor, to_cbor};
 
-/// Most devices of one account.
-pub const MAX_DEVICES: usize = 16;
-/// Longest list body in bytes: 16 entries of 52, and the rest.
+/// Most devices of one account: as many as an account record has room for, whatever their mailboxes.
+pub const MAX_DEVICES: usize = 10;
+/// Longest list body in bytes: 10 entries of 52, and the rest; the rest of the room is for later versions.
 pub(super) const MAX_BODY_LEN: usize = 1024;
 /// Longest encoded list, signatures included, in bytes.
 pub(super) const MAX_LIST_LEN: usize = 5120;
@@ -184,6 +184,17 @@ impl DeviceList {
         self.devices().contains(&DeviceEntry::from(certificate))
     }
 
+    /// The device of a certificate body that travels with this list and has no signature of its own: the
+    /// account signed the body's hash with the list. Names of devices, order and number of the bodies do not
+    /// matter; a body that the account did not list says nothing.
+    pub fn certified(&self, body: CertificateBody) -> Result<DeviceCertificate, CertificateError> {
+        let certificate = body.vouched_for(&self.body.address)?;
+        match self.contains(&certificate) {
+            true => Ok(certificate),
+            false => Err(CertificateError::Unlisted),
+        }
+    }
+
     /// The hash that proofs of freshness name it by.
     pub const fn hash(&self) -> BodyHash {
         self.hash
@@ -223,9 +234,6 @@ pub enum FreshnessError {
     /// The device that signed it is not the one given, or not on the list.
     #[error("the proof of freshness is by a device that is not on the list")]
     OtherDevice,
-    /// It is older than 7 days.
-    #[error("the proof of freshness has expired")]
-    Expired,
     /// It claims to be from more than a day ahead.
     #[error("the proof of freshness is from the future")]
     Future,
@@ -256,8 +264,8 @@ impl UnverifiedFreshness {
         self.device
     }
 
-    /// Checks that the device of `certificate`, which must be on `list`, vouched for `list` within the
-    /// last 7 days.
+    /// Checks that the device of `certificate`, which must be on `list`, vouched for `list`. When it did is for
+    /// the caller to judge: [`Freshness::is_fresh`].
     pub fn verify(
         self,
         list: &DeviceList,
@@ -269,9 +277,6 @@ impl UnverifiedFreshness {
         }
         if self.device != certificate.device_id() || !list.contains(certificate) {
             return Err(FreshnessError::OtherDevice);
-        }
-        if now.since(self.time) > FRESH_FOR {
-            return Err(FreshnessError::Expired);
         }
         if self.time.since(now) > CLOCK_AHEAD {
             return Err(FreshnessError::Future);
@@ -294,7 +299,7 @@ fn signed_bytes(list: BodyHash, sequence: u64, time: Timestamp) -> Vec<u8> {
     .concat()
 }
 
-/// A proof of freshness that verified when it was looked at.
+/// A proof of freshness that verified. It may be old.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freshness(UnverifiedFreshness);
 
@@ -317,9 +322,9 @@ impl Freshness {
         self.0.time
     }
 
-    /// Until when the proof holds.
-    pub const fn valid_until(&self) -> Timestamp {
-        self.0.time.saturating_add(FRESH_FOR)
+    /// Whether the device vouched within the last 7 days.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(self.0.time) <= FRESH_FOR
     }
 }
 
@@ -346,8 +351,8 @@ mod tests {
 
     #[test]
     fn round_trip_within_its_bounds() {
-        let sixteen: Vec<_> = (0..16).map(entry).collect();
-        let list = signed(0, u64::MAX, &sixteen)
+        let all: Vec<_> = (0..10).map(entry).collect();
+        let list = signed(0, u64::MAX, &all)
             .verify(&account(0).keys())
             .unwrap();
         let bytes = list.encode();
@@ -356,18 +361,18 @@ mod tests {
             .unwrap()
             .verify(&account(0).keys());
         assert_eq!(back.unwrap(), list);
-        assert_eq!(list.devices(), sixteen);
+        assert_eq!(list.devices(), all);
     }
 
     #[test]
-    fn seventeen_devices_are_too_many() {
-        let seventeen: Vec<_> = (0..17).map(entry).collect();
-        let refused = DeviceList::to_sign(account(0).keys().address(), 1, &seventeen);
+    fn eleven_devices_are_too_many() {
+        let eleven: Vec<_> = (0..11).map(entry).collect();
+        let refused = DeviceList::to_sign(account(0).keys().address(), 1, &eleven);
         assert_eq!(
             refused,
             Err(OverBound {
-                max: 16,
-                actual: 17
+                max: 10,
+                actual: 11
             })
         );
     }
@@ -405,6 +410,65 @@ mod tests {
     }
 
     #[test]
+    fn a_list_certifies_the_bodies_that_it_names_and_no_others() {
+        let (list, listed) = (device_list(0, 1), certificate(0, 1));
+        let certified = |body: &CertificateBody| list.certified(body.clone());
+        let got = certified(listed.body()).unwrap();
+        assert_eq!(got, *listed);
+        // Signed by the account, and still not on its list.
+        let refused = certified(certificate(0, 2).body());
+        assert_eq!(refused, Err(CertificateError::Unlisted));
+        // A list is of one account, whichever bodies its hashes are of.
+        let refused = certified(certificate(1, 1).body());
+        assert_eq!(refused, Err(CertificateError::OtherAccount));
+        // The same device with other keys or another time: other bytes, another hash.
+        let job = DeviceCertificate::to_sign(list.address(), &device(1), NOW + CLOCK_AHEAD);
+        let signed = account(0).sign_and_finish(job, &mut rng(1)).unwrap();
+        let later = super::super::UnverifiedCertificate::from(signed);
+        assert_eq!(certified(&later.body()), Err(CertificateError::Unlisted));
+    }
+
+    #[test]
+    fn a_listed_hash_under_the_name_of_another_device_certifies_nothing() {
+        let body = certificate(0, 1).body().clone();
+        let entry = DeviceEntry {
+            device: device(2).id(),
+            certificate: body.hash(),
+        };
+        let list = signed(0, 1, &[entry]).verify(&account(0).keys()).unwrap();
+        assert_eq!(list.certified(body), Err(CertificateError::Unlisted));
+    }
+
+    #[test]
+    fn a_signed_list_is_no_certificate_although_one_hash_names_both() {
+        let listed = device_list(0, 1);
+        let body: CertificateBody = from_cbor(
+            &to_cbor(&BoundedBytes::<256>::new(listed.signed.body()).unwrap()),
+            512,
+        )
+        .unwrap();
+        assert_eq!(body.hash(), listed.hash());
+        let entry = DeviceEntry {
+            device: device(1).id(),
+            certificate: body.hash(),
+        };
+        let list = signed(0, 2, &[entry]).verify(&account(0).keys()).unwrap();
+        let refused = list.certified(body);
+        assert!(matches!(refused, Err(CertificateError::Codec(_))));
+    }
+
+    #[test]
+    fn the_same_devices_in_another_order_are_another_list() {
+        let keys = account(0).keys();
+        let list = |devices: &[DeviceEntry]| signed(0, 3, devices).verify(&keys).unwrap();
+        let (one, other) = (list(&[entry(1), entry(2)]), list(&[entry(2), entry(1)]));
+        assert_eq!(
+            other.order_after(one.sequence(), one.hash()),
+            Err(ListRollback::Forked)
+        );
+    }
+
+    #[test]
     fn freshness_holds_for_seven_days() {
         let (list, certificate) = (device_list(0, 1), certificate(0, 1));
         let proof = Freshness::sign(&list, &device(1), NOW);
@@ -414,15 +478,13 @@ mod tests {
             proof
                 .clone()
                 .verify(&list, &certificate, now)
-                .map(|fresh| fresh.time())
+                .map(|proof| (proof.time(), proof.is_fresh(now)))
         };
-        assert_eq!(at(NOW), Ok(NOW));
-        assert_eq!(at(NOW + FRESH_FOR), Ok(NOW));
-        assert_eq!(
-            at(NOW + FRESH_FOR + Duration::from_ms(1)),
-            Err(FreshnessError::Expired)
-        );
-        assert_eq!(at(NOW - CLOCK_AHEAD), Ok(NOW));
+        assert_eq!(at(NOW), Ok((NOW, true)));
+        assert_eq!(at(NOW + FRESH_FOR), Ok((NOW, true)));
+        let late = NOW + FRESH_FOR + Duration::from_ms(1);
+        assert_eq!(at(late), Ok((NOW, false)));
+        assert_eq!(at(NOW - CLOCK_AHEAD), Ok((NOW, true)));
         assert_eq!(
             at(NOW - CLOCK_AHEAD - Duration::from_ms(1)),
             Err(FreshnessError::Future)

@@ -4,9 +4,9 @@
 //! ```text
 //!  AccountSecret (RSA-4096 + ML-DSA-65) ── Address = hash of both public keys
 //!     │ signs, as a pair, and signs nothing else
-//!     ├─▶ DeviceCertificate ── device Ed25519 key, X25519 identity key
+//!     ├─▶ SignedCertificate ── device Ed25519 key, X25519 identity key
 //!     │        └─ the device signs: SealingKey (weekly X-Wing), prekeys, Freshness (7 days)
-//!     └─▶ DeviceList ── sequence, (DeviceId, certificate hash)…
+//!     └─▶ DeviceList ── sequence, (DeviceId, certificate hash)… ; certifies the CertificateBody of each, too
 //!  MailboxSecret, DirectorySecret: unrelated random keys; ContactCode = Address ‖ directory key
 //! ```
 //!
@@ -29,7 +29,8 @@ pub use account::{
     BadAccountSignature,
 };
 pub use certificate::{
-    BodyHash, CertificateError, DeviceCertificate, MAX_CERTIFICATE_LEN, UnverifiedCertificate,
+    BodyHash, CertificateBody, CertificateError, DeviceCertificate, MAX_CERTIFICATE_LEN,
+    SignedCertificate, UnverifiedCertificate,
 };
 pub use contact_code::{ContactCode, ContactCodeError};
 pub use device::{DeviceSecret, device_id};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::{
-    AccountSecret, DeviceCertificate, DeviceEntry, DeviceList, DeviceSecret, UnverifiedCertificate,
-    UnverifiedDeviceList,
+    AccountSecret, DeviceCertificate, DeviceEntry, DeviceList, DeviceSecret, SignedCertificate,
+    UnverifiedCertificate, UnverifiedDeviceList,
 };
 use crate::crypto::Secret32;
 use crate::test_support::{account_rsa, rng};
@@ -29,8 +29,8 @@ pub(crate) fn device(number: u64) -> DeviceSecret {
 }
 
 /// The certificate of a device by an account.
-pub(crate) fn certificate(account_number: usize, device_number: u64) -> DeviceCertificate {
-    static SIGNED: Cache<(usize, u64), DeviceCertificate> = Cache::new(BTreeMap::new());
+pub(crate) fn certificate(account_number: usize, device_number: u64) -> SignedCertificate {
+    static SIGNED: Cache<(usize, u64), SignedCertificate> = Cache::new(BTreeMap::new());
     cached(&SIGNED, (account_number, device_number), || {
         let account = account(account_number);
         let keys = account.keys();
@@ -50,7 +50,7 @@ pub(crate) fn device_list(account_number: usize, device_number: u64) -> DeviceLi
     cached(&SIGNED, (account_number, device_number), || {
         let account = account(account_number);
         let keys = account.keys();
-        let entry = DeviceEntry::from(&certificate(account_number, device_number));
+        let entry = DeviceEntry::from(&*certificate(account_number, device_number));
         let job = DeviceList::to_sign(keys.address(), 1, &[entry]).expect("one device fits");
         let signed = account
             .sign_and_finish(job, &mut rng(device_number))

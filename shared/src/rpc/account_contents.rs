@@ -7,8 +7,8 @@ use super::mailbox_descriptor::{DescriptorError, MailboxDescriptor, MailboxDescr
 use super::record::MAX_RECORD_LEN;
 use crate::id::Address;
 use crate::identity::{
-    AccountKeys, CertificateError, DeviceCertificate, DeviceList, DeviceListError, FreshnessError,
-    MAX_DEVICES, SealingKey, SealingKeyError, UnverifiedCertificate, UnverifiedDeviceList,
+    AccountKeys, CertificateBody, CertificateError, DeviceCertificate, DeviceList, DeviceListError,
+    FreshnessError, MAX_DEVICES, SealingKey, SealingKeyError, UnverifiedDeviceList,
     UnverifiedFreshness, UnverifiedSealingKey,
 };
 use crate::time::Timestamp;
@@ -23,15 +23,15 @@ pub struct AccountContents {
     pub list: DeviceList,
     /// Those of them that can be written to.
     pub devices: Vec<PublishedDevice>,
-    /// Whether a device on the list has vouched for it within the last 7 days. If none has, what is here may be
-    /// held back from a newer list: it ends sessions, and begins none.
-    pub fresh: bool,
+    /// When a device on the list vouched for it, if that was more than 7 days ago. What is here may then stand
+    /// in the place of a newer list that somebody withholds: it ends sessions, and begins the first of them only.
+    pub stale_since: Option<Timestamp>,
 }
 
 /// A device that can be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedDevice {
-    /// Signed by the account, and on its list.
+    /// On the account's list.
     pub certificate: DeviceCertificate,
     /// What envelopes are sealed to.
     pub sealing_key: SealingKey,
@@ -54,9 +54,9 @@ pub enum ContentsError {
     /// A certificate does not hold.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// A device is not on the list, or there twice.
-    #[error("account record: a device is not on the account's list")]
-    UnlistedDevice,
+    /// A device is there twice.
+    #[error("account record: a device is there twice")]
+    RepeatedDevice,
     /// The proof of freshness is about something else, by somebody else, or from the future.
     #[error(transparent)]
     Freshness(#[from] FreshnessError),
@@ -85,7 +85,7 @@ struct Contents {
 #[cbor(map)]
 struct Device {
     #[n(0)]
-    certificate: UnverifiedCertificate,
+    certificate: CertificateBody,
     #[n(1)]
     sealing_key: UnverifiedSealingKey,
     #[n(2)]
@@ -96,7 +96,7 @@ impl AccountContents {
     /// The contents as CBOR, to be sealed. `freshness` is a proof by one of the devices.
     pub fn encode(&self, freshness: UnverifiedFreshness) -> Result<Vec<u8>, OverBound> {
         let device = |device: &PublishedDevice| Device {
-            certificate: device.certificate.to_unverified(),
+            certificate: device.certificate.body().clone(),
             sealing_key: device.sealing_key.to_unverified(),
             mailbox: device.mailbox.bytes().clone(),
         };
@@ -108,8 +108,9 @@ impl AccountContents {
         }))
     }
 
-    /// Reads contents and checks every signature down from `address`. A proof of freshness that is too old is
-    /// not an error: see [`fresh`](Self::fresh).
+    /// Reads contents and checks every signature down from `address`. Certificates have none of their own here:
+    /// the list, which the account signed, has the hashes of theirs. A proof of freshness that is old is not an
+    /// error: see [`stale_since`](Self::stale_since).
     pub fn verify(bytes: &[u8], address: &Address, now: Timestamp) -> Result<Self, ContentsError> {
         let contents: Contents = from_cbor(bytes, MAX_RECORD_LEN)?;
         if contents.keys.address() != *address {
@@ -119,12 +120,12 @@ impl AccountContents {
         let list = contents.list.verify(&keys)?;
         let mut devices: Vec<PublishedDevice> = Vec::new();
         for device in contents.devices.into_inner() {
-            let certificate = device.certificate.verify(&keys)?;
+            let certificate = list.certified(device.certificate)?;
             let again = devices
                 .iter()
                 .any(|known| known.certificate.device_id() == certificate.device_id());
-            if again || !list.contains(&certificate) {
-                return Err(ContentsError::UnlistedDevice);
+            if again {
+                return Err(ContentsError::RepeatedDevice);
             }
             let sealing_key = device.sealing_key.verify(&certificate)?;
             let mailbox = MailboxDescriptor::verify(&device.mailbox)?;
@@ -139,17 +140,200 @@ impl AccountContents {
             .iter()
             .find(|device| device.certificate.device_id() == witness);
         let witness = witness.ok_or(FreshnessError::OtherDevice)?;
-        let freshness = contents.freshness.verify(&list, &witness.certificate, now);
-        let fresh = match freshness {
-            Ok(_) => true,
-            Err(FreshnessError::Expired) => false,
-            Err(error) => return Err(error.into()),
-        };
+        let proof = contents
+            .freshness
+            .verify(&list, &witness.certificate, now)?;
+        let stale_since = (!proof.is_fresh(now)).then(|| proof.time());
         Ok(Self {
             keys,
             list,
             devices,
-            fresh,
+            stale_since,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::NodeId;
+    use crate::identity::test_support::{MADE, account, device};
+    use crate::identity::{
+        BodyHash, DeviceEntry, DirectorySecret, Freshness, UnverifiedCertificate,
+    };
+    use crate::rpc::{AccountRecord, MAX_SWARM, seal_record_contents};
+    use crate::test_support::rng;
+    use crate::time::Duration;
+
+    fn address() -> Address {
+        account(0).keys().address()
+    }
+
+    /// The test devices of these numbers, each with the largest mailbox descriptor that there is.
+    fn published(numbers: core::ops::Range<u64>) -> Vec<PublishedDevice> {
+        let members: Vec<_> = (0..MAX_SWARM as u8)
+            .map(|byte| NodeId::from_bytes([byte; 20]))
+            .collect();
+        let one = |number| {
+            let device = device(number);
+            let job = DeviceCertificate::to_sign(address(), &device, MADE);
+            let signed = account(0).sign_and_finish(job, &mut rng(number)).unwrap();
+            let certificate = UnverifiedCertificate::from(signed)
+                .verify(&account(0).keys())
+                .unwrap()
+                .into_certificate();
+            let sealing_key = device.sealing().current().publish(device.signing());
+            let (sequence, active) = (u64::MAX, MAX_SWARM as u8);
+            let key = device.mailbox();
+            PublishedDevice {
+                sealing_key: sealing_key.verify(&certificate).unwrap(),
+                mailbox: MailboxDescriptor::sign(key, sequence, members.clone(), active, MADE)
+                    .unwrap(),
+                certificate,
+            }
+        };
+        numbers.map(one).collect()
+    }
+
+    fn list_of(devices: &[PublishedDevice]) -> DeviceList {
+        let entries = devices.iter().map(|device| &device.certificate);
+        let entries: Vec<_> = entries.map(DeviceEntry::from).collect();
+        let job = DeviceList::to_sign(address(), u64::MAX, &entries).unwrap();
+        let signed = account(0).sign_and_finish(job, &mut rng(1)).unwrap();
+        let list = UnverifiedDeviceList::from(signed);
+        list.verify(&account(0).keys()).unwrap()
+    }
+
+    /// Contents with these devices, vouched for by the test device of that number.
+    fn encoded(list: &DeviceList, devices: Vec<PublishedDevice>, witness: u64) -> Vec<u8> {
+        let contents = AccountContents {
+            keys: account(0).keys(),
+            list: list.clone(),
+            devices,
+            stale_since: None,
+        };
+        let freshness = Freshness::sign(list, &device(witness), MADE);
+        contents.encode(freshness).unwrap()
+    }
+
+    fn verify(bytes: &[u8]) -> Result<AccountContents, ContentsError> {
+        AccountContents::verify(bytes, &address(), MADE)
+    }
+
+    fn record_len(count: u64) -> usize {
+        let devices = published(1..1 + count);
+        let contents = encoded(&list_of(&devices), devices.clone(), 1);
+        assert_eq!(verify(&contents).unwrap().devices, devices);
+        let sealed = seal_record_contents(&address(), &contents, &mut rng(2)).unwrap();
+        let directory = DirectorySecret::random(&mut rng(3));
+        let expires = MADE.saturating_add(Duration::from_days(30));
+        let record = AccountRecord::sign(&directory, u64::MAX, expires, sealed).unwrap();
+        record.bytes().len()
+    }
+
+    /// PROTOCOL §1: 10 is as many as a list names. Before, every certificate had its account signature with it.
+    #[test]
+    fn a_record_has_room_for_every_list() {
+        let alone = crate::identity::test_support::certificate(0, 1);
+        let signature = alone.encode().len() - to_cbor(alone.body()).len();
+        let before = |count: usize| record_len(count as u64) + count * signature;
+        assert_eq!([1, 2, 8].map(before), [12_269, 17_844, 51_295]);
+        assert_eq!(
+            [1, 2, 8, 10].map(record_len),
+            [8_438, 10_182, 20_647, 24_135]
+        );
+        assert_eq!(MAX_DEVICES, 10);
+        assert!(24_135 + 3_500 <= MAX_RECORD_LEN, "room for later fields");
+    }
+
+    #[test]
+    fn bodies_in_another_order_than_the_list_are_the_same_devices() {
+        let devices = published(1..4);
+        let list = list_of(&devices);
+        let reversed: Vec<_> = devices.into_iter().rev().collect();
+        let read = verify(&encoded(&list, reversed.clone(), 2)).unwrap();
+        assert_eq!(read.devices, reversed);
+        assert_eq!(read.list, list);
+    }
+
+    #[test]
+    fn fewer_devices_than_the_list_names_can_be_written_to() {
+        let devices = published(1..4);
+        let list = list_of(&devices);
+        let read = verify(&encoded(&list, devices[..2].to_vec(), 1)).unwrap();
+        assert_eq!((read.devices.len(), read.list.devices().len()), (2, 3));
+    }
+
+    #[test]
+    fn a_device_that_the_account_certified_and_did_not_list_does_not_enter() {
+        let devices = published(1..4);
+        let list = list_of(&devices[..2]);
+        assert_eq!(
+            verify(&encoded(&list, devices, 1)),
+            Err(ContentsError::Certificate(CertificateError::Unlisted))
+        );
+    }
+
+    #[test]
+    fn a_device_twice_is_refused() {
+        let devices = published(1..2);
+        let list = list_of(&devices);
+        let twice = [devices.clone(), devices].concat();
+        assert_eq!(
+            verify(&encoded(&list, twice, 1)),
+            Err(ContentsError::RepeatedDevice)
+        );
+    }
+
+    #[test]
+    fn no_changed_byte_of_a_body_enters() {
+        let devices = published(1..2);
+        let contents = encoded(&list_of(&devices), devices.clone(), 1);
+        let body = to_cbor(devices[0].certificate.body());
+        let at = contents.windows(body.len()).position(|part| part == body);
+        let at = at.unwrap();
+        // From the first byte of the body on: what is before it is the length.
+        for changed in at + 2..at + body.len() {
+            let mut contents = contents.clone();
+            contents[changed] ^= 1;
+            assert!(verify(&contents).is_err(), "byte {}", changed - at);
+        }
+    }
+
+    #[test]
+    fn the_hash_of_a_record_is_that_of_a_certificate_alone() {
+        let devices = published(1..2);
+        let read = verify(&encoded(&list_of(&devices), devices, 1)).unwrap();
+        let alone = crate::identity::test_support::certificate(0, 1);
+        assert_eq!(read.devices[0].certificate, *alone);
+        let hash: BodyHash = alone.to_unverified().body().hash();
+        assert_eq!(read.list.devices()[0].certificate, hash);
+    }
+
+    #[test]
+    fn a_proof_by_a_device_without_a_body_is_refused() {
+        let devices = published(1..3);
+        let list = list_of(&devices);
+        for witness in [2, 3] {
+            assert_eq!(
+                verify(&encoded(&list, devices[..1].to_vec(), witness)),
+                Err(ContentsError::Freshness(FreshnessError::OtherDevice))
+            );
+        }
+    }
+
+    #[test]
+    fn an_old_proof_says_how_old_it_is_and_must_hold_all_the_same() {
+        let devices = published(1..2);
+        let contents = encoded(&list_of(&devices), devices, 1);
+        let late = MADE.saturating_add(Duration::from_days(8));
+        let read = AccountContents::verify(&contents, &address(), late).unwrap();
+        assert_eq!(read.stale_since, Some(MADE));
+        // The time in the proof is signed, and so cannot be made younger.
+        let time = to_cbor(&MADE);
+        let at = contents.windows(time.len()).position(|part| part == time);
+        let mut changed = contents;
+        changed[at.unwrap() + time.len() - 1] ^= 1;
+        assert!(AccountContents::verify(&changed, &address(), late).is_err());
     }
 }

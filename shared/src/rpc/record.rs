@@ -12,8 +12,9 @@ use crate::identity::{DirectoryKey, DirectorySecret};
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedBytes, from_cbor, to_cbor};
 
-/// Longest record, in bytes.
-pub const MAX_RECORD_LEN: usize = 16_384;
+/// Longest record, in bytes: what one `bulk` request or reply carries, less what goes with it there and room for
+/// later fields. The longest device list fits, see `account_contents`.
+pub const MAX_RECORD_LEN: usize = 27 * 1024;
 /// A record lives at most this long.
 const MAX_LIFE: Duration = Duration::from_days(30);
 /// Clocks may differ by this much.

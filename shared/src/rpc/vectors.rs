@@ -11,14 +11,14 @@ use crate::crypto::sign::SigningKey;
 use crate::crypto::{Secret, Secret32};
 use crate::id::{Address, MailboxId, NodeId};
 use crate::identity::test_support::{MADE, account, certificate, device, device_list};
-use crate::identity::{DirectorySecret, Freshness, MailboxSecret, device_id};
+use crate::identity::{CertificateError, DirectorySecret, Freshness, MailboxSecret, device_id};
 use crate::onion::descriptor::node_id;
 use crate::test_support::{
     Vector, VectorFile, account_rsa, assert_failures_first, hkdf_by_hand, hmac_by_hand,
     vector_file, vectors, vectors_of,
 };
 use crate::time::{Duration, Timestamp};
-use crate::wire::codec::{from_cbor, to_cbor};
+use crate::wire::codec::{BoundedBytes, from_cbor, to_cbor};
 
 fn file() -> &'static str {
     vector_file("rpc.txt")
@@ -233,17 +233,18 @@ fn sealed_entries() {
 
 #[test]
 fn contents() {
-    each("contents", 4, |vector| {
+    each("contents", 7, |vector| {
         let address = Address::from_bytes(vector.array("address"));
         match AccountContents::verify(&vector.bytes("bytes"), &address, time_of(vector, "now")) {
-            // Not refused, but no session may be begun by it.
-            Ok(contents) if !contents.fresh => "freshness",
+            // Not refused, but only a first session may be begun by it.
+            Ok(contents) if contents.stale_since.is_some() => "freshness",
             Ok(contents) => {
                 assert_eq!(to_cbor(&contents.keys), vector.bytes("account_keys"));
                 let [device] = contents.devices.as_slice() else {
                     panic!("one device")
                 };
-                assert_eq!(device.certificate.encode(), vector.bytes("certificate"));
+                let body = BoundedBytes::<256>::new(vector.bytes("certificate_body")).unwrap();
+                assert_eq!(to_cbor(device.certificate.body()), to_cbor(&body));
                 assert_eq!(
                     device.mailbox.bytes()[..],
                     vector.bytes("mailbox_descriptor")
@@ -253,6 +254,8 @@ fn contents() {
             Err(ContentsError::OtherAccount) => "other account",
             Err(ContentsError::Freshness(_)) => "freshness",
             Err(ContentsError::Codec(_)) => "malformed",
+            Err(ContentsError::Certificate(CertificateError::Unlisted)) => "not listed",
+            Err(ContentsError::RepeatedDevice) => "a device twice",
             Err(other) => panic!("{other:?}"),
         }
     });
@@ -611,23 +614,7 @@ const NOW: Timestamp = MADE.saturating_add(Duration::from_days(1));
 
 impl Record {
     fn new() -> Self {
-        let (list, certificate) = (device_list(0, 1), certificate(0, 1));
-        let device = device(1);
-        let sealing_key = device.sealing().current().publish(device.signing());
-        let (_, mailbox) = mailbox_descriptor(&NODES, 1);
-        let contents = AccountContents {
-            keys: account(0).keys(),
-            devices: vec![PublishedDevice {
-                sealing_key: sealing_key.verify(&certificate).unwrap(),
-                certificate,
-                mailbox: MailboxDescriptor::verify(&mailbox).unwrap(),
-            }],
-            list: list.clone(),
-            fresh: true,
-        };
-        let contents = contents
-            .encode(Freshness::sign(&list, &device, MADE))
-            .unwrap();
+        let contents = contents_of(&[1]);
         let address = account(0).keys().address();
         let key = hkdf_by_hand(b"ZenTalk record v1", address.as_bytes(), b"", 32);
         Self {
@@ -728,6 +715,40 @@ impl Record {
     }
 }
 
+/// Alice's contents with these of her devices. Her list names the first only, which vouches for it.
+fn contents_of(devices: &[u64]) -> Vec<u8> {
+    let (_, mailbox) = mailbox_descriptor(&NODES, 1);
+    let published = |number: &u64| {
+        let certificate = certificate(0, *number).into_certificate();
+        let device = device(*number);
+        let sealing_key = device.sealing().current().publish(device.signing());
+        PublishedDevice {
+            sealing_key: sealing_key.verify(&certificate).unwrap(),
+            certificate,
+            mailbox: MailboxDescriptor::verify(&mailbox).unwrap(),
+        }
+    };
+    let list = device_list(0, 1);
+    let contents = AccountContents {
+        keys: account(0).keys(),
+        devices: devices.iter().map(published).collect(),
+        list: list.clone(),
+        stale_since: None,
+    };
+    contents
+        .encode(Freshness::sign(&list, &device(1), MADE))
+        .unwrap()
+}
+
+/// The same with one device, whose certificate brings its account signature, as one that travels alone.
+fn contents_with_signature() -> Vec<u8> {
+    let contents = contents_of(&[1]);
+    let body = to_cbor(&BoundedBytes::<256>::new(certificate_body()).unwrap());
+    let at = contents.windows(body.len()).position(|part| part == body);
+    let (before, after) = contents.split_at(at.unwrap());
+    [before, &certificate(0, 1).encode(), &after[body.len()..]].concat()
+}
+
 fn write_contents(
     file: &mut VectorFile,
     expect: &str,
@@ -748,6 +769,14 @@ fn refused_contents(file: &mut VectorFile, contents: &[u8]) {
     let late = MADE + Duration::from_days(7) + Duration::from_ms(1);
     let expired = "the proof of freshness is older than 7 days";
     write_contents(file, "freshness", expired, (&alice, late), contents);
+    let mut refused = |expect: &str, comment: &str, bytes: &[u8]| {
+        write_contents(file, expect, comment, (&alice, NOW), bytes);
+    };
+    let certified = "a second device, certified by the account and not on the list";
+    refused("not listed", certified, &contents_of(&[1, 2]));
+    refused("a device twice", "the listed one", &contents_of(&[1, 1]));
+    let signed = "the account-signed certificate in the place of its body";
+    refused("malformed", signed, &contents_with_signature());
     let cut = &contents[..contents.len() - 1];
     write_contents(
         file,
@@ -763,6 +792,6 @@ fn accepted_contents(file: &mut VectorFile, contents: &[u8]) {
     let when = (&alice.address(), NOW);
     write_contents(file, "accepted", "one device", when, contents);
     file.bytes("account_keys", &to_cbor(&alice))
-        .bytes("certificate", &certificate(0, 1).encode())
+        .bytes("certificate_body", &certificate_body())
         .bytes("mailbox_descriptor", &mailbox_descriptor(&NODES, 1).1);
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! ```ignore
-//! LocalDevice { account: &AccountKeys, certificate: &DeviceCertificate, identity: &X25519Secret }     // Copy
+//! LocalDevice { account: &AccountKeys, certificate: &SignedCertificate, identity: &X25519Secret }     // Copy
 //! PeerDevice { address: Address, device: DeviceId }                           // proven by the session
 //!
 //! // sending: one record per (Address, DeviceId)

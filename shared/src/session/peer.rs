@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 
 use crate::crypto::dh::X25519Secret;
 use crate::id::{Address, DeviceId};
-use crate::identity::{AccountKeys, DeviceCertificate};
+use crate::identity::{AccountKeys, DeviceCertificate, SignedCertificate};
 use crate::x3dh::LocalIdentity;
 
 /// This device, as sessions need it: everything by reference.
@@ -12,8 +12,8 @@ use crate::x3dh::LocalIdentity;
 pub struct LocalDevice<'a> {
     /// The public keys of its account: shown in first messages.
     pub account: &'a AccountKeys,
-    /// Its certificate.
-    pub certificate: &'a DeviceCertificate,
+    /// Its certificate: shown in first messages, too.
+    pub certificate: &'a SignedCertificate,
     /// The secret of the certificate's identity key.
     pub identity: &'a X25519Secret,
 }

@@ -151,7 +151,7 @@ fn receive_first(
         .ok_or(ReceiveError::UnknownSession)?;
     let (account, certificate, header) = initial.verify()?;
     let peer = PeerDevice::from(&certificate);
-    if peer == PeerDevice::from(me.certificate) {
+    if peer == PeerDevice::from(&**me.certificate) {
         return Err(ReceiveError::FromMyself);
     }
     if peer.device != message.sender || record.is_some_and(|record| *record.peer() != peer) {

@@ -5,7 +5,9 @@ use minicbor::{Decode, Encode};
 use crate::crypto::dh::X25519Public;
 use crate::crypto::ml_kem::MlKemCiphertext;
 use crate::id::Address;
-use crate::identity::{AccountKeys, CertificateError, DeviceCertificate, UnverifiedCertificate};
+use crate::identity::{
+    AccountKeys, CertificateError, DeviceCertificate, SignedCertificate, UnverifiedCertificate,
+};
 
 /// What the responder needs to compute the same secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl Initial {
     /// Joins the initiator's identity to the header of the agreement.
     pub fn new(
         account: AccountKeys,
-        certificate: &DeviceCertificate,
+        certificate: &SignedCertificate,
         header: InitialHeader,
     ) -> Self {
         Self {
@@ -74,7 +76,7 @@ impl Initial {
     pub fn verify(
         self,
     ) -> Result<(AccountKeys, DeviceCertificate, InitialHeader), CertificateError> {
-        let certificate = self.certificate.verify(&self.account)?;
+        let certificate = self.certificate.verify(&self.account)?.into_certificate();
         let header = InitialHeader {
             ephemeral: self.ephemeral,
             signed_prekey: self.signed_prekey,

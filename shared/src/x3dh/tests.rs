@@ -8,7 +8,7 @@ use crate::crypto::dh::{LowOrderPoint, X25519Public};
 use crate::crypto::ml_kem::MlKemCiphertext;
 use crate::crypto::sign::Signature;
 use crate::identity::test_support::{MADE, account, certificate, device};
-use crate::identity::{BodyHash, DeviceCertificate, DeviceSecret};
+use crate::identity::{BodyHash, DeviceCertificate, DeviceSecret, SignedCertificate};
 use crate::test_support::{hex, rng, unhex};
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{CodecError, from_cbor, to_cbor};
@@ -19,7 +19,7 @@ const ZERO: X25519Public = X25519Public::from_bytes([0; 32]);
 /// One device with all that an agreement needs.
 struct Side {
     device: DeviceSecret,
-    certificate: DeviceCertificate,
+    certificate: SignedCertificate,
     prekeys: PreKeySecrets,
 }
 
@@ -187,7 +187,7 @@ fn the_first_message_part_survives_the_wire() {
     let back: Initial = from_cbor(&bytes, 8192).unwrap();
     let (keys, certificate, header) = back.verify().unwrap();
     assert_eq!(keys, account(0).keys());
-    assert_eq!(certificate, alice.certificate);
+    assert_eq!(certificate, *alice.certificate);
     assert_eq!(header, ours.header);
     let claimed = Initial::new(account(1).keys(), &alice.certificate, ours.header);
     assert!(claimed.verify().is_err(), "somebody else's certificate");

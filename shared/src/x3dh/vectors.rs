@@ -13,7 +13,7 @@ use crate::crypto::hash::blake2b_128_concat;
 use crate::crypto::ml_kem::{MlKemCiphertext, MlKemPublic, MlKemSecret};
 use crate::crypto::sign::{Signature, SigningKey, framed};
 use crate::identity::test_support::{MADE, account, certificate, device};
-use crate::identity::{AccountKeys, DeviceCertificate, UnverifiedCertificate};
+use crate::identity::{AccountKeys, SignedCertificate, UnverifiedCertificate};
 use crate::test_support::{
     Script, Vector, VectorFile, assert_failures_first, hkdf_by_hand, vector_file, vectors,
     vectors_of,
@@ -42,7 +42,7 @@ d, z. ikm is what goes into HKDF; session_id is that of the session.";
 /// One device of the file.
 pub(crate) struct Party {
     pub(crate) account: AccountKeys,
-    pub(crate) certificate: DeviceCertificate,
+    pub(crate) certificate: SignedCertificate,
     pub(crate) signing: SigningKey,
     pub(crate) identity: X25519Secret,
 }

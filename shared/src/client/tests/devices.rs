@@ -386,11 +386,11 @@ fn my_own_list_is_published_vouched_for_and_named_in_messages() {
     let contents = open_record_contents(&me.address, record.sealed()).unwrap();
     let verify = |now| AccountContents::verify(&contents, &me.address, now).unwrap();
     let published = verify(NOW);
-    assert_eq!((&published.list, published.fresh), (&me.list, true));
-    assert_eq!(published.devices[0].certificate, me.certificate);
-    assert!(verify(later(Duration::from_days(7))).fresh);
+    assert_eq!((&published.list, published.stale_since), (&me.list, None));
+    assert_eq!(published.devices[0].certificate, *me.certificate);
+    assert_eq!(verify(later(Duration::from_days(7))).stale_since, None);
     let late = later(Duration::from_days(7)).saturating_add(Duration::from_ms(1));
-    assert!(!verify(late).fresh);
+    assert_eq!(verify(late).stale_since, Some(NOW));
     // Renewed daily: see `a_record_is_published_when_a_majority_has_it`.
     let query = Query::Conversations;
     assert_eq!(bob.client.conversations(&bob.scan(&query.scan())).len(), 1);

@@ -11,7 +11,7 @@ use crate::client::{Command, Query};
 use crate::id::{Address, DeviceId, MessageId, NodeId};
 use crate::identity::{
     AccountSecret, ContactCode, DeviceCertificate, DeviceEntry, DeviceList, DeviceSecret,
-    DirectorySecret, Freshness, UnverifiedCertificate, UnverifiedDeviceList,
+    DirectorySecret, Freshness, SignedCertificate, UnverifiedCertificate, UnverifiedDeviceList,
 };
 use crate::rpc::{
     AccountContents, AccountRecord, EnvelopeBytes, MailboxDescriptor, PublishedDevice,
@@ -82,7 +82,7 @@ pub(super) fn bundle(host: &Host) -> StartSession {
     StartSession {
         address: me.address,
         device: PublishedDevice {
-            certificate: me.certificate.clone(),
+            certificate: me.certificate.clone().into_certificate(),
             sealing_key: sealing_key.verify(&me.certificate).unwrap(),
             mailbox: descriptor(host),
         },
@@ -205,7 +205,7 @@ impl Account {
     }
 
     pub(super) fn list(&self, sequence: u64, devices: &[&Host]) -> DeviceList {
-        let entries = devices.iter().map(|host| &host.client.me.certificate);
+        let entries = devices.iter().map(|host| &*host.client.me.certificate);
         let entries: Vec<_> = entries.map(DeviceEntry::from).collect();
         self.list_of(sequence, &entries)
     }
@@ -220,7 +220,7 @@ impl Account {
         list.verify(&self.secret.keys()).unwrap()
     }
 
-    fn certify(&self, device: &DeviceSecret, created: Timestamp) -> DeviceCertificate {
+    fn certify(&self, device: &DeviceSecret, created: Timestamp) -> SignedCertificate {
         let job = DeviceCertificate::to_sign(self.address, device, created);
         let signed = self.secret.sign_and_finish(job, &mut rng(1)).unwrap();
         let certificate = UnverifiedCertificate::from(signed);
@@ -240,7 +240,7 @@ impl Account {
             keys: self.secret.keys(),
             list: list.clone(),
             devices: published,
-            fresh: true,
+            stale_since: None,
         };
         let freshness = Freshness::sign(list, &devices[0].client.me.device, at);
         let contents = contents.encode(freshness).unwrap();
@@ -254,7 +254,7 @@ impl Account {
         let mut rng = rng(seed);
         let device = DeviceSecret::random(NOW, &mut rng);
         let certificate = self.certify(&device, NOW);
-        let list = self.list_of(1, &[DeviceEntry::from(&certificate)]);
+        let list = self.list_of(1, &[DeviceEntry::from(&*certificate)]);
         let prekeys = PreKeySecrets::random(NOW, &mut rng);
         let mut rows = like.rows.clone();
         rows.retain(|key, _| matches!(key.table, Table::Meta | Table::PreKey));

@@ -8,9 +8,8 @@ use crate::client::view::{Direction, MessageState, MessageView, Notice, Verifica
 use crate::client::{Command, CommandError};
 use crate::id::Address;
 use crate::identity::{Comparison, ContactCode, ScannedSafetyNumber};
-use crate::test_support::{hex, unhex};
+use crate::test_support::unhex;
 use crate::time::Duration;
-use crate::wire::codec::to_cbor;
 
 /// Ada, who has verified Bob and read his list of one device; Bob; another device of his.
 struct World {
@@ -272,14 +271,41 @@ fn a_contact_of_version_1_is_still_read_and_is_unverified() {
     assert_eq!((row.version, row.devices.len()), (1, 1));
     assert_eq!(row.verification(), Verification::Unverified);
     assert_eq!(row.list, None);
-    assert_eq!(hex(&to_cbor(&row)), CONTACT_V1.trim());
     let mut ada = Host::new(0);
     let key = row.row().key;
     ada.rows.insert(key.clone(), Row::plain(key.clone(), bytes));
     ada.restart();
     ada.turn(set_verified(row.address, true), NOW);
     let stored = ContactRow::from_value(&ada.rows[&key].value).unwrap();
-    assert_eq!(stored.version, 2);
+    assert_eq!(stored.version, 3);
     assert_eq!(stored.verification(), Verification::Verified);
     assert_eq!(stored.devices, row.devices);
+}
+
+/// Of version 2, with one device and its account-signed certificate, a list, and verified.
+const CONTACT_V2: &str = include_str!("../fixtures/contact-row-v2.hex");
+
+#[test]
+fn a_contact_of_version_2_is_still_read_and_keeps_what_was_verified() {
+    let bytes = unhex(CONTACT_V2.trim());
+    let row = ContactRow::from_value(&bytes).unwrap();
+    assert_eq!((row.version, row.devices.len()), (2, 1));
+    assert_eq!(row.verification(), Verification::Verified);
+    let listed = row.list.as_ref().unwrap().devices[0];
+    assert_eq!(row.devices[0].certificate.hash(), listed.certificate);
+    let mut ada = Host::new(0);
+    let key = row.row().key;
+    ada.rows.insert(key.clone(), Row::plain(key.clone(), bytes));
+    ada.restart();
+    let device = listed.device;
+    let peer = ada.client.contacts.peer(&row.address, &device).unwrap();
+    assert_eq!(peer.certificate.hash(), listed.certificate);
+    assert_eq!(peer.certificate.device_id(), device);
+    // Written as version 3, and read as it was written.
+    ada.turn(set_verified(row.address, false), NOW);
+    let value = &ada.rows[&key].value;
+    let stored = ContactRow::from_value(value).unwrap();
+    assert_eq!((stored.version, &stored.devices), (3, &row.devices));
+    assert_eq!(stored.list, row.list);
+    assert!(value.len() + 3_800 < CONTACT_V2.trim().len() / 2);
 }

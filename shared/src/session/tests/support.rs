@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 
 use crate::crypto::dh::X25519Secret;
 use crate::identity::test_support::{MADE, account, certificate, device};
-use crate::identity::{AccountKeys, DeviceCertificate, DeviceSecret};
+use crate::identity::{AccountKeys, DeviceSecret, SignedCertificate};
 use crate::session::{
     FirstMessage, LocalDevice, PeerDevice, ReceiveError, SessionMessage, SessionRecord, receive,
 };
@@ -18,7 +18,7 @@ pub(super) const NOW: Timestamp = MADE.saturating_add(Duration::from_days(1));
 
 pub(super) struct Party {
     pub(super) account: AccountKeys,
-    pub(super) certificate: DeviceCertificate,
+    pub(super) certificate: SignedCertificate,
     pub(super) device: DeviceSecret,
     pub(super) prekeys: PreKeySecrets,
     pub(super) records: BTreeMap<PeerDevice, SessionRecord>,
@@ -52,7 +52,7 @@ impl Party {
     }
 
     pub(super) fn peer(&self) -> PeerDevice {
-        PeerDevice::from(&self.certificate)
+        PeerDevice::from(&*self.certificate)
     }
 
     /// A bundle as a relay hands it out: with a one-time entry of its own, or without one.
@@ -138,7 +138,7 @@ impl Party {
 
 fn local<'a>(
     account: &'a AccountKeys,
-    certificate: &'a DeviceCertificate,
+    certificate: &'a SignedCertificate,
     identity: &'a X25519Secret,
 ) -> LocalDevice<'a> {
     LocalDevice {

@@ -91,7 +91,7 @@ fn outcome(vector: &Vector) -> &'static str {
             assert_eq!(received.plaintext, vector.bytes("plaintext"));
             assert_eq!(
                 *received.record.peer(),
-                PeerDevice::from(&party("alice").certificate)
+                PeerDevice::from(&*party("alice").certificate)
             );
             "opens"
         }
