@@ -1,10 +1,12 @@
-//! All long runs: tests marked `#[ignore = "soak: …"]`, in release mode, then every fuzz target.
+//! All long runs: tests marked `#[ignore = "soak: …"]`, in release mode, then every fuzz target. Tests that are
+//! ignored for other reasons, such as writers of fixtures, do not run.
 
 use anyhow::{Result, bail};
 
 use crate::fuzz;
 use crate::setup::disk;
 use crate::test::Count;
+use crate::tidy;
 use crate::util::process::Cmd;
 use crate::util::ui;
 
@@ -21,11 +23,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     disk::check()?;
     ui::heading("Long tests");
+    let skipped = tidy::not_soak()?;
     let mut count = Count::default();
     let status = Cmd::cargo()
         .args(["test", "--workspace", "--release", "--no-fail-fast"])
         .args(args.filter.as_deref())
         .args(["--", "--ignored", "--nocapture"])
+        .args(skipped.iter().flat_map(|name| ["--skip", name]))
         .run_reading(|line| count.add(Count::of_line(line)))?;
     if args.filter.is_none() {
         fuzz::run(&fuzz::Args::all(args.fuzz_seconds))?;

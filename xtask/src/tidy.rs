@@ -4,11 +4,14 @@
 
 mod decoders;
 mod documents;
+mod ignored;
 mod layers;
 mod oaep;
 mod shape;
 mod source;
 mod tags;
+
+pub(crate) use ignored::not_soak;
 
 use std::fmt;
 
