@@ -134,7 +134,7 @@ export type Direction = "out" | "in" | "notice";
 /**
  * What happened to a conversation.
  */
-export type NoticeKind = "sessionRenewed" | "keysChanged";
+export type NoticeKind = "sessionRenewed" | "keysChanged" | "devicesUnconfirmed";
 
 /**
  * One message.
@@ -172,6 +172,10 @@ export interface Message {
      * Only of `notice`, and always there.
      */
     notice?: NoticeKind;
+    /**
+     * Only of the notice `devicesUnconfirmed`, and always there: when they were last confirmed.
+     */
+    since?: number;
 }
 
 /**

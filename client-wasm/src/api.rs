@@ -9,6 +9,7 @@ mod convert;
 mod declarations;
 mod error;
 mod host;
+mod message;
 mod verification;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use tsify::Tsify;
 pub use convert::MeContext;
 pub use error::{ApiError, ErrorCode};
 pub use host::{HostNotice, HostOptions, OnionSuite};
+pub use message::{Cursor, Direction, Message, MessagePage};
 pub use verification::{NoticeKind, SafetyComparison, SafetyNumber, Verification};
 
 /// The account of this browser.
@@ -143,63 +145,6 @@ pub enum MessageState {
         /// Why.
         reason: FailReason,
     },
-}
-
-/// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
-#[serde(rename_all = "camelCase")]
-pub enum Direction {
-    /// I did.
-    Out,
-    /// They did.
-    In,
-    /// Nobody: something happened, see `notice`. No text.
-    Notice,
-}
-
-/// One message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
-#[serde(rename_all = "camelCase")]
-pub struct Message {
-    /// 32 hex digits, the same at both ends.
-    pub id: String,
-    /// The conversation's contact.
-    pub address: String,
-    /// Who wrote.
-    pub direction: Direction,
-    /// What.
-    pub text: String,
-    /// The sender's clock.
-    pub sent_at: u64,
-    /// Local order within the conversation.
-    pub ordered_at: u64,
-    /// Only of `out`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<MessageState>,
-    /// Only of `notice`, and always there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notice: Option<NoticeKind>,
-}
-
-/// A place in a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
-#[serde(rename_all = "camelCase")]
-pub struct Cursor {
-    /// Order of the message that stands there.
-    pub ordered_at: u64,
-    /// Its id.
-    pub id: String,
-}
-
-/// Part of a conversation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
-#[serde(rename_all = "camelCase")]
-pub struct MessagePage {
-    /// Oldest first.
-    pub messages: Vec<Message>,
-    /// Present when older ones exist.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Cursor>,
 }
 
 /// The link to the network.

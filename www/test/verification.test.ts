@@ -209,6 +209,9 @@ describe("words", () => {
       "Not out yet: their devices changed, and you have not accepted that yet.",
     );
   });
+  test("a notice of devices that nobody has confirmed says since when", () => {
+    expect(strings.thread.notice("devicesUnconfirmed", NORA, "3 May 2026")).toMatch(/last confirmed on 3 May 2026\./);
+  });
   test("a notice of no kind is that of a renewed session", () => {
     expect(strings.thread.notice(undefined, NORA)).toBe(strings.thread.notice("sessionRenewed", NORA));
   });

@@ -63,6 +63,12 @@ impl From<view::ConversationView> for Conversation {
 
 impl From<view::MessageView> for Message {
     fn from(message: view::MessageView) -> Self {
+        let since = match message.direction {
+            view::Direction::Notice(view::Notice::DevicesUnconfirmed { since }) => {
+                Some(since.as_ms())
+            }
+            _ => None,
+        };
         let (direction, state, notice) = match message.direction {
             view::Direction::In => (Direction::In, None, None),
             view::Direction::Out(state) => (Direction::Out, Some(state.into()), None),
@@ -77,6 +83,7 @@ impl From<view::MessageView> for Message {
             ordered_at: message.order,
             state,
             notice,
+            since,
         }
     }
 }
@@ -86,6 +93,7 @@ impl From<view::Notice> for NoticeKind {
         match notice {
             view::Notice::SessionRenewed => Self::SessionRenewed,
             view::Notice::KeysChanged => Self::KeysChanged,
+            view::Notice::DevicesUnconfirmed { .. } => Self::DevicesUnconfirmed,
         }
     }
 }
@@ -237,6 +245,12 @@ mod tests {
         for (notice, name) in [
             (view::Notice::SessionRenewed, "sessionRenewed"),
             (view::Notice::KeysChanged, "keysChanged"),
+            (
+                view::Notice::DevicesUnconfirmed {
+                    since: Timestamp::from_ms(7),
+                },
+                "devicesUnconfirmed",
+            ),
         ] {
             let direction = view::Direction::Notice(notice);
             let view = view::MessageView {

@@ -48,4 +48,7 @@ pub enum NoticeKind {
     SessionRenewed,
     /// The contact has a device that was not known before, or one of them has other keys.
     KeysChanged,
+    /// A first message goes to devices that none of them has confirmed for more than a week: `since` of the message
+    /// says when one last did. They may be away, or somebody withholds what they have published since.
+    DevicesUnconfirmed,
 }

@@ -6,7 +6,7 @@ use super::api::Step;
 use super::engine::{Client, Ctx};
 use super::lookup::{Answer, Found, StartSession};
 use super::requests::{Purpose, Target};
-use super::view::FailReason;
+use super::view::{FailReason, Verification};
 use crate::id::{Address, DeviceId, MailboxId, NodeId, RecordKey};
 use crate::onion::Class;
 use crate::rpc::{
@@ -130,21 +130,21 @@ impl Client {
     /// Takes prekeys of every device that has no session, or is to get another.
     fn begin_sessions(&mut self, address: Address, contents: AccountContents, ctx: &mut Ctx<'_>) {
         let have = self.contacts.sessions(&address);
+        let is_stale = contents.stale_since.is_some();
+        let may_begin = !is_stale || (have.is_empty() && self.may_begin_by_stale(&address));
         let devices = contents.devices.iter();
-        let devices = devices.map(|d| (d.certificate.device_id(), d.mailbox.clone()));
-        let wanted: Vec<_> = devices
+        let usable = devices.filter(|d| !is_stale || d.sealing_key.is_usable(ctx.now));
+        let named = usable.map(|d| (d.certificate.device_id(), d.mailbox.clone()));
+        let wanted: Vec<_> = named
             .filter(|(device, _)| {
                 !have.contains(device) || self.lookups.wants_anew(&address, device)
             })
+            .filter(|_| may_begin)
             .collect();
         if wanted.is_empty() {
-            // Only news of their mailbox and keys was wanted.
-            self.lookups.done(&address);
-            return;
-        }
-        if contents.stale_since.is_some() {
-            // Perhaps somebody holds a newer list back: what is in use goes on, nothing is begun by this one.
-            return match have.is_empty() {
+            // Only news of their mailbox and keys was wanted, or perhaps somebody holds a newer list back: what
+            // is in use goes on, nothing is begun by this one.
+            return match is_stale && have.is_empty() {
                 true => self.lookup_failed(address, None, ctx),
                 false => self.lookups.done(&address),
             };
@@ -154,6 +154,14 @@ impl Client {
         for (device, mailbox) in wanted {
             self.take_prekeys(address, device, &mailbox, ctx);
         }
+    }
+
+    /// Whether first sessions with a contact may be begun by a record that nobody has vouched for within a week.
+    /// Who is away must be within reach of a first message, which says so (`Notice::DevicesUnconfirmed`); but not
+    /// of one that a person has been promised goes to verified devices only.
+    fn may_begin_by_stale(&self, address: &Address) -> bool {
+        let contact = self.contacts.get(address);
+        contact.is_some_and(|row| row.verification() == Verification::Unverified)
     }
 
     fn take_prekeys(
@@ -187,9 +195,10 @@ impl Client {
         reply: &PreKeyTakeReply,
         ctx: &mut Ctx<'_>,
     ) {
-        let Some(published) = self.lookups.device(&address, &device).cloned() else {
+        let Some((published, stale_since)) = self.lookups.device(&address, &device) else {
             return;
         };
+        let published = published.clone();
         let mailbox = published.mailbox.mailbox();
         let bundle = open_bundle(&address, &mailbox, reply);
         let bundle = bundle.and_then(|bundle| bundle.verify(&published.certificate, ctx.now).ok());
@@ -200,6 +209,7 @@ impl Client {
             address,
             device: published,
             bundle,
+            stale_since,
         };
         ctx.batch.step(Step::StartSession(Box::new(start)));
     }

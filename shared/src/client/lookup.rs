@@ -72,6 +72,8 @@ pub(super) struct StartSession {
     pub(super) address: Address,
     pub(super) device: PublishedDevice,
     pub(super) bundle: PreKeyBundle,
+    /// When its account's devices were last confirmed, if that is long ago.
+    pub(super) stale_since: Option<Timestamp>,
 }
 
 /// What one relay says.
@@ -227,8 +229,12 @@ impl Lookups {
         }
     }
 
-    /// The published device whose prekeys have come.
-    pub(super) fn device(&self, address: &Address, device: &DeviceId) -> Option<&PublishedDevice> {
+    /// The published device whose prekeys have come, and since when its record is stale.
+    pub(super) fn device(
+        &self,
+        address: &Address,
+        device: &DeviceId,
+    ) -> Option<(&PublishedDevice, Option<Timestamp>)> {
         let Some(Lookup {
             stage: Stage::PreKeys { contents, .. },
             ..
@@ -236,10 +242,11 @@ impl Lookups {
         else {
             return None;
         };
-        contents
-            .devices
-            .iter()
-            .find(|published| published.certificate.device_id() == *device)
+        let devices = contents.devices.iter();
+        let mut named = devices.filter(|one| one.certificate.device_id() == *device);
+        named
+            .next()
+            .map(|published| (published, contents.stale_since))
     }
 
     /// Nothing more is wanted of this contact.

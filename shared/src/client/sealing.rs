@@ -7,7 +7,7 @@ use super::inbox::Delivered;
 use super::lookup::StartSession;
 use super::records::{ItemBody, ItemRow, meta};
 use super::store::{Key, Row, Table};
-use super::view::{FailReason, MessageState};
+use super::view::{FailReason, MessageState, Notice};
 use crate::content::{
     Content, DirectMessage, Introduction, ProfileUpdate, Receipt, ReceiptIds, ReceiptKind,
 };
@@ -194,6 +194,7 @@ impl Client {
             address,
             device,
             bundle,
+            stale_since,
         } = start;
         let id = device.certificate.device_id();
         // Somebody who wrote while their prekeys were on the way has opened a session already.
@@ -211,6 +212,10 @@ impl Client {
             return;
         };
         store_record(&record, ctx);
+        if let Some(since) = stale_since.filter(|_| !self.contacts.has_session(&address)) {
+            let notice = Notice::DevicesUnconfirmed { since };
+            ctx.batch.step(Step::Notice(address, notice));
+        }
         self.contacts.set_session(&address, &id, true);
         ctx.batch
             .writes

@@ -139,6 +139,12 @@ pub enum Notice {
     SessionRenewed,
     /// The contact has a device that was not known before, or one of them has other keys.
     KeysChanged,
+    /// A first message goes to devices that none of them has confirmed for more than a week: whoever withholds what
+    /// the contact has published since could hide that one of them is theirs no longer.
+    DevicesUnconfirmed {
+        /// When one of them last did.
+        since: Timestamp,
+    },
 }
 
 /// One message.

@@ -141,10 +141,16 @@ export const strings = {
   },
 
   thread: {
-    notice: (kind: NoticeKind | undefined, name: string) =>
-      kind === "keysChanged"
-        ? `${name}’s devices changed: one is new, or has new keys. If you did not expect it, ask whether that was them.`
-        : "Encryption with this person was set up anew.",
+    notice: (kind: NoticeKind | undefined, name: string, since = "") => {
+      switch (kind) {
+        case "keysChanged":
+          return `${name}’s devices changed: one is new, or has new keys. If you did not expect it, ask whether that was them.`;
+        case "devicesUnconfirmed":
+          return `${name}’s devices were last confirmed on ${since}. They may be away. It is also possible that a device of theirs was lost since, and that this is being hidden from you.`;
+        default:
+          return "Encryption with this person was set up anew.";
+      }
+    },
     label: (name: string) => `Conversation with ${name}`,
     messages: (name: string) => `Messages with ${name}`,
     back: "Back to conversations",

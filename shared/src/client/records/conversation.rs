@@ -85,7 +85,7 @@ pub(in crate::client) struct MessageRow {
     /// `of`.
     #[n(8)]
     of: u8,
-    /// When delivered or read.
+    /// When delivered or read; of a notice, what it says of a time.
     #[n(9)]
     at: Timestamp,
 }
@@ -110,7 +110,7 @@ impl MessageRow {
     pub(in crate::client) fn new(view: &MessageView) -> Option<Self> {
         let (state, detail, of, at) = match view.direction {
             Direction::In => (0, 0, 0, Timestamp::EPOCH),
-            Direction::Notice(notice) => (6, notice_number(notice), 0, Timestamp::EPOCH),
+            Direction::Notice(notice) => (6, notice_number(notice), 0, notice_time(notice)),
             Direction::Out(MessageState::Sending(_)) => (1, 0, 0, Timestamp::EPOCH),
             Direction::Out(MessageState::Sent { held, of }) => (2, held, of, Timestamp::EPOCH),
             Direction::Out(MessageState::Delivered(at)) => (3, 0, 0, at),
@@ -144,7 +144,7 @@ impl MessageRow {
             3 => Direction::Out(MessageState::Delivered(self.at)),
             4 => Direction::Out(MessageState::Read(self.at)),
             5 => Direction::Out(MessageState::Failed(fail_reason(self.detail)?)),
-            6 => Direction::Notice(notice_of(self.detail)?),
+            6 => Direction::Notice(notice_of(self.detail, self.at)?),
             _ => return Err(RecordError::Damaged),
         };
         Ok(MessageView {
@@ -171,13 +171,22 @@ const fn notice_number(notice: Notice) -> u8 {
     match notice {
         Notice::SessionRenewed => 0,
         Notice::KeysChanged => 1,
+        Notice::DevicesUnconfirmed { .. } => 2,
     }
 }
 
-fn notice_of(number: u8) -> Result<Notice, RecordError> {
+const fn notice_time(notice: Notice) -> Timestamp {
+    match notice {
+        Notice::SessionRenewed | Notice::KeysChanged => Timestamp::EPOCH,
+        Notice::DevicesUnconfirmed { since } => since,
+    }
+}
+
+fn notice_of(number: u8, at: Timestamp) -> Result<Notice, RecordError> {
     match number {
         0 => Ok(Notice::SessionRenewed),
         1 => Ok(Notice::KeysChanged),
+        2 => Ok(Notice::DevicesUnconfirmed { since: at }),
         _ => Err(RecordError::Damaged),
     }
 }

@@ -5,6 +5,8 @@ use super::people::*;
 use super::*;
 use crate::client::api::Step;
 use crate::client::held::HOLD;
+use crate::client::lookup::StartSession;
+use crate::client::records::ContactRow;
 use crate::client::requests::Purpose;
 use crate::client::store::Table;
 use crate::client::view::{Notice, Verification};
@@ -129,7 +131,7 @@ fn a_second_list_under_one_sequence_is_refused() {
 }
 
 #[test]
-fn a_stale_proof_of_freshness_begins_no_session() {
+fn a_stale_proof_of_freshness_begins_no_further_session() {
     let mut world = world();
     world.read_list(2, true, true);
     let devices = [&world.second, &world.bob];
@@ -145,6 +147,110 @@ fn a_stale_proof_of_freshness_begins_no_session() {
     assert_eq!(asked(NOW), 1, "seven days old: for the new device");
     assert_eq!(asked(Timestamp::from_ms(NOW.as_ms() - 1)), 0);
     assert!(world.devices().contains(&device(&world.bob)), "in use");
+}
+
+/// Ada, who has added Bob and has no session with him; what signs for him.
+fn strangers() -> (Host, Host, Account) {
+    let (mut ada, mut bob) = pair();
+    settle(&mut ada);
+    settle(&mut bob);
+    let account = Account::of(&bob, 1);
+    (ada, bob, account)
+}
+
+#[test]
+fn a_first_message_reaches_who_is_away_and_says_when_they_were_last_heard_of() {
+    let (mut ada, mut bob, account) = strangers();
+    let (a, b) = (address(&ada), address(&bob));
+    let now = later(Duration::from_days(20));
+    let record = account.record(&account.list(1, &[&bob]), &[&bob], NOW);
+    read(&mut ada, &record, b, now);
+    assert_eq!(prekeys_asked(&ada), 1);
+    let asked = ada.client.lookups.device(&b, &device(&bob));
+    assert_eq!(asked.unwrap().1, Some(NOW));
+    let begin = |ada: &mut Host, bob: &Host| {
+        let stale_since = Some(NOW);
+        let begin = StartSession {
+            stale_since,
+            ..bundle(bob)
+        };
+        step(ada, Step::StartSession(Box::new(begin)), now);
+    };
+    begin(&mut ada, &bob);
+    // With what has a session no other is begun, and nothing more is said.
+    begin(&mut ada, &bob);
+    ada.restart();
+    let notice = Notice::DevicesUnconfirmed { since: NOW };
+    assert_eq!(notices_of(&ada, b, notice), 1);
+    send(&mut ada, b, 1, now);
+    deliver(&mut ada, &mut bob, now);
+    assert_eq!(texts(&bob, a), ["text 1"]);
+}
+
+#[test]
+fn a_record_of_two_devices_begins_a_session_with_each() {
+    let (mut ada, bob, account) = strangers();
+    let b = address(&bob);
+    let second = account.link(&bob, 77);
+    let devices = [&second, &bob];
+    let list = account.list(2, &[&bob, &second]);
+    let record = account.record_of(&list, &devices, NOW);
+    read(&mut ada, &record, b, NOW);
+    assert_eq!(prekeys_asked(&ada), 2);
+    for host in devices {
+        let begin = Step::StartSession(Box::new(bundle(host)));
+        step(&mut ada, begin, NOW);
+    }
+    let mut begun = ada.client.contacts.sessions(&b);
+    begun.sort();
+    let mut both = devices.map(device);
+    both.sort();
+    assert_eq!(begun, both);
+}
+
+#[test]
+fn a_first_message_by_a_fresh_proof_says_nothing() {
+    let (mut ada, bob, account) = strangers();
+    let b = address(&bob);
+    let now = later(Duration::from_days(7));
+    let record = account.record(&account.list(1, &[&bob]), &[&bob], NOW);
+    read(&mut ada, &record, b, now);
+    let asked = ada.client.lookups.device(&b, &device(&bob));
+    assert_eq!(asked.unwrap().1, None);
+    step(&mut ada, Step::StartSession(Box::new(bundle(&bob))), now);
+    let notices = talk(&ada, b);
+    assert!(notices.is_empty());
+}
+
+#[test]
+fn a_verified_contact_is_not_written_to_by_a_stale_proof() {
+    let (mut ada, bob, account) = strangers();
+    let b = address(&bob);
+    let record = account.record(&account.list(1, &[&bob]), &[&bob], NOW);
+    read(&mut ada, &record, b, NOW);
+    let verified = Some(Verification::Verified);
+    let verify = |row: &mut ContactRow| row.verification = verified;
+    ada.client.contacts.update(&b, verify);
+    ada.client.lookups.done(&b);
+    let before = prekeys_asked(&ada);
+    read(&mut ada, &record, b, later(Duration::from_days(20)));
+    assert_eq!(prekeys_asked(&ada), before);
+    assert_eq!(ada.client.lookups.attempts(&b), 1, "tried again later");
+}
+
+#[test]
+fn a_device_whose_sealing_key_has_expired_is_not_written_to_by_a_stale_proof() {
+    let (mut ada, bob, account) = strangers();
+    let b = address(&bob);
+    let list = account.list(1, &[&bob]);
+    let record = account.record(&list, &[&bob], later(Duration::from_days(5)));
+    let last = later(Duration::from_ms(Duration::from_days(30).as_ms() - 1));
+    read(&mut ada, &record, b, last);
+    assert_eq!(prekeys_asked(&ada), 1);
+    ada.client.lookups.done(&b);
+    read(&mut ada, &record, b, later(Duration::from_days(30)));
+    assert_eq!(prekeys_asked(&ada), 1);
+    assert_eq!(ada.client.lookups.attempts(&b), 1);
 }
 
 #[test]

@@ -87,6 +87,7 @@ pub(super) fn bundle(host: &Host) -> StartSession {
             mailbox: descriptor(host),
         },
         bundle: bundle.verify(&me.certificate, NOW).unwrap(),
+        stale_since: None,
     }
 }
 
@@ -234,8 +235,17 @@ impl Account {
         devices: &[&Host],
         at: Timestamp,
     ) -> AccountRecord {
-        // There is room for the certificate of one device in a record.
-        let published = vec![bundle(devices[0]).device];
+        self.record_of(list, &devices[..1], at)
+    }
+
+    /// The same, in which all of these can be written to.
+    pub(super) fn record_of(
+        &self,
+        list: &DeviceList,
+        devices: &[&Host],
+        at: Timestamp,
+    ) -> AccountRecord {
+        let published = devices.iter().map(|host| bundle(host).device).collect();
         let contents = AccountContents {
             keys: self.secret.keys(),
             list: list.clone(),

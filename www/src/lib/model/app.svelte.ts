@@ -16,7 +16,7 @@ import type {
 } from "zentalk-client";
 import { strings } from "../strings.ts";
 import { cleanName, findCode, inviteFromFragment, shortCode } from "../text/names.ts";
-import { sentenceTime } from "../text/time.ts";
+import { fullDate, sentenceTime } from "../text/time.ts";
 import { Activity } from "./activity.svelte.ts";
 import { Announcer } from "./announcer.svelte.ts";
 import { codeOf, sentenceFor } from "./errors.ts";
@@ -311,7 +311,9 @@ export class App {
     if (message.state?.kind === "failed" && before !== "failed") {
       this.announcer.say(strings.state.long(message.state, (ms) => sentenceTime(ms, Date.now())));
     } else if (isNotice) {
-      if (isNew && this.thread?.address === message.address) this.announcer.say(strings.thread.notice(message.notice, name));
+      const since = fullDate(message.since ?? message.sentAt);
+      if (isNew && this.thread?.address === message.address)
+        this.announcer.say(strings.thread.notice(message.notice, name, since));
     } else if (message.direction === "in" && last?.id !== message.id) {
       const open = this.thread?.address === message.address;
       if (open && isNew) this.announcer.say(strings.announce.message(name, message.text));
