@@ -106,6 +106,15 @@ impl X25519Secret {
             }
         })
     }
+
+    /// The shared secret with `peer` as RFC 7748 computes it, zero if `peer` has low order: for X-Wing,
+    /// whose combiner does not depend on it.
+    pub(super) fn shared_with(&self, peer: &X25519Public) -> Secret32 {
+        wiping::<CURVE, _>(|| {
+            let shared = self.secret.diffie_hellman(&peer.0.into());
+            Secret32::copy_of(shared.as_bytes())
+        })
+    }
 }
 
 impl fmt::Debug for X25519Secret {

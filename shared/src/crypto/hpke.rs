@@ -3,14 +3,16 @@
 //! Anyone can seal to a public key; nothing says who did. The sealed form is the encapsulated key
 //! (1120 bytes) ‖ ciphertext ‖ tag (16 bytes).
 
+use aes_gcm::aead::array::typenum::{Prod, Sum, U3, U32, U64, U1024};
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
-use hpke::kem::XWing;
-use hpke::{Deserializable, OpModeR, OpModeS, Serializable};
+use hpke::kem::SharedSecret;
+use hpke::{Deserializable, HpkeError, OpModeR, OpModeS, Serializable};
 use rand_core::CryptoRng;
 use thiserror::Error;
 
-use super::kem::{XWING_CIPHERTEXT_LEN, XWingPublic, XWingSecret};
+use super::kem::{XWING_CIPHERTEXT_LEN, XWingCiphertext, XWingPublic, XWingSecret};
+use super::secret::Secret32;
 use super::wipe::{LATTICE, wiping};
 
 /// Length of the encapsulated key in front of the ciphertext, in bytes.
@@ -36,12 +38,10 @@ pub fn seal(
     plaintext: &[u8],
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, SealError> {
-    let public =
-        <XWing as hpke::Kem>::PublicKey::from_bytes(public.as_bytes()).map_err(|_| SealError)?;
     let (enc, ciphertext) = wiping::<LATTICE, _>(|| {
         hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, XWing>(
             &OpModeS::Base,
-            &public,
+            public,
             info,
             plaintext,
             aad,
@@ -49,7 +49,8 @@ pub fn seal(
         )
         .map_err(|_| SealError)
     })?;
-    let mut sealed = enc.to_bytes().to_vec();
+    let mut sealed = Vec::with_capacity(ENC_LEN + ciphertext.len());
+    sealed.extend_from_slice(enc.as_bytes());
     sealed.extend_from_slice(&ciphertext);
     Ok(sealed)
 }
@@ -62,13 +63,11 @@ pub fn open(
     sealed: &[u8],
 ) -> Result<Vec<u8>, OpenError> {
     let (enc, ciphertext) = sealed.split_at_checked(ENC_LEN).ok_or(OpenError)?;
-    let enc = <XWing as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(|_| OpenError)?;
+    let enc = XWingCiphertext::try_from(enc).map_err(|_| OpenError)?;
     wiping::<LATTICE, _>(|| {
-        let secret = <XWing as hpke::Kem>::PrivateKey::from_bytes(secret.seed().as_bytes())
-            .map_err(|_| OpenError)?;
         hpke::single_shot_open::<AesGcm256, HkdfSha256, XWing>(
             &OpModeR::Base,
-            &secret,
+            secret,
             &enc,
             info,
             ciphertext,
@@ -76,6 +75,97 @@ pub fn open(
         )
         .map_err(|_| OpenError)
     })
+}
+
+/// [`x_wing`](super::x_wing) as a KEM of the crate `hpke`, whose own expands the seed for every use.
+struct XWing;
+
+impl hpke::Kem for XWing {
+    type PublicKey = XWingPublic;
+    type PrivateKey = XWingSecret;
+    type EncappedKey = XWingCiphertext;
+    type NSecret = U32;
+    const KEM_ID: u16 = <hpke::kem::XWing as hpke::Kem>::KEM_ID;
+
+    fn sk_to_pk(secret: &XWingSecret) -> XWingPublic {
+        secret.public().clone()
+    }
+
+    fn derive_keypair(ikm: &[u8]) -> (XWingSecret, XWingPublic) {
+        let (seed, _) = hpke::kem::XWing::derive_keypair(ikm);
+        let secret = XWingSecret::from_seed(Secret32::from_bytes(seed.to_bytes().into()));
+        let public = secret.public().clone();
+        (secret, public)
+    }
+
+    fn decap(
+        secret: &XWingSecret,
+        sender: Option<&XWingPublic>,
+        enc: &XWingCiphertext,
+    ) -> Result<SharedSecret<Self>, HpkeError> {
+        match sender {
+            None => Ok(shared(&secret.decapsulate(enc))),
+            Some(_) => Err(HpkeError::DecapError),
+        }
+    }
+
+    fn encap_with_rng(
+        public: &XWingPublic,
+        sender: Option<(&XWingSecret, &XWingPublic)>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(SharedSecret<Self>, XWingCiphertext), HpkeError> {
+        match sender {
+            None => {
+                let (enc, secret) = public.encapsulate(rng);
+                Ok((shared(&secret), enc))
+            }
+            Some(_) => Err(HpkeError::EncapError),
+        }
+    }
+}
+
+fn shared(secret: &Secret32) -> SharedSecret<XWing> {
+    SharedSecret((*secret.as_bytes()).into())
+}
+
+impl Serializable for XWingSecret {
+    type OutputSize = U32;
+    fn write_exact(&self, buf: &mut [u8]) {
+        buf.copy_from_slice(self.seed().as_bytes());
+    }
+}
+
+impl Deserializable for XWingSecret {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
+        let seed = Secret32::try_from(bytes).map_err(|_| HpkeError::ValidationError)?;
+        Ok(Self::from_seed(seed))
+    }
+}
+
+impl Serializable for XWingPublic {
+    type OutputSize = Sum<U1024, Prod<U64, U3>>;
+    fn write_exact(&self, buf: &mut [u8]) {
+        buf.copy_from_slice(self.as_bytes());
+    }
+}
+
+impl Deserializable for XWingPublic {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
+        Self::try_from(bytes).map_err(|_| HpkeError::ValidationError)
+    }
+}
+
+impl Serializable for XWingCiphertext {
+    type OutputSize = Sum<U1024, Sum<U64, U32>>;
+    fn write_exact(&self, buf: &mut [u8]) {
+        buf.copy_from_slice(self.as_bytes());
+    }
+}
+
+impl Deserializable for XWingCiphertext {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
+        Self::try_from(bytes).map_err(|_| HpkeError::ValidationError)
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +205,26 @@ mod tests {
                 "{len} bytes"
             );
         }
+    }
+
+    #[test]
+    fn opens_what_the_crate_seals_and_the_other_way_around() {
+        type Theirs = hpke::kem::XWing;
+        let key = XWingSecret::random(&mut rng(1));
+        let public = <Theirs as hpke::Kem>::PublicKey::from_bytes(key.public().as_bytes()).unwrap();
+        let (enc, ciphertext) = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, Theirs>(
+            &OpModeS::Base,
+            &public,
+            b"info",
+            b"hello",
+            b"aad",
+            &mut rng(2),
+        )
+        .unwrap();
+        let theirs = [enc.to_bytes().as_slice(), &ciphertext].concat();
+        let ours = seal(key.public(), b"info", b"aad", b"hello", &mut rng(2)).unwrap();
+        assert_eq!(ours, theirs);
+        assert_eq!(open(&key, b"info", b"aad", &theirs).unwrap(), b"hello");
     }
 
     #[test]

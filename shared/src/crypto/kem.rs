@@ -14,14 +14,18 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 use thiserror::Error;
-use x_wing::{Decapsulate, Encapsulate, KeyExport, TryKeyInit};
 use zeroize::Zeroize;
 
 use super::dh::{X25519Public, X25519Secret};
 use super::hash::blake2b_256_concat;
 use super::rsa::{self, RsaPublic, RsaSecret};
 use super::secret::Secret32;
-use super::wipe::{LATTICE, SMALL, wiping};
+use super::wipe::{SMALL, wiping};
+
+pub use super::x_wing::{
+    XWING_CIPHERTEXT_LEN, XWING_PUBLIC_LEN, XWingCiphertext, XWingKeyError, XWingPublic,
+    XWingSecret,
+};
 
 /// The public key that was given cannot be encapsulated to; the fault of whoever published it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -201,122 +205,6 @@ fn hashed(domain: &[u8], input: &[u8]) -> Secret32 {
 #[derive(Clone, Copy, Debug)]
 pub struct XWingKem;
 
-/// Length of an encoded X-Wing public key in bytes.
-pub const XWING_PUBLIC_LEN: usize = x_wing::ENCAPSULATION_KEY_SIZE;
-/// Length of an X-Wing ciphertext in bytes.
-pub const XWING_CIPHERTEXT_LEN: usize = x_wing::CIPHERTEXT_SIZE;
-
-/// Why bytes are not an acceptable X-Wing public key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum XWingKeyError {
-    /// Not 1216 bytes.
-    #[error("an X-Wing key has 1216 bytes, not {0}")]
-    Length(usize),
-    /// The ML-KEM half fails the modulus check (FIPS 203 §7.2).
-    #[error("the X-Wing key fails the modulus check")]
-    Modulus,
-}
-
-/// An X-Wing public key whose ML-KEM half passed the modulus check: 1216 bytes.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct XWingPublic(Box<[u8; XWING_PUBLIC_LEN]>);
-
-impl XWingPublic {
-    /// The encoding.
-    pub fn as_bytes(&self) -> &[u8; XWING_PUBLIC_LEN] {
-        &self.0
-    }
-}
-
-impl TryFrom<&[u8]> for XWingPublic {
-    type Error = XWingKeyError;
-    fn try_from(bytes: &[u8]) -> Result<Self, XWingKeyError> {
-        let length = XWingKeyError::Length(bytes.len());
-        let encoded = Box::new(<[u8; XWING_PUBLIC_LEN]>::try_from(bytes).map_err(|_| length)?);
-        x_wing::EncapsulationKey::new((&*encoded).into()).map_err(|_| XWingKeyError::Modulus)?;
-        Ok(Self(encoded))
-    }
-}
-
-impl AsRef<[u8]> for XWingPublic {
-    fn as_ref(&self) -> &[u8] {
-        &*self.0
-    }
-}
-
-impl fmt::Debug for XWingPublic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = *self.0;
-        write!(f, "XWingPublic({a:02x}{b:02x}{c:02x}{d:02x}…)")
-    }
-}
-
-cbor_as_bytes!(XWingPublic, "not an acceptable X-Wing key");
-
-boxed_bytes! {
-    /// An X-Wing ciphertext: 1120 bytes.
-    XWingCiphertext, XWING_CIPHERTEXT_LEN, "X-Wing ciphertext of the wrong length"
-}
-
-/// An X-Wing secret key: its 32-byte seed, and the public key beside it. Wiped on drop.
-#[derive(Clone)]
-pub struct XWingSecret {
-    seed: Secret32,
-    public: XWingPublic,
-}
-
-impl XWingSecret {
-    /// Restores a key from its seed.
-    pub fn from_seed(seed: Secret32) -> Self {
-        let public = wiping::<LATTICE, _>(|| {
-            let key = x_wing::DecapsulationKey::from(*seed.as_bytes());
-            x_wing::Decapsulator::encapsulation_key(&key).to_bytes()
-        });
-        Self {
-            seed,
-            public: XWingPublic(Box::new(public.into())),
-        }
-    }
-
-    /// A fresh key.
-    pub fn random(rng: &mut impl CryptoRng) -> Self {
-        Self::from_seed(Secret32::random(rng))
-    }
-
-    /// The seed, for storage in an encrypted record.
-    pub const fn seed(&self) -> &Secret32 {
-        &self.seed
-    }
-
-    /// The public key.
-    pub const fn public(&self) -> &XWingPublic {
-        &self.public
-    }
-}
-
-impl fmt::Debug for XWingSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "XWingSecret(…, {:?})", self.public)
-    }
-}
-
-/// The 32-byte seed.
-impl<C> minicbor::Encode<C> for XWingSecret {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        ctx: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        self.seed.encode(e, ctx)
-    }
-}
-
-impl<'b, C> minicbor::Decode<'b, C> for XWingSecret {
-    fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
-        Secret32::decode(d, ctx).map(Self::from_seed)
-    }
-}
-
 impl Kem for XWingKem {
     const ID: Suite = Suite::XWing;
     const PUBLIC_LEN: usize = XWING_PUBLIC_LEN;
@@ -337,15 +225,7 @@ impl Kem for XWingKem {
         public: &XWingPublic,
         rng: &mut impl CryptoRng,
     ) -> Result<(XWingCiphertext, Secret32), EncapsulateError> {
-        let key = x_wing::EncapsulationKey::new(public.as_bytes().into())
-            .map_err(|_| EncapsulateError)?;
-        Ok(wiping::<LATTICE, _>(|| {
-            let (ciphertext, secret) = key.encapsulate_with_rng(rng);
-            (
-                XWingCiphertext::from_bytes(ciphertext.into()),
-                Secret32::from_bytes(secret.into()),
-            )
-        }))
+        Ok(public.encapsulate(rng))
     }
 
     fn decapsulate(
@@ -353,10 +233,7 @@ impl Kem for XWingKem {
         ciphertext: &XWingCiphertext,
         _: &mut impl CryptoRng,
     ) -> Result<Secret32, DecapsulateError> {
-        Ok(wiping::<LATTICE, _>(|| {
-            let key = x_wing::DecapsulationKey::from(*secret.seed.as_bytes());
-            Secret32::from_bytes(key.decapsulate(ciphertext.as_bytes().into()).into())
-        }))
+        Ok(secret.decapsulate(ciphertext))
     }
 }
 
@@ -532,19 +409,6 @@ mod tests {
         assert_eq!(
             X25519Kem::decapsulate(&ours, &zero, &mut rng),
             Err(DecapsulateError)
-        );
-    }
-
-    #[test]
-    fn x_wing_keys_are_checked() {
-        let unreduced = [0xff; XWING_PUBLIC_LEN];
-        assert_eq!(
-            XWingPublic::try_from(unreduced.as_slice()),
-            Err(XWingKeyError::Modulus)
-        );
-        assert_eq!(
-            XWingPublic::try_from(&unreduced[1..]),
-            Err(XWingKeyError::Length(1215))
         );
     }
 }

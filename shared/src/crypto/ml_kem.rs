@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use ml_kem::ml_kem_768::{DecapsulationKey, EncapsulationKey};
-use ml_kem::{Decapsulate, Encapsulate, KeyExport};
+use libcrux_ml_kem::mlkem768::{self, MlKem768PrivateKey, MlKem768PublicKey};
 use rand_core::CryptoRng;
 use thiserror::Error;
+use zeroize::Zeroize;
 
 use super::secret::{Secret, Secret32};
 use super::wipe::{LATTICE, wiping};
@@ -28,26 +28,33 @@ pub enum MlKemKeyError {
     Modulus,
 }
 
-/// An ML-KEM-768 public key that passed the modulus check, kept with its encoding.
+/// An ML-KEM-768 public key that passed the modulus check.
 #[derive(Clone)]
-pub struct MlKemPublic {
-    key: EncapsulationKey,
-    encoded: Box<[u8]>,
-}
+pub struct MlKemPublic(Box<MlKem768PublicKey>);
 
 impl MlKemPublic {
     /// The encoding, 1184 bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.encoded
+        self.encoding()
+    }
+
+    /// The encoding, its length in the type.
+    pub(crate) fn encoding(&self) -> &[u8; PUBLIC_LEN] {
+        self.0.as_slice()
     }
 
     /// Makes a fresh shared secret and the ciphertext that carries it.
     pub fn encapsulate(&self, rng: &mut impl CryptoRng) -> (MlKemCiphertext, Secret32) {
+        self.encapsulate_with(&Secret::random(rng))
+    }
+
+    /// Encapsulates with FIPS 203's m, which must be fresh and secret.
+    pub(super) fn encapsulate_with(&self, m: &Secret32) -> (MlKemCiphertext, Secret32) {
         wiping::<LATTICE, _>(|| {
-            let (ciphertext, secret) = self.key.encapsulate_with_rng(rng);
+            let (ciphertext, secret) = mlkem768::encapsulate(&self.0, *m.as_bytes());
             (
                 MlKemCiphertext::from_bytes(ciphertext.into()),
-                Secret32::from_bytes(secret.into()),
+                Secret32::from_bytes(secret),
             )
         })
     }
@@ -56,20 +63,18 @@ impl MlKemPublic {
 impl TryFrom<&[u8]> for MlKemPublic {
     type Error = MlKemKeyError;
     fn try_from(bytes: &[u8]) -> Result<Self, MlKemKeyError> {
-        let array = bytes
-            .try_into()
-            .map_err(|_| MlKemKeyError::Length(bytes.len()))?;
-        let key = EncapsulationKey::new(array).map_err(|_| MlKemKeyError::Modulus)?;
-        Ok(Self {
-            key,
-            encoded: bytes.into(),
-        })
+        let length = MlKemKeyError::Length(bytes.len());
+        let key = Box::new(MlKem768PublicKey::try_from(bytes).map_err(|_| length)?);
+        match mlkem768::validate_public_key(&key) {
+            true => Ok(Self(key)),
+            false => Err(MlKemKeyError::Modulus),
+        }
     }
 }
 
 impl PartialEq for MlKemPublic {
     fn eq(&self, other: &Self) -> bool {
-        self.encoded == other.encoded
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -77,12 +82,8 @@ impl Eq for MlKemPublic {}
 
 impl fmt::Debug for MlKemPublic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MlKemPublic(")?;
-        self.encoded
-            .iter()
-            .take(4)
-            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("…)")
+        let [a, b, c, d, ..] = self.encoding();
+        write!(f, "MlKemPublic({a:02x}{b:02x}{c:02x}{d:02x}…)")
     }
 }
 
@@ -94,22 +95,23 @@ boxed_bytes! {
     MlKemCiphertext, CIPHERTEXT_LEN, "ML-KEM-768 ciphertext of the wrong length"
 }
 
-/// An ML-KEM-768 secret key, kept as its 64-byte seed and expanded for each use. Wiped on drop.
+/// An ML-KEM-768 secret key: its 64-byte seed, by which it is stored, and the key that follows from it,
+/// expanded once. Wiped on drop.
 #[derive(Clone)]
 pub struct MlKemSecret {
     seed: Secret<SEED_LEN>,
+    key: Expanded,
     public: MlKemPublic,
 }
 
 impl MlKemSecret {
-    /// Restores a key from its seed.
+    /// Restores a key from its seed: about as costly as a decapsulation.
     pub fn from_seed(seed: Secret<SEED_LEN>) -> Self {
-        let key = wiping::<LATTICE, _>(|| expand(&seed).encapsulation_key().clone());
-        let encoded = key.to_bytes().as_slice().into();
-        Self {
-            seed,
-            public: MlKemPublic { key, encoded },
-        }
+        let (key, public) = wiping::<LATTICE, _>(|| {
+            let (key, public) = mlkem768::generate_key_pair(*seed.as_bytes()).into_parts();
+            (Expanded(Box::new(key)), MlKemPublic(Box::new(public)))
+        });
+        Self { seed, key, public }
     }
 
     /// A fresh key.
@@ -130,8 +132,8 @@ impl MlKemSecret {
     /// The shared secret that `ciphertext` carries; noise if it was not made for this key.
     pub fn decapsulate(&self, ciphertext: &MlKemCiphertext) -> Secret32 {
         wiping::<LATTICE, _>(|| {
-            let secret = expand(&self.seed).decapsulate(ciphertext.as_bytes().into());
-            Secret32::from_bytes(secret.into())
+            let secret = mlkem768::decapsulate(&self.key.0, &ciphertext.as_bytes().into());
+            Secret32::from_bytes(secret)
         })
     }
 }
@@ -142,8 +144,14 @@ impl fmt::Debug for MlKemSecret {
     }
 }
 
-fn expand(seed: &Secret<SEED_LEN>) -> DecapsulationKey {
-    DecapsulationKey::from_seed((*seed.as_bytes()).into())
+/// The decapsulation key of FIPS 203 in its 2400 bytes, wiped on drop.
+#[derive(Clone)]
+struct Expanded(Box<MlKem768PrivateKey>);
+
+impl Drop for Expanded {
+    fn drop(&mut self) {
+        self.0[..MlKem768PrivateKey::len()].zeroize();
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +194,30 @@ mod tests {
             MlKemPublic::try_from(short),
             Err(MlKemKeyError::Length(PUBLIC_LEN - 1))
         );
+    }
+
+    #[test]
+    fn agrees_with_another_implementation() {
+        use ml_kem::{Decapsulate, KeyExport};
+        for seed in 0..4 {
+            let ours = MlKemSecret::random(&mut rng(seed));
+            let theirs =
+                ml_kem::ml_kem_768::DecapsulationKey::from_seed((*ours.seed().as_bytes()).into());
+            let public = theirs.encapsulation_key();
+            assert_eq!(public.to_bytes().as_slice(), ours.public().as_bytes());
+            let m = Secret32::random(&mut rng(100 + seed));
+            let (ciphertext, secret) = ours.public().encapsulate_with(&m);
+            let (expected, shared) = public.encapsulate_deterministic(&(*m.as_bytes()).into());
+            assert_eq!(ciphertext.as_bytes().as_slice(), expected.as_slice());
+            assert_eq!(secret.as_bytes().as_slice(), shared.as_slice());
+            let mut changed = ciphertext.clone();
+            changed.0[usize::try_from(seed).unwrap()] ^= 1;
+            for ciphertext in [ciphertext, changed] {
+                let expected = theirs.decapsulate(ciphertext.as_bytes().into());
+                let secret = ours.decapsulate(&ciphertext);
+                assert_eq!(secret.as_bytes().as_slice(), expected.as_slice());
+            }
+        }
     }
 
     #[test]

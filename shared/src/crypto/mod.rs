@@ -1,7 +1,8 @@
 //! Thin wrappers around audited primitives: one file per primitive, no protocol.
 //!
-//! Every algorithm comes from RustCrypto or dalek; these files only fix parameters, name errors, and
-//! make sure that secrets wipe themselves and never print. Randomness is always a parameter.
+//! Every algorithm comes from RustCrypto, dalek or libcrux (ML-KEM, formally verified); these files only
+//! fix parameters, name errors, and make sure that secrets wipe themselves and never print. Randomness is
+//! always a parameter.
 //!
 //! | file | what | source |
 //! |---|---|---|
@@ -14,7 +15,8 @@
 //! | `dh` | X25519 | RFC 7748 |
 //! | `sign` | Ed25519; `ml_dsa`: ML-DSA-65 | RFC 8032, FIPS 204 |
 //! | `rsa` | RSA-4096 PSS and OAEP with SHA-256 | RFC 8017 |
-//! | `kem` | one trait, three suites; `ml_kem`: ML-KEM-768 | FIPS 203, draft-connolly-cfrg-xwing-kem |
+//! | `kem` | one trait, three suites | RFC 9180 §4.1 |
+//! | `ml_kem` | ML-KEM-768; `x_wing`: its hybrid with X25519 | FIPS 203, draft-connolly-cfrg-xwing-kem |
 //! | `hpke` | HPKE base mode with X-Wing, HKDF-SHA256, AES-256-GCM | RFC 9180 |
 
 pub mod aead;
@@ -30,6 +32,7 @@ pub mod secret;
 pub mod sign;
 pub mod stream;
 pub(crate) mod wipe;
+pub mod x_wing;
 
 pub use secret::{Secret, Secret32, is_zero};
 

@@ -172,26 +172,19 @@ impl Ratchet {
         plaintext: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<(Header, Vec<u8>), EncryptError> {
-        let too_long = EncryptError::TooLong(plaintext.len());
         if plaintext.len() > MAX_PLAINTEXT_LEN {
-            return Err(too_long);
+            return Err(EncryptError::TooLong(plaintext.len()));
         }
-        let (root, mut own) = match &self.turn {
-            Turn::Ours(own) => (self.root.clone(), own.clone()),
-            Turn::Theirs(peer) => step(&self.root, peer, rng)?,
-        };
-        let next = own.n.checked_add(1).ok_or(EncryptError::ChainExhausted)?;
-        let header = own.header();
-        let ciphertext = own
-            .chain
-            .message_key()
-            .seal(ad, &header, plaintext)
-            .map_err(|_| too_long)?;
-        own.chain = own.chain.next();
-        own.n = next;
-        self.root = root;
-        self.turn = Turn::Ours(own);
-        Ok((header, ciphertext))
+        match &mut self.turn {
+            Turn::Ours(own) => own.encrypt(ad, plaintext),
+            Turn::Theirs(peer) => {
+                let (root, mut own) = step(&self.root, peer, rng)?;
+                let message = own.encrypt(ad, plaintext)?;
+                self.root = root;
+                self.turn = Turn::Ours(own);
+                Ok(message)
+            }
+        }
     }
 
     /// Decrypts a message bound to `ad`: its plaintext, once, and the state that follows. On failure
@@ -394,14 +387,24 @@ fn open_in_chain(
 }
 
 impl OwnStep {
+    /// The next message of the chain. Unchanged on failure.
+    fn encrypt(&mut self, ad: &[u8], plaintext: &[u8]) -> Result<(Header, Vec<u8>), EncryptError> {
+        let next = self.n.checked_add(1).ok_or(EncryptError::ChainExhausted)?;
+        let header = self.header();
+        let ciphertext = self
+            .chain
+            .message_key()
+            .seal(ad, &header, plaintext)
+            .map_err(|_| EncryptError::TooLong(plaintext.len()))?;
+        self.chain = self.chain.next();
+        self.n = next;
+        Ok((header, ciphertext))
+    }
+
     fn header(&self) -> Header {
-        let mut ek = Box::new([0; _]);
-        ek.iter_mut()
-            .zip(self.ek.public().as_bytes())
-            .for_each(|(to, from)| *to = *from);
         Header {
             dh: *self.dh.public(),
-            ek,
+            ek: Box::new(*self.ek.public().encoding()),
             ct: self.ct.clone(),
             pn: self.pn,
             n: self.n,

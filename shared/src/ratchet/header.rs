@@ -29,9 +29,12 @@ impl Header {
         let mut out = Box::new([0; Self::LEN]);
         let (pn, n) = (self.pn.to_be_bytes(), self.n.to_be_bytes());
         let fields: [&[u8]; 5] = [self.dh.as_bytes(), &*self.ek, self.ct.as_bytes(), &pn, &n];
-        out.iter_mut()
-            .zip(fields.into_iter().flatten())
-            .for_each(|(to, from)| *to = *from);
+        let mut rest = out.as_mut_slice();
+        for field in fields {
+            let (head, tail) = rest.split_at_mut(field.len());
+            head.copy_from_slice(field);
+            rest = tail;
+        }
         out
     }
 
