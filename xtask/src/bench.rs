@@ -1,21 +1,27 @@
-//! Measurements: the benchmarks of the crates, the size of the wasm client, and what a person waits for in
-//! a browser.
+//! Measurements: the benchmarks of the crates, the cryptography natively and in a browser, the size of the
+//! wasm client, and what a person waits for in a browser.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
 use crate::build::{self, Flavour};
-use crate::setup::{browser, disk};
+use crate::setup::{browser, disk, node};
 use crate::up;
 use crate::util::process::Cmd;
-use crate::util::ui;
+use crate::util::ui::{self, Step};
 use crate::util::workspace;
 
 /// Measurements that are no cargo benchmarks.
 const WASM_SIZE: &str = "wasm-size";
 const BROWSER: &str = "browser";
+const CRYPTO: &str = "crypto";
+
+/// The workspace that compares our cryptography with its peers, and where it is built.
+const CRYPTO_MANIFEST: &str = "bench/Cargo.toml";
+const CRYPTO_TARGET_DIR: &str = "target/bench";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -24,6 +30,12 @@ pub(crate) struct Args {
     /// List the benchmarks and end.
     #[arg(long)]
     list: bool,
+    /// `crypto` natively only, not in a browser.
+    #[arg(long)]
+    native: bool,
+    /// Of `crypto`, only the rows whose names contain one of these.
+    #[arg(last = true)]
+    words: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -32,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         benches
             .keys()
             .cloned()
-            .chain([WASM_SIZE, BROWSER].map(str::to_owned))
+            .chain([CRYPTO, WASM_SIZE, BROWSER].map(str::to_owned))
     };
     if args.list {
         names().for_each(|name| anstream::println!("{name}"));
@@ -57,9 +69,49 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 .args(["bench", "--package", package, "--bench", &name])
                 .run_shown()?,
             None if name == WASM_SIZE => build::measure()?,
+            None if name == CRYPTO => cryptography(args)?,
             None => in_browsers()?,
         }
     }
+    Ok(())
+}
+
+/// The cryptography beside its peers. Everything is built before anything is measured.
+fn cryptography(args: &Args) -> Result<()> {
+    let figures = workspace::path(CRYPTO_TARGET_DIR).join("browser.txt");
+    let step = Step::start("Building the benchmark");
+    Cmd::cargo()
+        .args(["build", "--release", "--locked"])
+        .args(["--manifest-path", CRYPTO_MANIFEST])
+        .args(["--target-dir", CRYPTO_TARGET_DIR])
+        .run_in(&step)?;
+    step.done();
+    if !args.native {
+        cryptography_in_browser(&figures, &args.words)?;
+    }
+    let program = workspace::path(CRYPTO_TARGET_DIR).join("release/crypto");
+    let mut native = Cmd::new(program).args(&args.words);
+    if !args.native {
+        native = native.arg("--beside").arg(&figures);
+    }
+    native.run_shown()
+}
+
+/// The same as wasm, compiled as the client is, in Chromium; its figures go into a file.
+fn cryptography_in_browser(figures: &PathBuf, words: &[String]) -> Result<()> {
+    let browser = browser::ensure()?;
+    let package = build::wasm_benchmark(CRYPTO_MANIFEST, CRYPTO_TARGET_DIR)?;
+    node::packages(&workspace::path("client-wasm"))?;
+    let step = Step::start("Measuring in Chromium");
+    Cmd::new("node")
+        .arg("e2e/crypto.bench.mjs")
+        .args(words)
+        .dir(workspace::path("client-wasm"))
+        .env("CHROMIUM", &browser.chromium)
+        .env("BENCH_PKG", package)
+        .env("BENCH_FIGURES", figures)
+        .run_in(&step)?;
+    step.done();
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Building what browsers load: the wasm client and the web app.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -100,13 +100,43 @@ pub(crate) fn wasm_client(flavour: Flavour) -> Result<()> {
         }
         generate.run_in(&step)?;
         if flavour == Flavour::Release {
-            shrink(&step)?;
+            shrink(&step, &bound_module(), WASM_STEM)?;
         }
         stamp.write()?;
     }
     let size = fs::metadata(bound_module())?.len();
     step.done_with(&format!("{} KiB", size / 1024));
     npm_package()
+}
+
+/// Compiles the benchmark as the client is compiled; returns the folder with its JavaScript and wasm.
+pub(crate) fn wasm_benchmark(manifest: &str, target_dir: &str) -> Result<PathBuf> {
+    const STEM: &str = "zentalk_bench";
+    let compiler = wasm_std::ensure()?;
+    let bindgen = bindgen::ensure()?;
+    let step = Step::start("Building the benchmark for the browser");
+    compiler
+        .cargo()
+        .args(["build", "--lib", "--locked", "--manifest-path", manifest])
+        .args(["--target", wasm_std::TARGET, "--profile", "wasm"])
+        .args(["--target-dir", target_dir])
+        .run_in(&step)?;
+    let target_dir = workspace::path(target_dir);
+    let package = target_dir.join("pkg");
+    Cmd::new(bindgen)
+        .args(["generate", "--name", STEM, "--input"])
+        .arg(
+            target_dir
+                .join(wasm_std::TARGET)
+                .join("wasm")
+                .join(format!("{STEM}.wasm")),
+        )
+        .arg("--out-dir")
+        .arg(&package)
+        .run_in(&step)?;
+    shrink(&step, &package.join(format!("{STEM}_bg.wasm")), STEM)?;
+    step.done();
+    Ok(package)
 }
 
 /// What the npm package is made of.
@@ -176,25 +206,24 @@ fn bound_module() -> PathBuf {
 }
 
 /// Runs npm's `wasm-opt` over the module, then loads the result once: older versions emit modules
-/// that validate and fail at their start.
-fn shrink(step: &Step) -> Result<()> {
+/// that validate and fail at their start. The script of that stem lies beside the module.
+fn shrink(step: &Step, module: &Path, stem: &str) -> Result<()> {
     let folder = workspace::path("xtask/wasm-opt");
     node::packages(&folder)?;
-    let module = bound_module();
     let smaller = module.with_extension("opt.wasm");
     Cmd::new(folder.join("node_modules/.bin/wasm-opt"))
         .arg("-Oz")
         .args(WASM_FEATURES)
-        .arg(&module)
+        .arg(module)
         .arg("-o")
         .arg(&smaller)
         .run_in(step)?;
-    fs::rename(&smaller, &module)
-        .with_context(|| format!("cannot replace {}", workspace::shown(&module)))?;
+    fs::rename(&smaller, module)
+        .with_context(|| format!("cannot replace {}", workspace::shown(module)))?;
     Cmd::new("node")
         .args(["--input-type=module", "--eval", START_SCRIPT])
-        .arg(package_folder().join(format!("{WASM_STEM}.js")))
-        .arg(&module)
+        .arg(module.with_file_name(format!("{stem}.js")))
+        .arg(module)
         .run_in(step)
         .context("the module that wasm-opt made does not start")
 }

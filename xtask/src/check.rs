@@ -9,7 +9,11 @@ use crate::util::ui::{self, Step};
 use crate::util::workspace;
 
 /// Cargo workspaces beside the main one.
-const OTHER_WORKSPACES: [&str; 2] = ["fuzz/Cargo.toml", "xtask/bindgen/Cargo.toml"];
+const OTHER_WORKSPACES: [&str; 3] = [
+    "bench/Cargo.toml",
+    "fuzz/Cargo.toml",
+    "xtask/bindgen/Cargo.toml",
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
