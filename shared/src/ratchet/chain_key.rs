@@ -21,8 +21,15 @@ impl ChainKey {
     }
 
     /// mk = HMAC(ck, 0x01).
+    #[cfg(test)]
     pub(super) fn message_key(&self) -> MessageKey {
         MessageKey::new(kdf::hmac_sha256(&self.0, &[MESSAGE]))
+    }
+
+    /// The message key of this position, HMAC(ck, 0x01), and the key of the next, HMAC(ck, 0x02).
+    pub(super) fn step(&self) -> (MessageKey, Self) {
+        let (message, next) = kdf::hmac_sha256_pair(&self.0, MESSAGE, NEXT);
+        (MessageKey::new(message), Self(next))
     }
 
     /// ck' = HMAC(ck, 0x02).

@@ -2,6 +2,7 @@
 //! specification (DHs, DHr, RK, CKs, CKr, Ns, Nr, PN, MKSKIPPED).
 
 use core::fmt;
+use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use thiserror::Error;
@@ -76,13 +77,14 @@ pub struct Ratchet {
     pub(super) skipped: SkippedKeys,
 }
 
-/// Who made the last step decides what can happen next: only the other one can make the next.
+/// Who made the last step decides what can happen next: only the other one can make the next. Shared with
+/// the states that follow until the next step: a state is copied for every message.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Turn {
     /// We did: there is a sending chain, and the secrets that the peer's next step answers.
-    Ours(Box<OwnStep>),
+    Ours(Arc<OwnStep>),
     /// The peer did (or it is its prekeys that we start from): our next message makes a step.
-    Theirs(Box<PeerStep>),
+    Theirs(Arc<PeerStep>),
 }
 
 /// Our last step: DHs, its KEM half, CKs, Ns, PN.
@@ -121,7 +123,7 @@ impl Ratchet {
         Self {
             root: RootKey::new(shared),
             receiving: None,
-            turn: Turn::Theirs(Box::new(PeerStep {
+            turn: Turn::Theirs(Arc::new(PeerStep {
                 dh: peer_dh,
                 ek: peer_ek,
                 pn: 0,
@@ -154,7 +156,7 @@ impl Ratchet {
         let ratchet = Self {
             root: opened.root,
             receiving: Some(opened.chain),
-            turn: Turn::Theirs(Box::new(PeerStep {
+            turn: Turn::Theirs(Arc::new(PeerStep {
                 dh: header.dh,
                 ek: opened.ek,
                 pn: 0,
@@ -176,12 +178,12 @@ impl Ratchet {
             return Err(EncryptError::TooLong(plaintext.len()));
         }
         match &mut self.turn {
-            Turn::Ours(own) => own.encrypt(ad, plaintext),
+            Turn::Ours(own) => Arc::make_mut(own).encrypt(ad, plaintext),
             Turn::Theirs(peer) => {
                 let (root, mut own) = step(&self.root, peer, rng)?;
                 let message = own.encrypt(ad, plaintext)?;
                 self.root = root;
-                self.turn = Turn::Ours(own);
+                self.turn = Turn::Ours(Arc::new(own));
                 Ok(message)
             }
         }
@@ -263,7 +265,7 @@ impl Ratchet {
         let after = Self {
             root: opened.root,
             receiving: Some(opened.chain),
-            turn: Turn::Theirs(Box::new(PeerStep {
+            turn: Turn::Theirs(Arc::new(PeerStep {
                 dh: header.dh,
                 ek: opened.ek,
                 pn: own.n,
@@ -291,7 +293,7 @@ fn step(
     root: &RootKey,
     peer: &PeerStep,
     rng: &mut impl CryptoRng,
-) -> Result<(RootKey, Box<OwnStep>), EncryptError> {
+) -> Result<(RootKey, OwnStep), EncryptError> {
     let (dh, ek) = (X25519Secret::random(rng), MlKemSecret::random(rng));
     let (ct, kem_secret) = peer.ek.encapsulate(rng);
     let dh_secret = dh
@@ -300,14 +302,14 @@ fn step(
     let (root, chain) = root.step(&dh_secret, &kem_secret);
     Ok((
         root,
-        Box::new(OwnStep {
+        OwnStep {
             dh,
             ek,
             ct,
             chain,
             pn: peer.pn,
             n: 0,
-        }),
+        },
     ))
 }
 
@@ -371,16 +373,15 @@ fn open_in_chain(
     if ahead > MAX_SKIP {
         return Err(DecryptError::TooFarAhead(ahead));
     }
-    let key = chain.key.advance(ahead);
-    let plaintext = key
-        .message_key()
+    let (message_key, key) = chain.key.advance(ahead).step();
+    let plaintext = message_key
         .open(ad, header, ciphertext)
         .map_err(|_| DecryptError::Forged)?;
     Ok((
         plaintext,
         ReceivingChain {
             dh: chain.dh,
-            key: key.next(),
+            key,
             next,
         },
     ))
@@ -391,12 +392,11 @@ impl OwnStep {
     fn encrypt(&mut self, ad: &[u8], plaintext: &[u8]) -> Result<(Header, Vec<u8>), EncryptError> {
         let next = self.n.checked_add(1).ok_or(EncryptError::ChainExhausted)?;
         let header = self.header();
-        let ciphertext = self
-            .chain
-            .message_key()
+        let (message_key, chain) = self.chain.step();
+        let ciphertext = message_key
             .seal(ad, &header, plaintext)
             .map_err(|_| EncryptError::TooLong(plaintext.len()))?;
-        self.chain = self.chain.next();
+        self.chain = chain;
         self.n = next;
         Ok((header, ciphertext))
     }

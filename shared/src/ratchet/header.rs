@@ -27,15 +27,27 @@ impl Header {
     /// The fixed layout.
     pub fn encode(&self) -> Box<[u8; Self::LEN]> {
         let mut out = Box::new([0; Self::LEN]);
-        let (pn, n) = (self.pn.to_be_bytes(), self.n.to_be_bytes());
-        let fields: [&[u8]; 5] = [self.dh.as_bytes(), &*self.ek, self.ct.as_bytes(), &pn, &n];
         let mut rest = out.as_mut_slice();
-        for field in fields {
-            let (head, tail) = rest.split_at_mut(field.len());
+        self.fields(|field| {
+            let (head, tail) = core::mem::take(&mut rest).split_at_mut(field.len());
             head.copy_from_slice(field);
             rest = tail;
-        }
+        });
         out
+    }
+
+    /// Appends the fixed layout.
+    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
+        self.fields(|field| out.extend_from_slice(field));
+    }
+
+    /// The fields in their order, [`LEN`](Self::LEN) bytes together.
+    fn fields(&self, mut each: impl FnMut(&[u8])) {
+        each(self.dh.as_bytes());
+        each(&*self.ek);
+        each(self.ct.as_bytes());
+        each(&self.pn.to_be_bytes());
+        each(&self.n.to_be_bytes());
     }
 
     /// Reads the fixed layout: any bytes are a header; whether its keys are any good shows when used.

@@ -55,5 +55,8 @@ impl MessageKey {
 }
 
 fn associated_data(ad: &[u8], header: &Header) -> Vec<u8> {
-    [ad, header.encode().as_slice()].concat()
+    let mut bytes = Vec::with_capacity(ad.len() + Header::LEN);
+    bytes.extend_from_slice(ad);
+    header.append_to(&mut bytes);
+    bytes
 }

@@ -11,6 +11,8 @@
 //! skipped  = { 0 => bytes .size 32, 1 => uint, 2 => [*2000 { 0 => uint, 1 => bytes .size 32 }] } ; dh, at, keys
 //! ```
 
+use std::sync::Arc;
+
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -257,7 +259,7 @@ impl TryFrom<StoredTurn> for Turn {
     type Error = RecordError;
     fn try_from(turn: StoredTurn) -> Result<Self, RecordError> {
         match (turn.ours, turn.theirs) {
-            (Some(own), None) => Ok(Self::Ours(Box::new(OwnStep {
+            (Some(own), None) => Ok(Self::Ours(Arc::new(OwnStep {
                 dh: own.dh,
                 ek: MlKemSecret::from_seed(own.ek),
                 ct: own.ct,
@@ -265,7 +267,7 @@ impl TryFrom<StoredTurn> for Turn {
                 pn: own.pn,
                 n: own.n,
             }))),
-            (None, Some(peer)) => Ok(Self::Theirs(Box::new(PeerStep {
+            (None, Some(peer)) => Ok(Self::Theirs(Arc::new(PeerStep {
                 dh: peer.dh,
                 ek: peer.ek,
                 pn: peer.pn,

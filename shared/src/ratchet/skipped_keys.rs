@@ -78,8 +78,9 @@ impl SkippedKeys {
         let mut key = key.clone();
         let mut keys = BTreeMap::new();
         for n in from..from.saturating_add(count) {
-            keys.insert(n, key.message_key());
-            key = key.next();
+            let (message_key, next) = key.step();
+            keys.insert(n, message_key);
+            key = next;
         }
         match self.chains.iter_mut().find(|chain| chain.dh == dh) {
             Some(chain) => {
