@@ -5,8 +5,10 @@
 
 use core::fmt;
 
+use aes_gcm::aead::array::typenum::U12;
 use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce};
+use aes_gcm::aes::Aes256Enc;
+use aes_gcm::{AesGcm, Nonce};
 use thiserror::Error;
 
 use super::secret::Secret32;
@@ -31,6 +33,9 @@ pub struct OpenError;
 #[derive(Clone)]
 pub struct Aes256GcmKey(Box<Aes256Gcm>);
 
+/// AES in counter mode only ever encrypts: half of the round keys.
+type Aes256Gcm = AesGcm<Aes256Enc, U12>;
+
 impl Aes256GcmKey {
     /// Expands a key.
     pub fn new(key: &Secret32) -> Self {
@@ -44,15 +49,7 @@ impl Aes256GcmKey {
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<Vec<u8>, TooLong> {
-        self.0
-            .encrypt(
-                &Nonce::from(*nonce),
-                Payload {
-                    msg: plaintext,
-                    aad,
-                },
-            )
-            .map_err(|_| TooLong)
+        seal(&self.0, nonce, aad, plaintext)
     }
 
     /// Opens what [`seal`](Self::seal) made. Nothing of the plaintext is released on failure.
@@ -62,9 +59,7 @@ impl Aes256GcmKey {
         aad: &[u8],
         sealed: &[u8],
     ) -> Result<Vec<u8>, OpenError> {
-        self.0
-            .decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad })
-            .map_err(|_| OpenError)
+        open(&self.0, nonce, aad, sealed)
     }
 
     /// Seals `buffer` in place and appends the tag.
@@ -78,6 +73,54 @@ impl Aes256GcmKey {
             .encrypt_in_place(&Nonce::from(*nonce), aad, buffer)
             .map_err(|_| TooLong)
     }
+}
+
+/// [`Aes256GcmKey::seal`] with a key that seals nothing else: expanded on the stack, which is wiped.
+pub fn seal_once(
+    key: &Secret32,
+    nonce: &[u8; NONCE_LEN],
+    aad: &[u8],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, TooLong> {
+    wiping::<SMALL, _>(|| {
+        let key = Aes256Gcm::new(key.as_bytes().into());
+        seal(&key, nonce, aad, plaintext)
+    })
+}
+
+/// [`Aes256GcmKey::open`] of what [`seal_once`] made.
+pub fn open_once(
+    key: &Secret32,
+    nonce: &[u8; NONCE_LEN],
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, OpenError> {
+    wiping::<SMALL, _>(|| {
+        let key = Aes256Gcm::new(key.as_bytes().into());
+        open(&key, nonce, aad, sealed)
+    })
+}
+
+fn seal(
+    key: &Aes256Gcm,
+    nonce: &[u8; NONCE_LEN],
+    aad: &[u8],
+    msg: &[u8],
+) -> Result<Vec<u8>, TooLong> {
+    let payload = Payload { msg, aad };
+    key.encrypt(&Nonce::from(*nonce), payload)
+        .map_err(|_| TooLong)
+}
+
+fn open(
+    key: &Aes256Gcm,
+    nonce: &[u8; NONCE_LEN],
+    aad: &[u8],
+    msg: &[u8],
+) -> Result<Vec<u8>, OpenError> {
+    let payload = Payload { msg, aad };
+    key.decrypt(&Nonce::from(*nonce), payload)
+        .map_err(|_| OpenError)
 }
 
 impl fmt::Debug for Aes256GcmKey {
@@ -121,6 +164,17 @@ mod tests {
         }
         let other = Aes256GcmKey::new(&Secret32::from_bytes([9; 32]));
         assert_eq!(other.open(&[2; 12], b"aad", &sealed), Err(OpenError));
+    }
+
+    #[test]
+    fn once_equals_many_times() {
+        let secret = Secret32::from_bytes([1; 32]);
+        let sealed = seal_once(&secret, &[2; 12], b"aad", b"plaintext").unwrap();
+        let key = Aes256GcmKey::new(&secret);
+        assert_eq!(sealed, key.seal(&[2; 12], b"aad", b"plaintext").unwrap());
+        let open = |aad| open_once(&secret, &[2; 12], aad, &sealed);
+        assert_eq!(open(b"aad").unwrap(), b"plaintext");
+        assert_eq!(open(b"aaD"), Err(OpenError));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! HKDF-SHA256 (RFC 5869) and HMAC-SHA256 (RFC 2104).
 
+use std::sync::LazyLock;
+
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -18,14 +20,26 @@ pub fn extract_expand<const N: usize>(salt: &[u8], ikm: &[u8], info: &[u8]) -> S
     wiping::<SMALL, _>(|| expand_with(&Hkdf::<Sha256>::new(Some(salt), ikm), info))
 }
 
+/// HKDF without a salt: [`extract_expand`] with RFC 5869's string of zeros, which is set up only once.
+pub fn extract_expand_unsalted<const N: usize>(ikm: &[u8], info: &[u8]) -> Secret<N> {
+    const { assert!(N <= MAX_OUTPUT, "HKDF-SHA256 gives at most 8160 bytes") };
+    static UNSALTED: LazyLock<Hmac<Sha256>> = LazyLock::new(|| mac_over(&Secret::zeroed(), &[]));
+    wiping::<SMALL, _>(|| {
+        let prk = UNSALTED.clone().chain_update(ikm).finalize().into_bytes();
+        expand_prk(&prk.into(), info)
+    })
+}
+
 /// HKDF expand only, from a key that is already uniform.
 pub fn expand<const N: usize>(prk: &Secret32, info: &[u8]) -> Secret<N> {
     const { assert!(N <= MAX_OUTPUT, "HKDF-SHA256 gives at most 8160 bytes") };
-    wiping::<SMALL, _>(|| {
-        // Infallible: 32 bytes are a whole PRK.
-        let hkdf = Hkdf::<Sha256>::from_prk(prk.as_bytes()).expect("32 bytes are a whole PRK");
-        expand_with(&hkdf, info)
-    })
+    wiping::<SMALL, _>(|| expand_prk(prk.as_bytes(), info))
+}
+
+fn expand_prk<const N: usize>(prk: &[u8; 32], info: &[u8]) -> Secret<N> {
+    // Infallible: 32 bytes are a whole PRK.
+    let hkdf = Hkdf::<Sha256>::from_prk(prk).expect("32 bytes are a whole PRK");
+    expand_with(&hkdf, info)
 }
 
 fn expand_with<const N: usize>(hkdf: &Hkdf<Sha256>, info: &[u8]) -> Secret<N> {
@@ -43,12 +57,14 @@ pub fn hmac_sha256(key: &Secret32, parts: &[&[u8]]) -> Secret32 {
 
 /// HMAC-SHA256 of two messages under one key, which is set up once.
 pub fn hmac_sha256_pair(key: &Secret32, one: &[u8], two: &[u8]) -> (Secret32, Secret32) {
-    let mac = mac_over(key, &[]);
-    let over = |message| {
-        let mac = mac.clone().chain_update(message);
-        Secret32::from_bytes(mac.finalize().into_bytes().into())
-    };
-    (over(one), over(two))
+    wiping::<SMALL, _>(|| {
+        let mac = mac_over(key, &[]);
+        let over = |message| {
+            let mac = mac.clone().chain_update(message);
+            Secret32::from_bytes(mac.finalize().into_bytes().into())
+        };
+        (over(one), over(two))
+    })
 }
 
 /// Checks an HMAC-SHA256 in constant time.
@@ -91,6 +107,7 @@ mod tests {
         );
         let zeros = extract_expand::<42>(&[0; 32], &[0x0b; 22], &[]);
         assert_eq!(zeros, okm, "an absent salt is a string of zeros");
+        assert_eq!(extract_expand_unsalted(&[0x0b; 22], &[]), okm);
     }
 
     #[test]

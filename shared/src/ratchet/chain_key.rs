@@ -37,6 +37,14 @@ impl ChainKey {
         Self(kdf::hmac_sha256(&self.0, &[NEXT]))
     }
 
+    /// [`step`](Self::step), `ahead` messages later.
+    pub(super) fn step_ahead(&self, ahead: u32) -> (MessageKey, Self) {
+        match ahead {
+            0 => self.step(),
+            _ => self.advance(ahead).step(),
+        }
+    }
+
     /// The key `steps` messages later.
     pub(super) fn advance(&self, steps: u32) -> Self {
         (0..steps).fold(self.clone(), |key, _| key.next())

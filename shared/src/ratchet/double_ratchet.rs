@@ -236,12 +236,15 @@ impl Ratchet {
         now: Timestamp,
     ) -> Result<(Vec<u8>, Self), DecryptError> {
         let (plaintext, advanced) = open_in_chain(chain, ad, header, ciphertext)?;
-        let mut after = self.clone();
-        after.skipped.expire(now);
-        after
-            .skipped
-            .keep(chain.dh, &chain.key, chain.next, header.n, now);
-        after.receiving = Some(advanced);
+        let mut skipped = self.skipped.clone();
+        skipped.expire(now);
+        skipped.keep(chain.dh, &chain.key, chain.next, header.n, now);
+        let after = Self {
+            root: self.root.clone(),
+            receiving: Some(advanced),
+            turn: self.turn.clone(),
+            skipped,
+        };
         Ok((plaintext, after))
     }
 
@@ -373,7 +376,7 @@ fn open_in_chain(
     if ahead > MAX_SKIP {
         return Err(DecryptError::TooFarAhead(ahead));
     }
-    let (message_key, key) = chain.key.advance(ahead).step();
+    let (message_key, key) = chain.key.step_ahead(ahead);
     let plaintext = message_key
         .open(ad, header, ciphertext)
         .map_err(|_| DecryptError::Forged)?;

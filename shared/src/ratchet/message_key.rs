@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::header::Header;
-use crate::crypto::aead::{Aes256GcmKey, NONCE_LEN, OpenError, TooLong};
+use crate::crypto::aead::{self, NONCE_LEN, OpenError, TooLong};
 use crate::crypto::kdf;
 use crate::crypto::{Secret, Secret32};
 
@@ -29,7 +29,7 @@ impl MessageKey {
         plaintext: &[u8],
     ) -> Result<Vec<u8>, TooLong> {
         let (key, nonce) = self.expand();
-        Aes256GcmKey::new(&key).seal(&nonce, &associated_data(ad, header), plaintext)
+        aead::seal_once(&key, &nonce, &associated_data(ad, header), plaintext)
     }
 
     /// Opens what [`seal`](Self::seal) made.
@@ -40,12 +40,12 @@ impl MessageKey {
         ciphertext: &[u8],
     ) -> Result<Vec<u8>, OpenError> {
         let (key, nonce) = self.expand();
-        Aes256GcmKey::new(&key).open(&nonce, &associated_data(ad, header), ciphertext)
+        aead::open_once(&key, &nonce, &associated_data(ad, header), ciphertext)
     }
 
     /// (key[32], nonce[12]) = HKDF(0[32], mk).
     pub(super) fn expand(&self) -> (Secret32, [u8; NONCE_LEN]) {
-        let okm: Secret<44> = kdf::extract_expand(&[0; 32], self.0.as_bytes(), INFO);
+        let okm: Secret<44> = kdf::extract_expand_unsalted(self.0.as_bytes(), INFO);
         let (mut key, mut nonce) = (Secret::zeroed(), [0; NONCE_LEN]);
         let (head, tail) = okm.as_bytes().split_at(32);
         key.as_mut_bytes().copy_from_slice(head);
