@@ -38,7 +38,7 @@ try {
     async ([seconds, sample, words]) => {
       if (!crossOriginIsolated) throw new Error("the page is not isolated: its clock is coarse");
       const bench = await import("/zentalk_bench.js");
-      await bench.default();
+      await bench.default({ module_or_path: "/zentalk_bench_bg.wasm" });
       return bench.measure_in_browser(seconds, sample, words);
     },
     [SECONDS, SAMPLE, process.argv.slice(2)],
