@@ -5,7 +5,8 @@ use std::rc::Rc;
 use zentalk_shared::crypto::Secret32;
 use zentalk_shared::crypto::rsa::RsaSecret;
 use zentalk_shared::identity::{
-    AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, SealingKey, UnverifiedCertificate,
+    AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, SealingKey, SignedCertificate,
+    UnverifiedCertificate,
 };
 use zentalk_shared::ratchet::Ratchet;
 use zentalk_shared::session::{
@@ -21,7 +22,7 @@ use crate::{NOW, rng};
 /// A device with its prekeys, and the bundle that relays serve of it.
 struct Device {
     account: AccountKeys,
-    certificate: DeviceCertificate,
+    certificate: SignedCertificate,
     device: DeviceSecret,
     prekeys: PreKeySecrets,
     bundle: UnverifiedBundle,
