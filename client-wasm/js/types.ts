@@ -12,6 +12,7 @@ import type {
   Message,
   MessagePage,
   Network,
+  OnionSuite,
   SafetyComparison,
   SafetyNumber,
   State,
