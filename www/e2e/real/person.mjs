@@ -18,8 +18,11 @@ const MEANINGS = [
 ];
 const stateOf = (label) => MEANINGS.find(([meaning]) => meaning.test(label))?.[1] ?? "unknown";
 
-/** Everything here may pass relays, on a busy machine. */
-export const PATIENCE_MS = 60_000;
+/**
+ * Everything here may pass relays, on a busy machine. What a killed relay took along, members push again after 60 s,
+ * each 20 s after the one before it.
+ */
+export const PATIENCE_MS = 150_000;
 
 export class Person {
   constructor(name, url) {

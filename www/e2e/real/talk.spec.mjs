@@ -35,6 +35,29 @@ describe("two people", LIMIT, () => {
     }
   });
 
+  test("(f) both compute one safety number; compared, it verifies, and goes on verifying after a reload", async () => {
+    const sheet = (person) => person.page.getByRole("dialog", { name: "Safety number" });
+    const header = (person) => person.page.locator("section.conversation > header");
+    const groups = (person) => sheet(person).getByRole("list", { name: "60 digits in 12 groups" }).locator("li > [aria-hidden]");
+    for (const person of [ada, ben]) {
+      await header(person).getByRole("button", { name: "Verify" }).click();
+      await groups(person).first().waitFor();
+    }
+    const [hers, his] = [await groups(ada).allTextContents(), await groups(ben).allTextContents()];
+    assert.equal(hers.length, 12);
+    assert.deepEqual(hers, his);
+    await sheet(ada).getByRole("button", { name: "Paste theirs" }).click();
+    await sheet(ada).getByLabel("The number that they sent you").fill(his.join(" "));
+    await sheet(ada).getByRole("button", { name: "Compare", exact: true }).click();
+    await sheet(ada).getByRole("button", { name: "Mark as verified" }).click();
+    await sheet(ada).getByRole("heading", { name: "You have verified Ben" }).waitFor();
+    await Promise.all([ada, ben].map((person) => person.page.keyboard.press("Escape")));
+    await ada.page.reload();
+    await header(ada).getByRole("button", { name: "Safety number" }).waitFor();
+    await ada.write("now I know that it is you");
+    await ben.sees("now I know that it is you");
+  });
+
   test("(b) what is written to somebody who is away waits, and arrives in order", async () => {
     await ben.leave();
     const waiting = texts("while you were away", 3);
