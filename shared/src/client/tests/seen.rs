@@ -85,7 +85,7 @@ fn a_flood_is_bounded() {
 }
 
 #[test]
-fn a_member_that_hands_an_envelope_out_under_another_id_is_acknowledged_and_ignored() {
+fn an_envelope_that_comes_again_under_another_id_is_not_taken_in_again() {
     let mut host = Host::new(0);
     for id in 1..4 {
         let envelope = Step::Envelope {
