@@ -94,7 +94,16 @@ export function call(page, method, ...args) {
   return page.evaluate(([method, args]) => window.call(method, args), [method, args]);
 }
 
-/** Waits for an event that fits. */
-export function event(page, predicate, timeout = 20_000) {
-  return page.waitForFunction(`window.events.find(${predicate})`, undefined, { timeout, polling: 50 });
+/**
+ * Waits for an event that has the fields `wanted`. A function, not a string: what is polled as a string is
+ * evaluated anew outside the inspector, where the policy forbids `eval`.
+ */
+export function event(page, wanted, timeout = 20_000) {
+  const find = (wanted) => {
+    const fits = (found, wanted) =>
+      found === wanted ||
+      (typeof wanted === "object" && Object.keys(wanted).every((name) => fits(found?.[name], wanted[name])));
+    return window.events.find((event) => fits(event, wanted));
+  };
+  return page.waitForFunction(find, wanted, { timeout, polling: 50 });
 }

@@ -35,7 +35,7 @@ function inBrowser(name, body) {
   });
 }
 
-const leads = (page) => event(page, `e => e.kind === "leader" && e.leading`);
+const leads = (page) => event(page, { kind: "leader", leading: true });
 const another = (context) => open(context, server.url, faults);
 
 /** A second identity, for its contact code. */
@@ -124,11 +124,11 @@ inBrowser("a second tab shows the same, can write, and takes over when the first
   const second = await another(context);
   assert.deepEqual(await call(second, "state"), { kind: "ready", me });
   const { address } = await call(second, "addContact", await friend(), "Bob");
-  await event(first, `e => e.kind === "contact" && e.contact.name === "Bob"`);
+  await event(first, { kind: "contact", contact: { name: "Bob" } });
   await call(second, "send", address, "from the second");
-  await event(first, `e => e.kind === "message" && e.message.text === "from the second"`);
+  await event(first, { kind: "message", message: { text: "from the second" } });
   await call(first, "send", address, "from the first");
-  await event(second, `e => e.kind === "message" && e.message.text === "from the first"`);
+  await event(second, { kind: "message", message: { text: "from the first" } });
   // As hard as it gets: the renderer is gone without a word.
   const crashed = first.waitForEvent("crash");
   await first.goto("chrome://crash").catch(() => undefined);
@@ -148,7 +148,7 @@ inBrowser("a hidden leader hands over to the tab that is shown", async (first, c
   await call(second, "state");
   await first.evaluate(() => window.setVisible(false));
   await leads(second);
-  await event(first, `e => e.kind === "leader" && !e.leading`);
+  await event(first, { kind: "leader", leading: false });
   assert.equal((await call(first, "me")).name, "Ada");
 });
 
@@ -156,7 +156,7 @@ inBrowser("a request that is under way when its leader is closed is answered by 
   const second = await another(context);
   const third = await another(context);
   const creating = call(third, "create", { name: "Ada" });
-  await event(second, `e => e.kind === "creating"`);
+  await event(second, { kind: "creating" });
   await first.close();
   const me = await creating;
   assert.equal(me.error, undefined);
@@ -195,7 +195,7 @@ inBrowser("a full disk is told in a sentence, loses nothing and is got over", as
   }
   assert.equal(refused.error?.code, "storage");
   assert.match(refused.error.message, /no space left/);
-  await event(page, `e => e.kind === "storageFailed" && e.reason === "quota"`);
+  await event(page, { kind: "storageFailed", reason: "quota" });
   await devtools.send("Storage.overrideQuotaForOrigin", { origin });
   let sent = refused;
   for (let attempt = 0; attempt < 40 && sent.error; attempt++) {
@@ -215,8 +215,8 @@ inBrowser("erasing leaves nothing and every tab hears of it", async (first, cont
   const second = await another(context);
   await call(second, "state");
   assert.equal((await call(second, "erase"))?.error, undefined);
-  await event(first, `e => e.kind === "erased"`);
-  await event(second, `e => e.kind === "erased"`);
+  await event(first, { kind: "erased" });
+  await event(second, { kind: "erased" });
   assert.deepEqual(await call(first, "state"), { kind: "empty" });
   assert.equal((await call(second, "create", { name: "Eve" })).name, "Eve");
 });
