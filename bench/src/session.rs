@@ -136,7 +136,7 @@ impl Pair {
         let (text, mut rng) = (vec![1; length], rng(24));
         let mut start = move |bundle: UnverifiedBundle| {
             let bundle = bundle.verify(&bob.certificate, NOW).expect("verifies");
-            let mut record = SessionRecord::start(alice.me(), bundle, &mut rng).expect("starts");
+            let mut record = SessionRecord::start(alice.me(), bundle, NOW, &mut rng).expect("starts");
             record
                 .encrypt(alice.me(), &text, &mut rng)
                 .expect("encrypts")
@@ -179,7 +179,7 @@ impl Pair {
         let (text, rng) = (vec![1; length], &mut rng(26));
         let (alice, bob) = (&self.alice, &self.bob);
         let mut ours =
-            SessionRecord::start(alice.me(), bob.verified_bundle(), rng).expect("starts");
+            SessionRecord::start(alice.me(), bob.verified_bundle(), NOW, rng).expect("starts");
         let first = ours.encrypt(alice.me(), &text, rng).expect("encrypts");
         let message = SessionMessage::decode(&first).expect("decodes");
         let received = receive(None, bob.me(), &bob.prekeys, &message, NOW).expect("authenticates");

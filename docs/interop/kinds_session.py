@@ -66,7 +66,7 @@ def agreement(vector):
     ek, kem_ct = vector.bytes("ephemeral_key"), vector.bytes("kem_ciphertext")
     used = [vector.int(f"used_{name}_id") if f"used_{name}_id" in vector else None
             for name in ("signed_prekey", "kem", "one_time")]
-    initial = session.Initial({}, {}, ek, used[0], used[1], kem_ct, used[2])
+    initial = session.Initial({}, {}, ek, used[0], used[1], kem_ct, used[2], vector.int("begun"))
     if vector.expect not in ("agree", "different"):
         return refused([vector.expect], session.agree, device, initial, sender)
     agreed = session.agree(device, initial, sender)

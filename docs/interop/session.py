@@ -84,13 +84,14 @@ class Initial:
     kem_prekey: int
     kem_ct: bytes
     one_time_prekey: int | None
+    begun: int
 
     @classmethod
     def of(cls, body):
         keys, certificate = field(body, 0, dict), field(body, 1, dict)
         ek, kem_ct = field(body, 2, bytes, 32), field(body, 5, bytes, 1088)
         one_time = field(body, 6, int) if 6 in body else None
-        return cls(keys, certificate, ek, field(body, 3, int), field(body, 4, int), kem_ct, one_time)
+        return cls(keys, certificate, ek, field(body, 3, int), field(body, 4, int), kem_ct, one_time, field(body, 7, int))
 
 
 @dataclass
@@ -145,7 +146,8 @@ def agree(device, initial, sender):
         one_time = device.one_time_prekeys.get(initial.one_time_prekey)
         need(one_time is not None, "unknown one-time prekey")
         dhs.append(x25519(one_time, initial.ek))
-    ad = sender.address + device.address + sender.hash + device.certificate_hash + kem.public
+    ends = sender.address + device.address + sender.hash + device.certificate_hash
+    ad = b2(256, "ZenTalk agreement v1", ends, kem.public, initial.begun.to_bytes(8, "big"))
     return Agreement(agreement_secret(dhs, kem.open(initial.kem_ct)), ad, signed, kem)
 
 

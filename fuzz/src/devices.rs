@@ -101,6 +101,8 @@ pub struct Device {
     pub prekeys: PreKeySecrets,
     /// The sessions with the other one.
     pub sessions: Option<SessionRecord>,
+    /// What it takes the time for. Every beginning takes a millisecond.
+    pub clock: Timestamp,
 }
 
 impl Device {
@@ -127,17 +129,19 @@ impl Device {
             number,
             prekeys,
             sessions: None,
+            clock: NOW,
         };
         (device, published)
     }
 
     /// Begins a session, again if there is one.
     pub fn start(&self, bundle: PreKeyBundle, rng: &mut impl CryptoRng) -> Self {
-        let sessions = match &self.sessions {
-            Some(record) => record.start_over(self.local(), bundle, NOW, rng),
-            None => SessionRecord::start(self.local(), bundle, rng),
-        };
         let mut after = self.clone();
+        after.clock += Duration::from_ms(1);
+        let sessions = match &self.sessions {
+            Some(record) => record.start_over(self.local(), bundle, after.clock, rng),
+            None => SessionRecord::start(self.local(), bundle, after.clock, rng),
+        };
         after.sessions = Some(sessions.expect("an honest bundle begins a session"));
         after
     }
@@ -156,7 +160,7 @@ impl Device {
     /// Takes a message in as an engine does; nothing changes if it is refused.
     pub fn receive(&self, message: &SessionMessage) -> Result<(Self, Vec<u8>), ReceiveError> {
         let record = self.sessions.as_ref();
-        let received = receive(record, self.local(), &self.prekeys, message, NOW)?;
+        let received = receive(record, self.local(), &self.prekeys, message, self.clock)?;
         let mut after = self.clone();
         if let Some(first) = &received.first {
             after.prekeys.consume(&first.used);

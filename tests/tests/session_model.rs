@@ -1,5 +1,6 @@
 //! Session establishment between two devices, every schedule of it within bounds: both begin at once, the
-//! network loses and reorders, a device loses its sessions or its prekeys too.
+//! network loses and reorders, a device loses its sessions or its prekeys too, is made to begin anew without need, or
+//! hears for so long nothing that sessions end.
 //!
 //! The states are real ones: every step of a device is `SessionRecord` and `receive` themselves, with
 //! randomness that depends on nothing but the device's state, so that equal states have equal futures. A
@@ -7,8 +8,8 @@
 //!
 //! Checked in every state: nothing is read twice, nothing is read that was not sent, nothing genuine is
 //! refused while nobody has lost anything. Checked whenever nothing is under way: if the two now go on
-//! talking, both come to send in the same session (unless a device has lost its own), and everything is read. A device begins anew at most
-//! once, as an engine does within a day; only when the two go on talking may it do so again.
+//! talking, both come to send in the same session, and everything is read. A device begins anew at most once, as
+//! an engine does within a day; only when the two go on talking may it do so again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -20,6 +21,7 @@ use zentalk_fuzz::devices::{Device, Published, rng};
 use zentalk_shared::crypto::hash::blake2b_128_concat;
 use zentalk_shared::id::SessionId;
 use zentalk_shared::session::{ReceiveError, SessionMessage, SessionRecord};
+use zentalk_shared::time::Duration;
 use zentalk_shared::wire::codec::to_cbor;
 
 /// Names a state of a device, or a message.
@@ -49,10 +51,16 @@ struct Bounds {
     /// without them.
     copies: u8,
     forgets: u8,
+    /// How often a device is made to begin anew although nothing is lost, as whoever knows its sealing key can.
+    provoked: u8,
+    /// How often time passes until what is not in use has ended; relays that should not hold messages for as long do.
+    ends: u8,
     /// Who forgets loses its prekeys too.
     forgets_prekeys: bool,
     /// One-time entries that relays hold of each device.
     one_time: usize,
+    /// How far the clock of the first device is ahead.
+    ahead: Duration,
     /// Decides, among other things, whose session id is lower.
     seed: u64,
 }
@@ -64,8 +72,11 @@ const SMALL: Bounds = Bounds {
     losses: 1,
     copies: 0,
     forgets: 0,
+    provoked: 0,
+    ends: 0,
     forgets_prekeys: false,
     one_time: 1,
+    ahead: Duration::ZERO,
     seed: 1,
 };
 
@@ -122,7 +133,9 @@ enum Act {
     Write,
     Receive(Name),
     Forget,
-    /// May begin anew once more.
+    /// Lets 38 days pass.
+    Wait,
+    /// Lets a day pass, and may begin anew once more.
     Tomorrow,
 }
 
@@ -145,6 +158,8 @@ struct State {
     losses: u8,
     copies: u8,
     forgets: u8,
+    provoked: u8,
+    ends: u8,
 }
 
 /// One thing that happens. Messages by their place among those under way.
@@ -154,6 +169,7 @@ enum Event {
     Deliver(usize),
     DeliverAndKeep(usize),
     Lose(usize),
+    Wait,
 }
 
 impl Sessions {
@@ -202,6 +218,7 @@ impl Sessions {
 
     fn write_name(&self, out: &mut Vec<u8>) {
         for device in self.each.iter().chain([&self.device]) {
+            out.extend(device.clock.as_ms().to_be_bytes());
             out.extend(to_cbor(&device.prekeys));
             let record = device.sessions.as_ref().map(SessionRecord::encode);
             out.extend(record.iter().flat_map(|record| record.iter()));
@@ -260,7 +277,7 @@ impl Local {
         }))
     }
 
-    fn receive(&mut self, rules: Rules, message: &Message, nobody_forgets: bool) {
+    fn receive(&mut self, rules: Rules, message: &Message, nothing_is_gone: bool) {
         match self.sessions.receive(rules, &message.decoded) {
             Ok(plaintext) if plaintext != [message.from as u8, message.text] => {
                 self.broken = Some("what was read was not sent");
@@ -269,10 +286,14 @@ impl Local {
                 self.broken = Some("a message was read twice");
             }
             Ok(_) => {}
-            Err(_) if nobody_forgets && !self.read.contains(&message.text) => {
+            Err(_) if nothing_is_gone && !self.read.contains(&message.text) => {
                 self.broken = Some("a genuine message was refused");
             }
-            Err(error) => self.wants_anew |= error.calls_for_new_session() && !self.renewed,
+            Err(error) => {
+                self.wants_anew |= error.calls_for_new_session() && !self.renewed;
+                let clock = &mut self.sessions.device.clock;
+                *clock = message.decoded.time_to_begin_anew(*clock);
+            }
         }
     }
 }
@@ -282,7 +303,12 @@ impl Establishment {
         let generations = 1 + u64::from(bounds.forgets);
         let fresh = [0, 1].map(|who| {
             let seed = |generation| 1000 * bounds.seed + 10 * generation + who as u64;
-            let device = |generation| Device::new(who, bounds.one_time, &mut rng(seed(generation)));
+            let device = |generation| {
+                let (mut device, published) =
+                    Device::new(who, bounds.one_time, &mut rng(seed(generation)));
+                device.clock += [bounds.ahead, Duration::ZERO][who];
+                (device, published)
+            };
             (0..generations).map(device).collect()
         });
         Self {
@@ -318,20 +344,27 @@ impl Establishment {
             }
             (Act::Write, _) => local.write(),
             (Act::Receive(_), Some(message)) => {
-                local.receive(self.rules, message, self.bounds.forgets == 0);
+                let nothing_is_gone = self.bounds.forgets + self.bounds.ends == 0;
+                local.receive(self.rules, message, nothing_is_gone);
                 None
             }
             (Act::Forget, _) => {
                 if self.bounds.forgets_prekeys {
                     local.generation += 1;
                     let fresh = &self.fresh[local.who][usize::from(local.generation)];
-                    local.sessions.device = fresh.0.clone();
+                    local.sessions.device.prekeys = fresh.0.prekeys.clone();
                 }
                 local.sessions.device.sessions = None;
                 local.sessions.each.clear();
                 None
             }
+            (Act::Wait, _) => {
+                local.sessions.device.clock += Duration::from_days(38);
+                local.renewed = false;
+                None
+            }
             (Act::Tomorrow, _) => {
+                local.sessions.device.clock += Duration::from_days(1);
                 local.renewed = false;
                 None
             }
@@ -345,7 +378,8 @@ impl Establishment {
         let has_session = local.sessions.current().is_some();
         if state.flying.len() < self.bounds.flying {
             let of_its_own = !has_session && local.starts < self.bounds.starts;
-            if of_its_own || local.wants_anew {
+            let provoked = has_session && state.provoked > 0;
+            if of_its_own || provoked || local.wants_anew {
                 // Relays may hand out what was published before the peer lost its prekeys.
                 acts.extend((0..=peer.generation).map(Act::Start));
             }
@@ -380,8 +414,9 @@ impl Establishment {
     /// One writes, and whatever follows from it arrives at once. Whether all of it was read.
     fn talks(&self, devices: &mut [Arc<Local>; 2], who: usize) -> bool {
         let mut flying = Vec::new();
+        let tomorrow = |local| self.after(local, Act::Tomorrow, None).0;
+        *devices = devices.each_ref().map(tomorrow);
         let act = |devices: &mut [Arc<Local>; 2], who: usize, flying: &mut Vec<_>| {
-            devices[who] = self.after(&devices[who], Act::Tomorrow, None).0;
             let (local, peer) = (&devices[who], &devices[1 - who]);
             let writes = local.sessions.current().is_some() && !local.wants_anew;
             let act = if writes {
@@ -420,6 +455,8 @@ impl Model for Establishment {
             losses: self.bounds.losses,
             copies: self.bounds.copies,
             forgets: self.bounds.forgets,
+            provoked: self.bounds.provoked,
+            ends: self.bounds.ends,
         }]
     }
 
@@ -437,6 +474,9 @@ impl Model for Establishment {
         if state.losses > 0 {
             actions.extend(places.map(Event::Lose));
         }
+        if state.ends > 0 {
+            actions.push(Event::Wait);
+        }
     }
 
     fn next_state(&self, last: &State, event: Event) -> Option<State> {
@@ -446,8 +486,16 @@ impl Model for Establishment {
                 let (after, message) = self.after(&last.devices[who], act, None);
                 state.devices[who] = after;
                 state.forgets -= u8::from(act == Act::Forget);
+                let local = &last.devices[who];
+                let anew = matches!(act, Act::Start(_)) && local.sessions.current().is_some();
+                state.provoked -= u8::from(anew && !local.wants_anew);
                 state.flying.extend(message);
                 state.flying.sort_by_key(|message| message.name);
+            }
+            Event::Wait => {
+                let waits = |local| self.after(local, Act::Wait, None).0;
+                state.devices = last.devices.each_ref().map(waits);
+                state.ends -= 1;
             }
             Event::Lose(at) => {
                 state.flying.remove(at);
@@ -492,7 +540,14 @@ impl State {
     fn identity(&self) -> impl Hash + PartialEq {
         let devices = [0, 1].map(|who| self.devices[who].name);
         let flying: Vec<Name> = self.flying.iter().map(|message| message.name).collect();
-        (devices, flying, self.losses, self.copies, self.forgets)
+        let left = (
+            self.losses,
+            self.copies,
+            self.forgets,
+            self.provoked,
+            self.ends,
+        );
+        (devices, flying, left)
     }
 }
 
@@ -543,12 +598,6 @@ fn holds(bounds: Bounds) {
     explore(bounds, Rules::Record).assert_properties();
 }
 
-/// Nothing is read twice, forged or refused without need. That the two come to one session is not claimed: of two
-/// first messages of a device that has lost its sessions, the older may come last, and nothing in them says so.
-fn is_safe(bounds: Bounds) {
-    explore(bounds, Rules::Record).assert_no_discovery(SAFE);
-}
-
 /// Seeds under which the first session of one device has the lower id, then that of the other one.
 fn either_way() -> [u64; 2] {
     let alice_is_lower = |seed: &u64| {
@@ -595,7 +644,7 @@ fn last_resort_prekeys_alone_do_as_well() {
 #[test]
 fn a_device_loses_its_sessions() {
     for one_time in [0, 1] {
-        is_safe(Bounds {
+        holds(Bounds {
             starts: 2,
             forgets: 1,
             losses: 0,
@@ -607,13 +656,60 @@ fn a_device_loses_its_sessions() {
 
 #[test]
 fn a_device_loses_its_prekeys_as_well() {
-    is_safe(Bounds {
+    holds(Bounds {
         starts: 2,
         forgets: 1,
         forgets_prekeys: true,
         losses: 0,
         ..SMALL
     });
+}
+
+#[test]
+fn a_device_is_made_to_begin_anew() {
+    for seed in either_way() {
+        for ends in [0, 1] {
+            holds(Bounds {
+                seed,
+                provoked: 1,
+                ends,
+                losses: 0,
+                ..SMALL
+            });
+        }
+    }
+}
+
+#[test]
+fn clocks_differ() {
+    for ahead in [Duration::from_ms(1), Duration::from_hours(11)] {
+        holds(Bounds {
+            ahead,
+            provoked: 1,
+            ..SMALL
+        });
+        for forgets_prekeys in [false, true] {
+            holds(Bounds {
+                ahead,
+                forgets: 1,
+                forgets_prekeys,
+                losses: 0,
+                ..SMALL
+            });
+        }
+    }
+}
+
+#[test]
+fn sessions_end_while_messages_are_held() {
+    for seed in either_way() {
+        holds(Bounds {
+            seed,
+            ends: 1,
+            losses: 0,
+            ..SMALL
+        });
+    }
 }
 
 #[test]
@@ -649,7 +745,7 @@ fn wider_bounds() {
     for seed in either_way() {
         holds(Bounds { seed, ..wide });
         for forgets_prekeys in [false, true] {
-            is_safe(Bounds {
+            holds(Bounds {
                 seed,
                 forgets: 1,
                 forgets_prekeys,

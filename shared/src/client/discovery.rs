@@ -137,7 +137,7 @@ impl Client {
         let named = usable.map(|d| (d.certificate.device_id(), d.mailbox.clone()));
         let wanted: Vec<_> = named
             .filter(|(device, _)| {
-                !have.contains(device) || self.lookups.wants_anew(&address, device)
+                !have.contains(device) || self.lookups.wants_anew(&address, device).is_some()
             })
             .filter(|_| may_begin)
             .collect();

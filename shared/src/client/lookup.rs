@@ -6,7 +6,7 @@
 //! ```
 //! It goes on until something is found: a contact who has not published yet will have one day.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rand_core::CryptoRng;
 
@@ -46,7 +46,7 @@ struct Lookup {
     /// Why the last attempt failed.
     failure: Option<FailReason>,
     /// Devices that are to get a new session although there is one.
-    anew: BTreeSet<DeviceId>,
+    anew: BTreeMap<DeviceId, Timestamp>,
     /// Sending waits until this is done, or has failed once.
     first: bool,
 }
@@ -139,16 +139,20 @@ impl Lookups {
         self.entry(address, due);
     }
 
-    /// Wants a new session with this device, whether or not there is one.
-    pub(super) fn want_anew(&mut self, address: Address, device: DeviceId, now: Timestamp) {
-        self.entry(address, now).anew.insert(device);
+    /// Wants a new session with this device, whether or not there is one, begun at `begun` or later.
+    pub(super) fn want_anew(
+        &mut self,
+        address: Address,
+        device: DeviceId,
+        begun: Timestamp,
+        now: Timestamp,
+    ) {
+        self.entry(address, now).anew.insert(device, begun);
     }
 
-    /// Whether this device is to get a new session although there is one.
-    pub(super) fn wants_anew(&self, address: &Address, device: &DeviceId) -> bool {
-        self.open
-            .get(address)
-            .is_some_and(|lookup| lookup.anew.contains(device))
+    /// If this device is to get a new session although there is one: when that is begun, at the earliest.
+    pub(super) fn wants_anew(&self, address: &Address, device: &DeviceId) -> Option<Timestamp> {
+        self.open.get(address)?.anew.get(device).copied()
     }
 
     fn entry(&mut self, address: Address, now: Timestamp) -> &mut Lookup {
@@ -157,7 +161,7 @@ impl Lookups {
             attempts: 0,
             absences: 0,
             failure: None,
-            anew: BTreeSet::new(),
+            anew: BTreeMap::new(),
             first: false,
         })
     }

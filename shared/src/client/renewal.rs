@@ -34,8 +34,8 @@ impl Client {
         })
     }
 
-    /// A contact relies on a session or on prekeys that this device has not.
-    pub(super) fn renew_session(&mut self, peer: &PeerDevice, ctx: &mut Ctx<'_>) {
+    /// A contact relies on a session or on prekeys that this device has not. The new one is begun at `begun`, or later.
+    pub(super) fn renew_session(&mut self, peer: &PeerDevice, begun: Timestamp, ctx: &mut Ctx<'_>) {
         if self.outbox.is_blocked(&peer.address) {
             // Nothing could be said in it: it is begun when the next message cannot be opened.
             return;
@@ -44,7 +44,8 @@ impl Client {
             return;
         };
         ctx.batch.writes.push(write);
-        self.lookups.want_anew(peer.address, peer.device, ctx.now);
+        self.lookups
+            .want_anew(peer.address, peer.device, begun, ctx.now);
         ctx.batch
             .step(Step::Notice(peer.address, Notice::SessionRenewed));
     }

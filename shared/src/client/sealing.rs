@@ -199,13 +199,14 @@ impl Client {
         let id = device.certificate.device_id();
         // Somebody who wrote while their prekeys were on the way has opened a session already.
         let anew = self.lookups.wants_anew(&address, &id);
-        if !anew && self.contacts.sessions(&address).contains(&id) {
+        if anew.is_none() && self.contacts.sessions(&address).contains(&id) {
             self.session_ready(&address, &id, ctx);
             return;
         }
+        let begun = anew.map_or(ctx.now, |after| after.max(ctx.now));
         let record = match load_record(&address, &id, ctx) {
-            Some(record) => record.start_over(self.local(), bundle, ctx.now, &mut ctx.rng),
-            None => SessionRecord::start(self.local(), bundle, &mut ctx.rng),
+            Some(record) => record.start_over(self.local(), bundle, begun, &mut ctx.rng),
+            None => SessionRecord::start(self.local(), bundle, begun, &mut ctx.rng),
         };
         let Ok(record) = record else {
             self.lookups.failed(&address, None, ctx.now, &mut ctx.rng);
@@ -220,7 +221,7 @@ impl Client {
         ctx.batch
             .writes
             .extend(self.contacts.update(&address, |_| {}));
-        if anew {
+        if anew.is_some() {
             // The peer learns of the session from the first message in it: there has to be one.
             let introduction = ItemRow::new(
                 MessageId::random(&mut ctx.rng),
@@ -296,7 +297,9 @@ impl Client {
         let received = session::receive(record.as_ref(), self.local(), &prekeys, message, ctx.now);
         let received = match received {
             Ok(received) => received,
-            Err(error) if error.calls_for_new_session() => return self.renew_session(peer, ctx),
+            Err(error) if error.calls_for_new_session() => {
+                return self.renew_session(peer, message.time_to_begin_anew(ctx.now), ctx);
+            }
             Err(_) => return,
         };
         if !self.is_from_listed(message, &received, ctx) {

@@ -4,9 +4,13 @@ use minicbor::{Decode, Encode};
 
 use crate::id::{Address, DeviceId, SessionId};
 use crate::ratchet::Header;
+use crate::time::{Duration, Timestamp};
 use crate::wire::budget::MAX_SESSION_MESSAGE_LEN;
 use crate::wire::codec::{BoundedBytes, Bytes, CodecError, from_cbor, to_cbor};
 use crate::x3dh::Initial;
+
+/// How far two clocks that are in use may be apart: less than what counts as nonsense.
+const CLOCK_OFF: Duration = Duration::from_hours(12);
 
 /// A ratchet message with what is needed to find its session. As it came: the sender is a claim until
 /// [`receive`](super::receive) has authenticated the message.
@@ -53,6 +57,15 @@ impl SessionMessage {
     /// a record with this session.
     pub fn claimed_address(&self) -> Option<Address> {
         self.initial.as_ref().map(Initial::claimed_address)
+    }
+
+    /// When to begin a session that is to take the place of this message's, which this device cannot open: now, or
+    /// just after the beginning that the message claims, if the sender's clock is ahead.
+    pub fn time_to_begin_anew(&self, now: Timestamp) -> Timestamp {
+        let claimed = self.initial.as_ref().map(Initial::claimed_beginning);
+        // Anybody may have claimed it. The new session must not be of a time that the peer takes for nonsense.
+        let likely = claimed.filter(|begun| *begun <= now.saturating_add(CLOCK_OFF));
+        likely.map_or(now, |begun| now.max(begun + Duration::from_ms(1)))
     }
 
     pub(super) fn header(&self) -> Header {

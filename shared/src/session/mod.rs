@@ -13,7 +13,7 @@
 //! PeerDevice { address: Address, device: DeviceId }                           // proven by the session
 //!
 //! // sending: one record per (Address, DeviceId)
-//! SessionRecord::start(me: LocalDevice, bundle: PreKeyBundle, rng) -> Result<SessionRecord, InitiateError>
+//! SessionRecord::start(me: LocalDevice, bundle: PreKeyBundle, now, rng) -> Result<SessionRecord, InitiateError>
 //! record.start_over(&self, me, bundle, now, rng) -> Result<SessionRecord, InitiateError>
 //! record.encrypt(&mut self, me, plaintext: &[u8], rng) -> Result<Vec<u8>, EncryptError>    // session message
 //! seal_message(message: &[u8], to: &SealingKey, rng) -> Result<Vec<Envelope>, SealError>   // Box<[u8; 8000]>

@@ -57,7 +57,7 @@ pub enum ReceiveError {
     /// lost it, or it never was.
     #[error("there is no such session")]
     UnknownSession,
-    /// The session is over: a straggler, or a replay.
+    /// The session is over here: a straggler, or the peer goes on sending in it.
     #[error("the session is over")]
     RetiredSession,
     /// The record is of another device than the message claims; the caller's, or a sender who claims to
@@ -90,7 +90,7 @@ impl ReceiveError {
     /// has ended may: relays can repeat those at will, so remember which envelopes came.
     pub const fn calls_for_new_session(&self) -> bool {
         match self {
-            Self::UnknownSession => true,
+            Self::UnknownSession | Self::RetiredSession => true,
             Self::Agreement(error) => matches!(
                 error,
                 AcceptError::UnknownSignedPreKey(_)
@@ -99,11 +99,9 @@ impl ReceiveError {
                     | AcceptError::Replayed
             ),
             Self::Ratchet(error) => !matches!(error, DecryptError::AlreadyUsed),
-            Self::RetiredSession
-            | Self::OtherPeer
-            | Self::OtherSessionId
-            | Self::FromMyself
-            | Self::Certificate(_) => false,
+            Self::OtherPeer | Self::OtherSessionId | Self::FromMyself | Self::Certificate(_) => {
+                false
+            }
         }
     }
 }

@@ -2,25 +2,19 @@
 //!
 //! Two devices can have several sessions: both began one at the same time, or one lost its state and
 //! began anew. All of them receive; one is *current* and sends. Both sides must come to the same one,
-//! without a word about it. The rules, with C our current session:
+//! without a word about it.
 //!
-//! 1. A peer's new first message makes its session N current. Except when the two first messages
-//!    visibly crossed (C is ours, not answered yet, and this happens for the first time): then the lower
-//!    id stays.
-//! 2. They may have crossed unseen: the peer's answer in C can overtake its older first message in N.
-//!    So if C was ours, the peer sends in it again, and its id is lower, it becomes current again.
-//! 3. If instead the peer makes a step in N that answers us, it did choose N: N becomes current for good.
-//! 4. As long as a peer has no answer in its session N, it repeats its first message. If C is ours, answered,
-//!    and took the place of N by rule 1 or 2, the peer has begun N after all that: N becomes current. And if
-//!    we began C while N was without an answer, the peer keeps N, by rule 1, where that is the lower id: then
-//!    N becomes current again, too.
-//! 5. Otherwise what was current before stays in the archive: a straggler changes nothing.
+//! One rule does it: the session that was begun last is current, by the time that its first message gives; of two that
+//! were begun in the same millisecond, the one with the lower id. Whoever begins one gives a later time than those of
+//! all that it has. So both sides choose alike as soon as both have the same sessions, whatever came late or never.
+
+use core::cmp::Reverse;
 
 use rand_core::CryptoRng;
 
 use super::message::SessionMessage;
 use super::peer::{LocalDevice, PeerDevice};
-use super::session::{Origin, Session};
+use super::session::Session;
 use crate::id::SessionId;
 use crate::ratchet::{DecryptError, EncryptError};
 use crate::time::{Duration, Timestamp};
@@ -38,19 +32,18 @@ pub const MAX_RETIRED: usize = 64;
 pub struct SessionRecord {
     pub(super) peer: PeerDevice,
     pub(super) current: Session,
-    /// Newest first.
+    /// Those last used first.
     pub(super) archived: Vec<Archived>,
-    /// Newest first.
+    /// Those last ended first.
     pub(super) retired: Vec<SessionId>,
 }
 
-/// A session that was current, or lost against one that is.
+/// A session that receives only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Archived {
     pub(super) session: Session,
+    /// When it came here, or was last used.
     pub(super) since: Timestamp,
-    /// Can never become current again.
-    pub(super) superseded: bool,
 }
 
 impl SessionRecord {
@@ -58,15 +51,16 @@ impl SessionRecord {
     pub fn start(
         me: LocalDevice<'_>,
         bundle: PreKeyBundle,
+        now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, InitiateError> {
         let peer = PeerDevice::from(bundle.certificate());
-        Ok(Self::with(peer, Session::start(me, bundle, rng)?))
+        Ok(Self::with(peer, Session::start(me, bundle, now, rng)?))
     }
 
     /// Begins another session with the same device, because the peer does not have this one (see
     /// [`ReceiveError::calls_for_new_session`](super::ReceiveError::calls_for_new_session)). A bundle of
-    /// another device begins a record of its own.
+    /// another device begins a record of its own. `now`: see [`SessionMessage::time_to_begin_anew`].
     pub fn start_over(
         &self,
         me: LocalDevice<'_>,
@@ -75,15 +69,13 @@ impl SessionRecord {
         rng: &mut impl CryptoRng,
     ) -> Result<Self, InitiateError> {
         if PeerDevice::from(bundle.certificate()) != self.peer {
-            return Self::start(me, bundle, rng);
+            return Self::start(me, bundle, now, rng);
         }
+        let last = self.every().map(|session| session.begun_at(now)).max();
+        let begun = last.map_or(now, |last| now.max(last + Duration::from_ms(1)));
         let mut after = self.clone();
-        let old = core::mem::replace(&mut after.current, Session::start(me, bundle, rng)?);
-        after
-            .archived
-            .iter_mut()
-            .for_each(|archived| archived.superseded = true);
-        after.archive(old, true, now);
+        let old = core::mem::replace(&mut after.current, Session::start(me, bundle, begun, rng)?);
+        after.archive(old, now);
         Ok(after)
     }
 
@@ -118,8 +110,7 @@ impl SessionRecord {
 
     /// Every session that receives, the current one first: for an index from session to record.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
-        let archived = self.archived.iter().map(|archived| archived.session.id);
-        core::iter::once(self.current.id).chain(archived)
+        self.every().map(|session| session.id)
     }
 
     pub(super) const fn with(peer: PeerDevice, current: Session) -> Self {
@@ -142,111 +133,66 @@ impl SessionRecord {
         message: &SessionMessage,
         now: Timestamp,
     ) -> Result<Option<(Vec<u8>, Self)>, DecryptError> {
-        if message.session == self.current.id {
-            let (plaintext, session) = self.current.decrypt(message, now)?;
-            let mut after = self.clone();
-            after.current = session;
-            after.expire(now);
-            return Ok(Some((plaintext, after)));
-        }
-        let mut archived = self.archived.iter().enumerate();
-        let Some((index, found)) = archived.find(|(_, one)| one.session.id == message.session)
-        else {
+        let Some(found) = self.every().find(|one| one.id == message.session) else {
             return Ok(None);
         };
-        let (plaintext, session) = found.session.decrypt(message, now)?;
-        let after = match message.initial.is_some() && self.is_kept_by_the_peer(index, found) {
-            true => self.restored(index, session, false, now),
-            false => self.received_in_archive(index, found, session, now),
-        };
+        let (plaintext, session) = found.decrypt(message, now)?;
+        let mut after = self.clone();
+        after.put(session, now);
+        after.choose(now);
+        after.expire(now);
         Ok(Some((plaintext, after)))
     }
 
-    /// Rule 4, for the archive's session at `index`, in which the peer has no answer. Only its newest session
-    /// counts: it has given up those before.
-    fn is_kept_by_the_peer(&self, index: usize, found: &Archived) -> bool {
-        let mut newer = self.archived.iter().take(index);
-        let keeps = match self.current.is_confirmed() {
-            true => self.current.is_mine() && !found.superseded,
-            false => found.session.id < self.current.id,
-        };
-        keeps && !found.session.is_mine() && newer.all(|newer| newer.session.is_mine())
-    }
-
-    /// Rules 2, 3 and 5: `after` follows `before`, which is the archive's at `index`.
-    fn received_in_archive(
-        &self,
-        index: usize,
-        before: &Archived,
-        after: Session,
-        now: Timestamp,
-    ) -> Self {
-        let chose_again = after.is_mine() && !self.current.is_mine() && after.id < self.current.id;
-        let stepped = !after.ratchet.same_receiving_chain(&before.session.ratchet);
-        let chose_for_good = !after.is_mine() && self.current.is_mine() && stepped;
-        if !before.superseded && (chose_again || chose_for_good) {
-            return self.restored(index, after, chose_for_good, now);
-        }
-        let mut record = self.clone();
-        record
-            .archived
-            .iter_mut()
-            .skip(index)
-            .take(1)
-            .for_each(|one| one.session = after.clone());
-        record.expire(now);
-        record
-    }
-
-    /// The record with the archive's session at `index`, as it is now, in the place of the current one.
-    fn restored(&self, index: usize, after: Session, for_good: bool, now: Timestamp) -> Self {
-        let mut record = self.clone();
-        record.archived.remove(index);
-        let old = core::mem::replace(&mut record.current, after);
-        record.archive(old, for_good, now);
-        record
-    }
-
-    /// Rule 1: the record with a session that the peer began, and whether the peer seems to have lost
-    /// the one that was current.
+    /// The record with a session that the peer began, and whether the peer has begun it although it had the one
+    /// that was current.
     pub(super) fn adopt(&self, new: Session, now: Timestamp) -> (Self, bool) {
+        let id = new.id;
         let mut after = self.clone();
-        match &mut after.current.origin {
-            Origin::Unanswered(pending) if !pending.crossed && self.current.id < new.id => {
-                pending.crossed = true;
-                after.archive(new, false, now);
-                (after, false)
-            }
-            _ => {
-                let old = core::mem::replace(&mut after.current, new);
-                let started_over = old.is_confirmed();
-                let superseded = !old.is_mine();
-                // One of ours that the peer has not answered may be under way to it, and be chosen yet.
-                after
-                    .archived
-                    .iter_mut()
-                    .filter(|archived| archived.session.is_confirmed())
-                    .for_each(|archived| archived.superseded = true);
-                after.archive(old, superseded, now);
-                (after, started_over)
-            }
-        }
+        after.archive(new, now);
+        after.choose(now);
+        let started_over = after.current.id == id && self.current.is_confirmed();
+        (after, started_over)
     }
 
-    fn archive(&mut self, session: Session, superseded: bool, now: Timestamp) {
-        self.archived.insert(
-            0,
-            Archived {
-                session,
-                since: now,
-                superseded,
-            },
-        );
+    /// The current session, then those in the archive.
+    fn every(&self) -> impl Iterator<Item = &Session> {
+        let archived = self.archived.iter().map(|archived| &archived.session);
+        core::iter::once(&self.current).chain(archived)
+    }
+
+    /// A session that is here, in its next state. What is in use does not end.
+    fn put(&mut self, session: Session, now: Timestamp) {
+        if session.id == self.current.id {
+            self.current = session;
+            return;
+        }
+        self.archived.retain(|one| one.session.id != session.id);
+        self.archive(session, now);
+    }
+
+    /// The rule.
+    fn choose(&mut self, now: Timestamp) {
+        let rank = |session: &Session| (session.begun_at(now), Reverse(session.id));
+        let archived = self.archived.iter().enumerate();
+        let best = archived.max_by_key(|(_, one)| rank(&one.session));
+        let Some((index, _)) = best.filter(|(_, one)| rank(&one.session) > rank(&self.current))
+        else {
+            return;
+        };
+        let chosen = self.archived.remove(index).session;
+        let old = core::mem::replace(&mut self.current, chosen);
+        self.archive(old, now);
+    }
+
+    fn archive(&mut self, session: Session, since: Timestamp) {
+        self.archived.insert(0, Archived { session, since });
+        self.archived.sort_by_key(|one| Reverse(one.since));
         let excess = self
             .archived
             .split_off(self.archived.len().min(MAX_ARCHIVED));
         self.retire(excess);
-        self.expire(now);
+        self.expire(since);
     }
 
     /// Ends the sessions whose time in the archive is over.

@@ -10,40 +10,37 @@ use super::receive::ReceiveError;
 use crate::id::SessionId;
 use crate::identity::DeviceCertificate;
 use crate::ratchet::{DecryptError, EncryptError, Ratchet};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedBytes, Bytes};
 use crate::x3dh::{
-    Initial, InitialHeader, InitiateError, PreKeyBundle, PreKeySecrets, UsedPreKeys, accept,
-    initiate,
+    AssociatedData, Initial, InitialHeader, InitiateError, PreKeyBundle, PreKeySecrets,
+    UsedPreKeys, accept, initiate,
 };
+
+/// How far a clock may be ahead of ours.
+const CLOCK_AHEAD: Duration = Duration::from_days(1);
 
 /// A session with one device.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) id: SessionId,
-    /// Binds both addresses, both certificates and the KEM key.
-    pub(super) ad: Vec<u8>,
+    /// Binds both addresses, both certificates, the KEM key and the time of beginning.
+    pub(super) ad: AssociatedData,
     pub(super) ratchet: Ratchet,
     pub(super) origin: Origin,
+    /// When it was begun, by the clock of who began it.
+    pub(super) begun: Timestamp,
 }
 
 /// Who began, and whether the other one is known to have the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// We did, and every message carries how, since the peer has not answered.
-    Unanswered(Box<Pending>),
+    Unanswered(Box<InitialHeader>),
     /// We did, and the peer has answered.
     Answered,
     /// The peer did.
     Peer,
-}
-
-/// What a session of ours carries until it is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pending {
-    pub(super) initial: InitialHeader,
-    /// A first message of the peer has crossed ours, and ours was kept.
-    pub(super) crossed: bool,
 }
 
 /// A session that a first message began.
@@ -58,19 +55,18 @@ impl Session {
     pub(super) fn start(
         me: LocalDevice<'_>,
         bundle: PreKeyBundle,
+        begun: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, InitiateError> {
-        let agreed = initiate(me.identity(), bundle, rng)?;
+        let agreed = initiate(me.identity(), bundle, begun, rng)?;
         let ratchet =
             Ratchet::initiate(agreed.secret, agreed.peer_ratchet_key, agreed.peer_kem_key);
         Ok(Self {
             id: agreed.ad.session_id(&agreed.header),
-            ad: agreed.ad.as_bytes().to_vec(),
+            ad: agreed.ad,
             ratchet,
-            origin: Origin::Unanswered(Box::new(Pending {
-                initial: agreed.header,
-                crossed: false,
-            })),
+            origin: Origin::Unanswered(Box::new(agreed.header)),
+            begun,
         })
     }
 
@@ -94,9 +90,10 @@ impl Session {
             Ratchet::accept(agreed.secret.clone(), dh, ek, ad, &header, ciphertext, now)?;
         let session = Self {
             id: agreed.session,
-            ad: ad.to_vec(),
+            ad: agreed.ad.clone(),
             ratchet,
             origin: Origin::Peer,
+            begun: begun_at(initial.begun, now),
         };
         Ok(AcceptedSession {
             session,
@@ -112,12 +109,12 @@ impl Session {
         plaintext: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<SessionMessage, EncryptError> {
-        let (header, ciphertext) = self.ratchet.encrypt(&self.ad, plaintext, rng)?;
+        let (header, ciphertext) = self.ratchet.encrypt(self.ad.as_bytes(), plaintext, rng)?;
         let initial = match &self.origin {
-            Origin::Unanswered(pending) => Some(Initial::new(
+            Origin::Unanswered(initial) => Some(Initial::new(
                 me.account.clone(),
                 me.certificate,
-                pending.initial.clone(),
+                (**initial).clone(),
             )),
             Origin::Answered | Origin::Peer => None,
         };
@@ -139,9 +136,12 @@ impl Session {
         message: &SessionMessage,
         now: Timestamp,
     ) -> Result<(Vec<u8>, Self), DecryptError> {
-        let (plaintext, ratchet) =
-            self.ratchet
-                .decrypt(&self.ad, &message.header(), &message.ciphertext, now)?;
+        let (plaintext, ratchet) = self.ratchet.decrypt(
+            self.ad.as_bytes(),
+            &message.header(),
+            &message.ciphertext,
+            now,
+        )?;
         let origin = match &self.origin {
             Origin::Peer => Origin::Peer,
             Origin::Unanswered(_) | Origin::Answered => Origin::Answered,
@@ -153,8 +153,14 @@ impl Session {
                 ad: self.ad.clone(),
                 ratchet,
                 origin,
+                begun: self.begun,
             },
         ))
+    }
+
+    /// When it was begun, as it counts now.
+    pub(super) fn begun_at(&self, now: Timestamp) -> Timestamp {
+        begun_at(self.begun, now)
     }
 
     /// Whether we began it.
@@ -165,6 +171,14 @@ impl Session {
     /// Whether the peer is known to have it, or to have had it.
     pub(super) fn is_confirmed(&self) -> bool {
         !matches!(self.origin, Origin::Unanswered(_))
+    }
+}
+
+/// A time that a clock gave which was more than a day ahead says nothing: what has it is older than everything else.
+fn begun_at(begun: Timestamp, now: Timestamp) -> Timestamp {
+    match begun <= now.saturating_add(CLOCK_AHEAD) {
+        true => begun,
+        false => Timestamp::EPOCH,
     }
 }
 

@@ -4,11 +4,11 @@
 //! ```cddl
 //! session-record = { 0 => 1, 1 => peer, 2 => session, 3 => [*5 archived], 4 => [*64 bytes .size 16] }
 //! peer     = { 0 => bytes .size 32, 1 => bytes .size 16 }      ; Address, DeviceId
-//! session  = { 0 => bytes .size 16, 1 => bytes, 2 => bytes,    ; SessionId, AD, ratchet record
-//!              3 => 0 / 1 / 2, ? 4 => pending }                ; unanswered, answered, peer's
-//! pending  = { 0 => bytes .size 32, 1 => uint, 2 => uint, 3 => bytes .size 1088, ? 4 => uint, 5 => bool }
-//!            ; ek, signed prekey, KEM prekey, KEM ciphertext, one-time prekey, crossed
-//! archived = { 0 => session, 1 => uint, 2 => bool }            ; since, superseded
+//! session  = { 0 => bytes .size 16, 1 => bytes .size 32, 2 => bytes,    ; SessionId, AD, ratchet record
+//!              3 => 0 / 1 / 2, ? 4 => pending, 5 => uint }     ; unanswered, answered, peer's; begun
+//! pending  = { 0 => bytes .size 32, 1 => uint, 2 => uint, 3 => bytes .size 1088, ? 4 => uint, }
+//!            ; ek, signed prekey, KEM prekey, KEM ciphertext, one-time prekey
+//! archived = { 0 => session, 1 => uint }                       ; since
 //! ```
 
 use minicbor::{Decode, Encode};
@@ -17,19 +17,19 @@ use zeroize::Zeroizing;
 
 use super::peer::PeerDevice;
 use super::record::{Archived, MAX_ARCHIVED, MAX_RETIRED, SessionRecord};
-use super::session::{Origin, Pending, Session};
+use super::session::{Origin, Session};
 use crate::crypto::dh::X25519Public;
 use crate::crypto::ml_kem::MlKemCiphertext;
 use crate::id::SessionId;
 use crate::ratchet::{self, Ratchet};
 use crate::time::Timestamp;
-use crate::wire::codec::{BoundedBytes, BoundedList, CodecError, from_cbor};
+use crate::wire::codec::{BoundedList, Bytes, CodecError, from_cbor};
 use crate::x3dh::{AssociatedData, InitialHeader};
 
 /// The version that is written.
 const VERSION: u8 = 1;
 /// What a session adds to its ratchet: ids, associated data, how it began.
-const SESSION_LEN: usize = 3 * 1024;
+const SESSION_LEN: usize = 2 * 1024;
 /// What a record adds to its sessions.
 const RECORD_LEN: usize = 2 * 1024;
 
@@ -75,13 +75,15 @@ struct StoredSession {
     #[n(0)]
     id: SessionId,
     #[n(1)]
-    ad: BoundedBytes<{ AssociatedData::LEN }>,
+    ad: Bytes<{ AssociatedData::LEN }>,
     #[n(2)]
     ratchet: RatchetBytes,
     #[n(3)]
     origin: StoredOrigin,
     #[n(4)]
     pending: Option<StoredPending>,
+    #[n(5)]
+    begun: Timestamp,
 }
 
 #[derive(Clone, Copy, Encode, Decode)]
@@ -108,8 +110,6 @@ struct StoredPending {
     kem_ciphertext: MlKemCiphertext,
     #[n(4)]
     one_time_prekey: Option<u32>,
-    #[n(5)]
-    crossed: bool,
 }
 
 #[derive(Encode, Decode)]
@@ -119,8 +119,6 @@ struct StoredArchived {
     session: StoredSession,
     #[n(1)]
     since: Timestamp,
-    #[n(2)]
-    superseded: bool,
 }
 
 /// A ratchet record, wiped on drop.
@@ -190,7 +188,6 @@ impl From<&SessionRecord> for Stored {
         let archived = record.archived.iter().map(|archived| StoredArchived {
             session: StoredSession::from(&archived.session),
             since: archived.since,
-            superseded: archived.superseded,
         });
         Self {
             version: VERSION,
@@ -206,33 +203,32 @@ impl From<&SessionRecord> for Stored {
 impl From<&Session> for StoredSession {
     fn from(session: &Session) -> Self {
         let (origin, pending) = match &session.origin {
-            Origin::Unanswered(pending) => (
+            Origin::Unanswered(initial) => (
                 StoredOrigin::Unanswered,
-                Some(StoredPending::from(&**pending)),
+                Some(StoredPending::from(&**initial)),
             ),
             Origin::Answered => (StoredOrigin::Answered, None),
             Origin::Peer => (StoredOrigin::Peer, None),
         };
         Self {
             id: session.id,
-            ad: BoundedBytes::new(session.ad.as_slice()).unwrap_or_default(),
+            ad: Bytes(*session.ad.as_bytes()),
             ratchet: RatchetBytes(session.ratchet.encode()),
             origin,
             pending,
+            begun: session.begun,
         }
     }
 }
 
-impl From<&Pending> for StoredPending {
-    fn from(pending: &Pending) -> Self {
-        let initial = &pending.initial;
+impl From<&InitialHeader> for StoredPending {
+    fn from(initial: &InitialHeader) -> Self {
         Self {
             ephemeral: initial.ephemeral,
             signed_prekey: initial.signed_prekey,
             kem_prekey: initial.kem_prekey,
             kem_ciphertext: initial.kem_ciphertext.clone(),
             one_time_prekey: initial.one_time_prekey,
-            crossed: pending.crossed,
         }
     }
 }
@@ -240,15 +236,10 @@ impl From<&Pending> for StoredPending {
 impl TryFrom<StoredArchived> for Archived {
     type Error = SessionRecordError;
     fn try_from(archived: StoredArchived) -> Result<Self, SessionRecordError> {
-        let StoredArchived {
-            session,
-            since,
-            superseded,
-        } = archived;
+        let StoredArchived { session, since } = archived;
         Ok(Self {
             session: session.try_into()?,
             since,
-            superseded,
         })
     }
 }
@@ -258,7 +249,7 @@ impl TryFrom<StoredSession> for Session {
     fn try_from(session: StoredSession) -> Result<Self, SessionRecordError> {
         let origin = match (session.origin, session.pending) {
             (StoredOrigin::Unanswered, Some(pending)) => {
-                Origin::Unanswered(Box::new(pending.into()))
+                Origin::Unanswered(Box::new(pending.begun_at(session.begun)))
             }
             (StoredOrigin::Answered, None) => Origin::Answered,
             (StoredOrigin::Peer, None) => Origin::Peer,
@@ -267,25 +258,23 @@ impl TryFrom<StoredSession> for Session {
         let ratchet = Ratchet::decode(&session.ratchet.0)?;
         Ok(Self {
             id: session.id,
-            ad: session.ad.into_inner(),
+            ad: AssociatedData::from_bytes(session.ad.0),
             ratchet,
             origin,
+            begun: session.begun,
         })
     }
 }
 
-impl From<StoredPending> for Pending {
-    fn from(stored: StoredPending) -> Self {
-        let initial = InitialHeader {
-            ephemeral: stored.ephemeral,
-            signed_prekey: stored.signed_prekey,
-            kem_prekey: stored.kem_prekey,
-            kem_ciphertext: stored.kem_ciphertext,
-            one_time_prekey: stored.one_time_prekey,
-        };
-        Self {
-            initial,
-            crossed: stored.crossed,
+impl StoredPending {
+    fn begun_at(self, begun: Timestamp) -> InitialHeader {
+        InitialHeader {
+            ephemeral: self.ephemeral,
+            signed_prekey: self.signed_prekey,
+            kem_prekey: self.kem_prekey,
+            kem_ciphertext: self.kem_ciphertext,
+            one_time_prekey: self.one_time_prekey,
+            begun,
         }
     }
 }

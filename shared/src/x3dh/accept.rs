@@ -86,7 +86,7 @@ pub fn accept(
         })
         .transpose()?;
 
-    let ad = AssociatedData::new(peer, me.certificate, kem.public());
+    let ad = AssociatedData::new(peer, me.certificate, kem.public(), header.begun);
     let session = ad.session_id(header);
     let only_last_resort = !kem_is_one_time && one_time.is_none();
     let last_resort = only_last_resort.then_some(LastResortUse {

@@ -7,18 +7,19 @@ use zeroize::Zeroizing;
 use super::initial::InitialHeader;
 use crate::crypto::Secret32;
 use crate::crypto::dh::X25519Secret;
-use crate::crypto::hash::blake2b_128_concat;
+use crate::crypto::hash::{blake2b_128_concat, blake2b_256_concat};
 use crate::crypto::kdf::extract_expand;
-use crate::crypto::ml_kem::{MlKemPublic, PUBLIC_LEN};
+use crate::crypto::ml_kem::MlKemPublic;
 use crate::id::SessionId;
 use crate::identity::DeviceCertificate;
+use crate::time::Timestamp;
 
 /// PQXDH's `info`.
 const INFO: &[u8] = b"ZenTalk PQXDH v1";
 /// Domain of session ids.
 const SESSION_DOMAIN: &[u8] = b"ZenTalk session v1";
-/// Length of the associated data in bytes.
-const AD_LEN: usize = 4 * 32 + PUBLIC_LEN;
+/// Domain of the associated data.
+const AD_DOMAIN: &[u8] = b"ZenTalk agreement v1";
 
 /// This device's part in an agreement: its identity key and the certificate that others know it by.
 #[derive(Clone, Copy, Debug)]
@@ -36,34 +37,40 @@ impl LocalIdentity<'_> {
     }
 }
 
-/// AD: Address(A) ‖ Address(B) ‖ certificate hash(A) ‖ certificate hash(B) ‖ KEM key, 1312 bytes.
-/// Public, but says who talks to whom.
+/// AD: BLAKE2b-256("ZenTalk agreement v1" ‖ Address(A) ‖ Address(B) ‖ certificate hash(A) ‖ certificate hash(B) ‖
+/// KEM key ‖ begun), 32 bytes: what both ends must agree on, short because every message authenticates it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct AssociatedData(Vec<u8>);
+pub struct AssociatedData([u8; 32]);
 
 impl AssociatedData {
     /// Length in bytes.
-    pub const LEN: usize = AD_LEN;
+    pub const LEN: usize = 32;
 
     pub(super) fn new(
         initiator: &DeviceCertificate,
         responder: &DeviceCertificate,
         kem_key: &MlKemPublic,
+        begun: Timestamp,
     ) -> Self {
-        Self(
-            [
-                initiator.address().as_bytes().as_slice(),
-                responder.address().as_bytes(),
-                initiator.hash().as_bytes(),
-                responder.hash().as_bytes(),
-                kem_key.as_bytes(),
-            ]
-            .concat(),
-        )
+        let bound = [
+            initiator.address().as_bytes().as_slice(),
+            responder.address().as_bytes(),
+            initiator.hash().as_bytes(),
+            responder.hash().as_bytes(),
+            kem_key.as_bytes(),
+            &begun.as_ms().to_be_bytes(),
+        ]
+        .concat();
+        Self(blake2b_256_concat(AD_DOMAIN, &bound))
+    }
+
+    /// As it was stored.
+    pub(crate) const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
     }
 
     /// The bytes.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 
@@ -72,7 +79,7 @@ impl AssociatedData {
     pub fn session_id(&self, header: &InitialHeader) -> SessionId {
         let ek = header.ephemeral.as_bytes();
         let ct = header.kem_ciphertext.as_bytes();
-        let bytes = [self.as_bytes(), ek, ct.as_slice()].concat();
+        let bytes = [self.as_bytes().as_slice(), ek, ct.as_slice()].concat();
         SessionId::from_bytes(blake2b_128_concat(SESSION_DOMAIN, &bytes))
     }
 }

@@ -8,6 +8,7 @@ use crate::id::Address;
 use crate::identity::{
     AccountKeys, CertificateError, DeviceCertificate, SignedCertificate, UnverifiedCertificate,
 };
+use crate::time::Timestamp;
 
 /// What the responder needs to compute the same secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +23,13 @@ pub struct InitialHeader {
     pub kem_ciphertext: MlKemCiphertext,
     /// Which one-time prekey was used, if any.
     pub one_time_prekey: Option<u32>,
+    /// When the initiator began, by its clock. Of two sessions that it began, the later one counts.
+    pub begun: Timestamp,
 }
 
 /// The part of a session message that rides along until the peer has answered: `{0: account keys,
 /// 1: certificate, 2: ephemeral key, 3: signed prekey id, 4: KEM prekey id, 5: KEM ciphertext,
-/// ? 6: one-time prekey id}`. Not verified.
+/// ? 6: one-time prekey id, 7: begun}`. Not verified.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Initial {
@@ -44,6 +47,8 @@ pub struct Initial {
     kem_ciphertext: MlKemCiphertext,
     #[n(6)]
     one_time_prekey: Option<u32>,
+    #[n(7)]
+    begun: Timestamp,
 }
 
 impl Initial {
@@ -61,6 +66,7 @@ impl Initial {
             kem_prekey: header.kem_prekey,
             kem_ciphertext: header.kem_ciphertext,
             one_time_prekey: header.one_time_prekey,
+            begun: header.begun,
         }
     }
 
@@ -68,6 +74,11 @@ impl Initial {
     /// [`verify`](Self::verify) says whether the claim holds.
     pub fn claimed_address(&self) -> Address {
         self.account.address()
+    }
+
+    /// When the session was begun, as it claims.
+    pub const fn claimed_beginning(&self) -> Timestamp {
+        self.begun
     }
 
     /// Checks that the account signed the device's certificate. Whether the account is one that the
@@ -83,6 +94,7 @@ impl Initial {
             kem_prekey: self.kem_prekey,
             kem_ciphertext: self.kem_ciphertext,
             one_time_prekey: self.one_time_prekey,
+            begun: self.begun,
         };
         Ok((self.account, certificate, header))
     }

@@ -11,6 +11,7 @@ use super::initial::InitialHeader;
 use crate::crypto::Secret32;
 use crate::crypto::dh::{LowOrderPoint, X25519Public, X25519Secret};
 use crate::crypto::ml_kem::MlKemPublic;
+use crate::time::Timestamp;
 
 /// Why no session can be started with a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -43,10 +44,12 @@ impl fmt::Debug for Initiated {
     }
 }
 
-/// Agrees on a secret with the device of `bundle`, which need not be there.
+/// Agrees on a secret with the device of `bundle`, which need not be there. `begun`: now, and later than in
+/// every session that this device has begun with that one.
 pub fn initiate(
     me: LocalIdentity<'_>,
     bundle: PreKeyBundle,
+    begun: Timestamp,
     rng: &mut impl CryptoRng,
 ) -> Result<Initiated, InitiateError> {
     if !me.fits() {
@@ -69,13 +72,14 @@ pub fn initiate(
     };
     Ok(Initiated {
         secret: inputs.derive(),
-        ad: AssociatedData::new(me.certificate, bundle.certificate(), kem_key),
+        ad: AssociatedData::new(me.certificate, bundle.certificate(), kem_key, begun),
         header: InitialHeader {
             ephemeral: *ephemeral.public(),
             signed_prekey,
             kem_prekey,
             kem_ciphertext,
             one_time_prekey: one_time.map(|(id, _)| id),
+            begun,
         },
         peer_ratchet_key: *signed_key,
         peer_kem_key: kem_key.clone(),

@@ -5,6 +5,7 @@ use super::prekeys::PreKeySignatureError;
 use super::*;
 use crate::crypto::Secret32;
 use crate::crypto::dh::{LowOrderPoint, X25519Public};
+use crate::crypto::hash::blake2b_256_concat;
 use crate::crypto::ml_kem::MlKemCiphertext;
 use crate::crypto::sign::Signature;
 use crate::identity::test_support::{MADE, account, certificate, device};
@@ -72,7 +73,7 @@ fn alice_and_bob() -> (Side, Side) {
 #[test]
 fn both_sides_agree_with_one_time_keys() {
     let (alice, mut bob) = alice_and_bob();
-    let ours = initiate(alice.me(), bob.verified(), &mut rng(5)).unwrap();
+    let ours = initiate(alice.me(), bob.verified(), MADE, &mut rng(5)).unwrap();
     let theirs = accept(bob.me(), &bob.prekeys, &ours.header, &alice.certificate).unwrap();
     assert_eq!(ours.secret, theirs.secret);
     assert_eq!(ours.ad, theirs.ad);
@@ -90,7 +91,7 @@ fn both_sides_agree_on_the_last_resort() {
         one_time: None,
     };
     let bundle = bundle.verify(&bob.certificate, MADE).unwrap();
-    let ours = initiate(alice.me(), bundle, &mut rng(5)).unwrap();
+    let ours = initiate(alice.me(), bundle, MADE, &mut rng(5)).unwrap();
     let theirs = accept(bob.me(), &bob.prekeys, &ours.header, &alice.certificate).unwrap();
     assert_eq!(ours.secret, theirs.secret);
     let used = UsedPreKeys {
@@ -106,17 +107,18 @@ fn both_sides_agree_on_the_last_resort() {
 #[test]
 fn the_associated_data_is_that_of_the_protocol() {
     let (alice, mut bob) = alice_and_bob();
-    let ours = initiate(alice.me(), bob.verified(), &mut rng(5)).unwrap();
-    let expected = [
+    let ours = initiate(alice.me(), bob.verified(), MADE, &mut rng(5)).unwrap();
+    let bound = [
+        b"ZenTalk agreement v1",
         account(0).keys().address().as_bytes().as_slice(),
         account(1).keys().address().as_bytes(),
         alice.certificate.hash().as_bytes(),
         bob.certificate.hash().as_bytes(),
         ours.peer_kem_key.as_bytes(),
+        &MADE.as_ms().to_be_bytes(),
     ]
     .concat();
-    assert_eq!(ours.ad.as_bytes(), expected);
-    assert_eq!(ours.ad.as_bytes().len(), AssociatedData::LEN);
+    assert_eq!(*ours.ad.as_bytes(), blake2b_256_concat(b"", &bound));
 }
 
 #[test]
@@ -152,7 +154,7 @@ fn every_session_has_another_secret() {
             one_time: None,
         };
         let bundle = bundle.verify(&bob.certificate, MADE).unwrap();
-        initiate(alice.me(), bundle, &mut rng).unwrap().secret
+        initiate(alice.me(), bundle, MADE, &mut rng).unwrap().secret
     };
     assert_ne!(agree(), agree());
 }
@@ -176,7 +178,7 @@ fn what_is_published_survives_the_wire() {
 #[test]
 fn the_first_message_part_survives_the_wire() {
     let (alice, mut bob) = alice_and_bob();
-    let ours = initiate(alice.me(), bob.verified(), &mut rng(5)).unwrap();
+    let ours = initiate(alice.me(), bob.verified(), MADE, &mut rng(5)).unwrap();
     let initial = Initial::new(account(0).keys(), &alice.certificate, ours.header.clone());
     let bytes = to_cbor(&initial);
     assert!(
@@ -247,20 +249,20 @@ fn fault_04_low_order_keys_are_refused_by_the_initiator() {
     };
     bundle.base.signed = SignedPreKey::sign(9, ZERO, MADE, signing);
     let bundle = bundle.verify(&bob.certificate, MADE).unwrap();
-    let refused = initiate(alice.me(), bundle, &mut rng(5)).unwrap_err();
+    let refused = initiate(alice.me(), bundle, MADE, &mut rng(5)).unwrap_err();
     assert_eq!(refused, InitiateError::LowOrder(LowOrderPoint));
 
     let mut bundle = bob.bundle();
     bundle.one_time.as_mut().unwrap().key.key = ZERO;
     let bundle = bundle.verify(&bob.certificate, MADE).unwrap();
-    let refused = initiate(alice.me(), bundle, &mut rng(5)).unwrap_err();
+    let refused = initiate(alice.me(), bundle, MADE, &mut rng(5)).unwrap_err();
     assert_eq!(refused, InitiateError::LowOrder(LowOrderPoint));
 }
 
 #[test]
 fn fault_04_low_order_keys_are_refused_by_the_responder() {
     let (alice, mut bob) = alice_and_bob();
-    let mut header = initiate(alice.me(), bob.verified(), &mut rng(5))
+    let mut header = initiate(alice.me(), bob.verified(), MADE, &mut rng(5))
         .unwrap()
         .header;
     header.ephemeral = ZERO;
@@ -271,7 +273,7 @@ fn fault_04_low_order_keys_are_refused_by_the_responder() {
 #[test]
 fn fault_04_prekey_ids_of_the_first_message_are_checked() {
     let (alice, mut bob) = alice_and_bob();
-    let header = initiate(alice.me(), bob.verified(), &mut rng(5))
+    let header = initiate(alice.me(), bob.verified(), MADE, &mut rng(5))
         .unwrap()
         .header;
     let refused = |header| accept(bob.me(), &bob.prekeys, &header, &alice.certificate).unwrap_err();
@@ -307,7 +309,7 @@ fn fault_04_prekeys_are_rotated_weekly_and_old_ones_still_serve() {
         one_time: None,
     };
     let old = bundle.clone().verify(&bob.certificate, MADE).unwrap();
-    let header = initiate(alice.me(), old, &mut rng(5)).unwrap().header;
+    let header = initiate(alice.me(), old, MADE, &mut rng(5)).unwrap().header;
     let week = Duration::from_days(7);
     assert!(
         !bob.prekeys
@@ -344,10 +346,10 @@ fn fault_05_a_one_time_prekey_serves_one_session() {
     let carol = Side::new(2);
     let bundle = bob.bundle();
     let verified = || bundle.clone().verify(&bob.certificate, MADE).unwrap();
-    let first = initiate(alice.me(), verified(), &mut rng(5))
+    let first = initiate(alice.me(), verified(), MADE, &mut rng(5))
         .unwrap()
         .header;
-    let second = initiate(carol.me(), verified(), &mut rng(6))
+    let second = initiate(carol.me(), verified(), MADE, &mut rng(6))
         .unwrap()
         .header;
     let accepted = accept(bob.me(), &bob.prekeys, &first, &alice.certificate).unwrap();
@@ -398,7 +400,9 @@ fn on_last_resort(alice: &Side, bob: &Side, now: Timestamp, seed: u64) -> Initia
         one_time: None,
     };
     let bundle = bundle.verify(&bob.certificate, now).unwrap();
-    initiate(alice.me(), bundle, &mut rng(seed)).unwrap().header
+    initiate(alice.me(), bundle, MADE, &mut rng(seed))
+        .unwrap()
+        .header
 }
 
 fn accepted(bob: &Side, alice: &Side, header: &InitialHeader) -> Result<UsedPreKeys, AcceptError> {
@@ -448,7 +452,9 @@ fn with_a_one_time_key_beside_it_the_last_resort_key_needs_no_memory() {
     let mut bundle = bob.bundle();
     bundle.one_time.as_mut().unwrap().kem = None;
     let bundle = bundle.verify(&bob.certificate, MADE).unwrap();
-    let header = initiate(alice.me(), bundle, &mut rng(5)).unwrap().header;
+    let header = initiate(alice.me(), bundle, MADE, &mut rng(5))
+        .unwrap()
+        .header;
     let used = accepted(&bob, &alice, &header).unwrap();
     assert_eq!((used.kem, used.last_resort), (None, None));
     bob.prekeys.consume(&used);
@@ -541,7 +547,7 @@ fn the_bundle_of_another_device_or_certificate_is_refused() {
 #[test]
 fn anything_changed_on_the_way_leads_to_another_secret() {
     let (alice, mut bob) = alice_and_bob();
-    let ours = initiate(alice.me(), bob.verified(), &mut rng(5)).unwrap();
+    let ours = initiate(alice.me(), bob.verified(), MADE, &mut rng(5)).unwrap();
     let secret = |header: &InitialHeader, peer: &DeviceCertificate| {
         accept(bob.me(), &bob.prekeys, header, peer).unwrap().secret
     };
@@ -567,12 +573,14 @@ fn anything_changed_on_the_way_leads_to_another_secret() {
 fn a_certificate_of_another_key_is_the_callers_fault() {
     let (alice, mut bob) = alice_and_bob();
     let (first, second) = (bob.verified(), bob.verified());
-    let header = initiate(alice.me(), first, &mut rng(5)).unwrap().header;
+    let header = initiate(alice.me(), first, MADE, &mut rng(5))
+        .unwrap()
+        .header;
     let wrong = LocalIdentity {
         identity: bob.device.identity(),
         certificate: &alice.certificate,
     };
-    let refused = initiate(wrong, second, &mut rng(5)).unwrap_err();
+    let refused = initiate(wrong, second, MADE, &mut rng(5)).unwrap_err();
     assert_eq!(refused, InitiateError::OwnCertificate);
     let refused = accept(wrong, &bob.prekeys, &header, &bob.certificate).unwrap_err();
     assert_eq!(refused, AcceptError::OwnCertificate);

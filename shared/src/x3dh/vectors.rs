@@ -9,7 +9,7 @@ use super::prekeys::{KemPreKey, OneTimePreKey, SignedPreKey};
 use super::*;
 use crate::crypto::Secret32;
 use crate::crypto::dh::{X25519Public, X25519Secret};
-use crate::crypto::hash::blake2b_128_concat;
+use crate::crypto::hash::{blake2b_128_concat, blake2b_256_concat};
 use crate::crypto::ml_kem::{MlKemCiphertext, MlKemPublic, MlKemSecret};
 use crate::crypto::sign::{Signature, SigningKey, framed};
 use crate::identity::test_support::{MADE, account, certificate, device};
@@ -143,6 +143,7 @@ pub(crate) fn initial_header(vector: &Vector) -> InitialHeader {
         kem_prekey: u32_of(vector, "used_kem_id"),
         kem_ciphertext: MlKemCiphertext::from_bytes(vector.array("kem_ciphertext")),
         one_time_prekey: vector.has(one_time).then(|| u32_of(vector, one_time)),
+        begun: time_of(vector, "begun"),
     }
 }
 
@@ -272,7 +273,7 @@ fn agreements_of_the_responder() {
         let header = initial_header(vector);
         let outcome = match accept(me.me(), &prekeys, &header, &peer.certificate) {
             Ok(agreed) => {
-                assert_eq!(agreed.ad.as_bytes(), vector.bytes("ad"));
+                assert_eq!(agreed.ad.as_bytes()[..], vector.bytes("ad"));
                 match agreed.secret == secret(vector, "sk") {
                     true => "agree",
                     false => "different",
@@ -336,10 +337,10 @@ fn agreements_of_the_initiator() {
         };
         let bundle = bundle.verify(&bob.certificate, MADE).unwrap();
         let mut script = Script::new(&[&vector.bytes("ephemeral_secret"), &vector.bytes("kem_m")]);
-        let agreed = initiate(alice.me(), bundle, &mut script).unwrap();
+        let agreed = initiate(alice.me(), bundle, time_of(&vector, "begun"), &mut script).unwrap();
         assert_eq!(agreed.header, initial_header(&vector));
         assert_eq!(agreed.secret, secret(&vector, "sk"));
-        assert_eq!(agreed.ad.as_bytes(), vector.bytes("ad"));
+        assert_eq!(agreed.ad.as_bytes()[..], vector.bytes("ad"));
     }
 }
 
@@ -719,6 +720,7 @@ struct Message {
     one_time: Option<u32>,
     ephemeral: X25519Public,
     ciphertext: Vec<u8>,
+    begun: Timestamp,
 }
 
 fn refused_agreements(file: &mut VectorFile) {
@@ -788,15 +790,8 @@ fn agreement(
     dhs.iter().for_each(|(_, dh)| ikm.extend_from_slice(dh));
     ikm.extend_from_slice(ss.as_bytes());
     let sk = hkdf_by_hand(&[0; 32], &ikm, b"ZenTalk PQXDH v1", 32);
-    let ad = [
-        account(0).keys().address().as_bytes().as_slice(),
-        account(1).keys().address().as_bytes(),
-        certificate(0, 0).hash().as_bytes(),
-        certificate(1, 1).hash().as_bytes(),
-        kem.public().as_bytes(),
-    ]
-    .concat();
     let mut message = Message {
+        begun: MADE,
         signed_prekey: SIGNED_ID,
         kem: kem_id,
         one_time: given.one_time.then_some(ONE_TIME_ID),
@@ -804,6 +799,17 @@ fn agreement(
         ciphertext: ciphertext.as_bytes().to_vec(),
     };
     spoil(&mut message);
+    let begun = message.begun.as_ms().to_be_bytes();
+    let bound = [
+        account(0).keys().address().as_bytes().as_slice(),
+        account(1).keys().address().as_bytes(),
+        certificate(0, 0).hash().as_bytes(),
+        certificate(1, 1).hash().as_bytes(),
+        kem.public().as_bytes(),
+        &begun,
+    ]
+    .concat();
+    let ad = blake2b_256_concat(b"ZenTalk agreement v1", &bound);
     file.vector("agreement", expect, comment);
     inputs(file, given);
     file.bytes("ephemeral_secret", &[0x71; 32])
@@ -815,7 +821,8 @@ fn agreement(
             "used_signed_prekey_id",
             &message.signed_prekey.to_be_bytes(),
         )
-        .bytes("used_kem_id", &message.kem.to_be_bytes());
+        .bytes("used_kem_id", &message.kem.to_be_bytes())
+        .bytes("begun", &begun);
     if let Some(id) = message.one_time {
         file.bytes("used_one_time_id", &id.to_be_bytes());
     }

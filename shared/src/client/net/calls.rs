@@ -287,11 +287,13 @@ enum Unsent {
 impl From<PathError> for Unsent {
     fn from(error: PathError) -> Self {
         match error {
-            PathError::Related
-            | PathError::GuardInSwarm
-            | PathError::TargetIsGuard
-            | PathError::NoCommonSuite => Self::AnotherGuard,
-            PathError::Unknown(_) | PathError::TooFewRelays => Self::Failed(NetFailure::NoPath),
+            PathError::Related | PathError::GuardInSwarm | PathError::TargetIsGuard => {
+                Self::AnotherGuard
+            }
+            // Suites are the target's own word: it must not choose who becomes a guard.
+            PathError::NoCommonSuite | PathError::Unknown(_) | PathError::TooFewRelays => {
+                Self::Failed(NetFailure::NoPath)
+            }
         }
     }
 }

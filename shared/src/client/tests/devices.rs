@@ -375,7 +375,11 @@ fn later_messages_of_a_removed_device_are_refused() {
     assert_eq!(rows_of(&world.ada, Table::Held), 0);
     // In a new one, with a certificate that the account did sign.
     let ada = device(&world.ada);
-    world.second.client.lookups.want_anew(world.a, ada, NOW);
+    world
+        .second
+        .client
+        .lookups
+        .want_anew(world.a, ada, NOW, NOW);
     start(&mut world.second, &world.ada, NOW);
     send(&mut world.second, world.a, 8, NOW);
     deliver(&mut world.second, &mut world.ada, NOW);

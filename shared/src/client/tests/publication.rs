@@ -203,9 +203,9 @@ fn a_device_can_be_wanted_anew() {
     let mut lookups = Lookups::default();
     let (address, device) = (Address::from_bytes([1; 32]), DeviceId::from_bytes([2; 16]));
     lookups.want(address, NOW);
-    assert!(!lookups.wants_anew(&address, &device));
-    lookups.want_anew(address, device, NOW);
-    assert!(lookups.wants_anew(&address, &device));
+    assert_eq!(lookups.wants_anew(&address, &device), None);
+    lookups.want_anew(address, device, NOW, NOW);
+    assert_eq!(lookups.wants_anew(&address, &device), Some(NOW));
     lookups.done(&address);
-    assert!(!lookups.wants_anew(&address, &device));
+    assert_eq!(lookups.wants_anew(&address, &device), None);
 }

@@ -1,6 +1,6 @@
 //! The record: what is stored, how much, and for how long.
 
-use super::support::{NOW, Party, acquainted, strangers};
+use super::support::{HEARD, NOW, Party, acquainted, strangers};
 use crate::content::{Content, DirectMessage};
 use crate::id::MessageId;
 use crate::identity::test_support::MADE;
@@ -177,20 +177,104 @@ fn archived_sessions_end_after_their_time() {
     let (mut alice, mut bob) = strangers();
     let stragglers = begin_anew(&mut alice, &mut bob, 2);
     let next = alice.sends(bob.peer(), b"next");
-    let within = NOW + ARCHIVE_LIFETIME;
-    let mut patient = Party {
-        records: bob.records.clone(),
-        ..Party::new(1)
-    };
-    assert_eq!(
-        patient.receives_at(&stragglers[0], within).unwrap().0,
-        b"straggler"
-    );
-    let later = within + Duration::from_ms(1);
+    let later = HEARD + ARCHIVE_LIFETIME + Duration::from_ms(1);
     assert_eq!(bob.receives_at(&next, later).unwrap().0, b"next");
     assert_eq!(
         bob.receives_at(&stragglers[0], later).unwrap_err(),
         ReceiveError::RetiredSession
+    );
+}
+
+#[test]
+fn a_session_in_use_does_not_end() {
+    let (mut alice, mut bob) = strangers();
+    let stragglers = begin_anew(&mut alice, &mut bob, 2);
+    let mut before = Party {
+        records: alice.records.clone(),
+        ..Party::new(0)
+    };
+    begin_anew(&mut alice, &mut bob, 1);
+    let mut now = HEARD;
+    for straggler in &stragglers {
+        now += ARCHIVE_LIFETIME;
+        assert_eq!(bob.receives_at(straggler, now).unwrap().0, b"straggler");
+        let more = before.sends(bob.peer(), b"more");
+        assert_eq!(bob.receives_at(&more, now).unwrap().0, b"more");
+    }
+}
+
+/// Alice, who lost her sessions, begins twice; the earlier first message comes last. By Bob's clock she begins `ahead`
+/// of the time.
+fn begins_twice(ahead: Duration) -> (Party, Party) {
+    let (mut alice, mut bob) = strangers();
+    let mut earlier = Party::new(0);
+    earlier.clock += ahead;
+    earlier.starts(bob.bundle(true));
+    let first = earlier.sends(bob.peer(), b"earlier");
+    alice.clock = earlier.clock;
+    alice.starts(bob.bundle(true));
+    let second = alice.sends(bob.peer(), b"later");
+    assert_eq!(bob.reads(&second), b"later");
+    let late = HEARD + Duration::from_ms(1);
+    assert_eq!(bob.receives_at(&first, late).unwrap().0, b"earlier");
+    (alice, bob)
+}
+
+#[test]
+fn of_two_sessions_the_one_begun_later_counts_however_they_come() {
+    for ahead in [Duration::ZERO, Duration::from_hours(23)] {
+        let (alice, bob) = begins_twice(ahead);
+        let now = |party: &Party, peer: &Party| party.record(peer.peer()).current_session();
+        assert_eq!(now(&bob, &alice), now(&alice, &bob), "{ahead:?}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_makes_what_comes_later_look_old_for_a_day_at_most() {
+    let (mut alice, mut bob) = strangers();
+    let mut ahead = Party::new(0);
+    ahead.clock += Duration::from_days(3650);
+    ahead.starts(bob.bundle(true));
+    bob.reads(&ahead.sends(bob.peer(), b"ahead"));
+    alice.clock = HEARD + Duration::from_days(1);
+    alice.starts(bob.bundle(true));
+    let message = alice.sends(bob.peer(), b"in time");
+    bob.receives_at(&message, alice.clock).unwrap();
+    assert_eq!(
+        bob.record(alice.peer()).current_session(),
+        alice.record(bob.peer()).current_session()
+    );
+}
+
+#[test]
+fn what_cannot_be_opened_says_when_to_begin_anew() {
+    let (mut alice, mut bob) = strangers();
+    alice.starts(bob.bundle(true));
+    let first = SessionMessage::decode(&alice.sends(bob.peer(), b"first")).unwrap();
+    let next = alice.clock + Duration::from_ms(1);
+    let half_a_day = Duration::from_hours(12);
+    assert_eq!(first.time_to_begin_anew(HEARD), HEARD, "it is later anyway");
+    assert_eq!(first.time_to_begin_anew(alice.clock), next);
+    let behind = Timestamp::from_ms(alice.clock.as_ms() - half_a_day.as_ms());
+    assert_eq!(first.time_to_begin_anew(behind), next);
+    let nonsense = Timestamp::from_ms(behind.as_ms() - 1);
+    assert_eq!(first.time_to_begin_anew(nonsense), nonsense);
+}
+
+/// Bob cannot open what Alice began, by a clock that is ahead of his; she must follow him all the same.
+#[test]
+fn a_session_in_place_of_one_that_could_not_be_opened_counts_although_the_clock_is_behind() {
+    let (mut alice, mut bob) = strangers();
+    alice.clock += Duration::from_hours(11);
+    alice.starts(bob.bundle(true));
+    let lost = SessionMessage::decode(&alice.sends(bob.peer(), b"lost")).unwrap();
+    bob.clock = lost.time_to_begin_anew(bob.clock);
+    bob.starts(alice.bundle(true));
+    let instead = bob.sends(alice.peer(), b"instead");
+    alice.receives_at(&instead, alice.clock).unwrap();
+    assert_eq!(
+        alice.record(bob.peer()).current_session(),
+        bob.record(alice.peer()).current_session()
     );
 }
 

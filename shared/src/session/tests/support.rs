@@ -15,6 +15,8 @@ use crate::time::{Duration, Timestamp};
 use crate::x3dh::{PreKeyBundle, PreKeySecrets, UnverifiedBundle};
 
 pub(super) const NOW: Timestamp = MADE.saturating_add(Duration::from_days(1));
+/// When messages come, if nothing else is said.
+pub(super) const HEARD: Timestamp = NOW.saturating_add(Duration::from_mins(1));
 
 pub(super) struct Party {
     pub(super) account: AccountKeys,
@@ -22,6 +24,8 @@ pub(super) struct Party {
     pub(super) device: DeviceSecret,
     pub(super) prekeys: PreKeySecrets,
     pub(super) records: BTreeMap<PeerDevice, SessionRecord>,
+    /// When it began its last session.
+    pub(super) clock: Timestamp,
     pub(super) rng: ChaCha20Rng,
 }
 
@@ -43,6 +47,7 @@ impl Party {
             device: device(device_number),
             prekeys: PreKeySecrets::random(MADE, &mut rng),
             records: BTreeMap::new(),
+            clock: NOW,
             rng,
         }
     }
@@ -73,9 +78,10 @@ impl Party {
     pub(super) fn starts(&mut self, bundle: PreKeyBundle) {
         let peer = PeerDevice::from(bundle.certificate());
         let me = local(&self.account, &self.certificate, self.device.identity());
+        self.clock += Duration::from_ms(1);
         let record = match self.records.get(&peer) {
-            Some(record) => record.start_over(me, bundle, NOW, &mut self.rng),
-            None => SessionRecord::start(me, bundle, &mut self.rng),
+            Some(record) => record.start_over(me, bundle, self.clock, &mut self.rng),
+            None => SessionRecord::start(me, bundle, self.clock, &mut self.rng),
         };
         self.records.insert(peer, record.unwrap());
     }
@@ -92,7 +98,7 @@ impl Party {
 
     /// Takes a message as an engine does: looks its record up, and stores what comes of it.
     pub(super) fn receives(&mut self, bytes: &[u8]) -> Outcome {
-        self.receives_at(bytes, NOW)
+        self.receives_at(bytes, HEARD)
     }
 
     pub(super) fn receives_at(&mut self, bytes: &[u8], now: Timestamp) -> Outcome {

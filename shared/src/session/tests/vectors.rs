@@ -169,8 +169,8 @@ fn conversation() -> (SessionMessage, SessionMessage) {
         agreement.bytes("kem_m"),
     ]
     .concat();
-    let started = SessionRecord::start(local(&alice), bundle, &mut Script::new(&[&randomness]));
-    let mut record = started.unwrap();
+    let script = &mut Script::new(&[&randomness]);
+    let mut record = SessionRecord::start(local(&alice), bundle, MADE, script).unwrap();
     let first = record.encrypt(local(&alice), PLAINTEXT, &mut Script::new(&STEP));
     let first = SessionMessage::decode(&first.unwrap()).unwrap();
     let received = receive(None, local(&bob), &prekeys, &first, MADE).unwrap();
