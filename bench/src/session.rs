@@ -100,7 +100,7 @@ impl Pair {
         let (alice, bob) = (Rc::clone(&self.alice), Rc::clone(&self.bob));
         let (text, mut rng) = (vec![1; length], rng(22));
         let work = move |bundle| {
-            let agreed = initiate(alice.identity(), bundle, &mut rng).expect("proper keys");
+            let agreed = initiate(alice.identity(), bundle, NOW, &mut rng).expect("proper keys");
             let mut ratchet =
                 Ratchet::initiate(agreed.secret, agreed.peer_ratchet_key, agreed.peer_kem_key);
             let message = ratchet.encrypt(agreed.ad.as_bytes(), &text, &mut rng);
@@ -113,7 +113,7 @@ impl Pair {
     pub(crate) fn respond(&self, length: usize) -> Row {
         let (alice, bob) = (Rc::clone(&self.alice), Rc::clone(&self.bob));
         let rng = &mut rng(23);
-        let agreed = initiate(alice.identity(), bob.verified_bundle(), rng).expect("proper keys");
+        let agreed = initiate(alice.identity(), bob.verified_bundle(), NOW, rng).expect("proper keys");
         let initial = agreed.header;
         let mut ratchet =
             Ratchet::initiate(agreed.secret, agreed.peer_ratchet_key, agreed.peer_kem_key);

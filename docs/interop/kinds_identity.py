@@ -120,6 +120,7 @@ def mailbox_descriptor(vector):
 def record(vector):
     key, sequence, expires, sealed = identity.check_record(body_of(vector.bytes("bytes")))
     need(vector.int("now") < expires <= vector.int("now") + 30 * WEEK // 7, "expired")
+    need(sequence <= vector.int("now") + WEEK // 7, "ahead")
     return b2(160, "ZenTalk dir v1", key), sequence, expires, sealed
 
 

@@ -76,7 +76,7 @@ impl Client {
         let answer = reply.map_or(Answer::Nothing, |got| read_record(got, key, ctx.now));
         match self.lookups.record_answered(&address, answer) {
             Found::NotYet => {}
-            Found::Record(record) => self.record_found(address, &record, ctx),
+            Found::Records(records) => self.records_found(address, &records, ctx),
             Found::Absent => self.lookup_failed(address, Some(FailReason::ContactNotFound), ctx),
             Found::NoAnswer => self.lookup_failed(address, None, ctx),
         }
@@ -101,16 +101,24 @@ impl Client {
         }
     }
 
-    fn record_found(&mut self, address: Address, record: &AccountRecord, ctx: &mut Ctx<'_>) {
-        let contents = open_record_contents(&address, record.sealed())
-            .ok()
-            .and_then(|contents| AccountContents::verify(&contents, &address, ctx.now).ok());
-        let known = contents.and_then(|contents| {
+    /// Takes up the latest of what relays have. Holders know the record's number only; what its account has signed
+    /// is the list in it, and that counts first.
+    fn records_found(&mut self, address: Address, records: &[AccountRecord], ctx: &mut Ctx<'_>) {
+        let open = |record| {
+            let contents = open_record_contents(&address, AccountRecord::sealed(record)).ok()?;
+            let contents = AccountContents::verify(&contents, &address, ctx.now).ok()?;
+            Some((record, contents))
+        };
+        let latest = records
+            .iter()
+            .filter_map(open)
+            .max_by_key(|(record, contents)| (contents.list.sequence(), record.sequence()));
+        let known = latest.and_then(|(record, contents)| {
             // A device list never goes back, nor are there two of one sequence.
             let change = self.contacts.take_up(&address, &contents).ok()?;
-            Some((contents, change))
+            Some((record, contents, change))
         });
-        let Some((contents, change)) = known else {
+        let Some((record, contents, change)) = known else {
             return self.lookup_failed(address, Some(FailReason::ContactKeysInvalid), ctx);
         };
         let write = self.contacts.update(&address, |row| {

@@ -92,8 +92,8 @@ pub(super) enum Answer {
 pub(super) enum Found {
     /// Others are still to answer.
     NotYet,
-    /// The newest record.
-    Record(Box<AccountRecord>),
+    /// The records that there are.
+    Records(Vec<AccountRecord>),
     /// Nobody has one.
     Absent,
     /// Some did not answer, and the others have none.
@@ -206,14 +206,14 @@ impl Lookups {
         let answers = core::mem::take(answers);
         let silent = answers.iter().any(|one| matches!(one, Answer::Nothing));
         let record = |answer| match answer {
-            Answer::Record(record) => Some(record),
+            Answer::Record(record) => Some(*record),
             Answer::Absent | Answer::Nothing => None,
         };
-        let records = answers.into_iter().filter_map(record);
-        match records.max_by_key(|record| record.sequence()) {
-            Some(record) => Found::Record(record),
-            None if silent => Found::NoAnswer,
-            None => Found::Absent,
+        let records: Vec<_> = answers.into_iter().filter_map(record).collect();
+        match records.is_empty() {
+            false => Found::Records(records),
+            true if silent => Found::NoAnswer,
+            true => Found::Absent,
         }
     }
 

@@ -17,6 +17,8 @@ use crate::wire::codec::BoundedList;
 const RENEW: Duration = Duration::from_days(1);
 /// Members are asked how many one-time prekeys they still hold this often.
 const CHECK: Duration = Duration::from_hours(1);
+/// How far ahead a sequence may be that a relay names: less than what relays refuse, since their clocks differ.
+const SEQUENCE_AHEAD: Duration = Duration::from_hours(22);
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY: Duration = Duration::from_mins(5);
 
@@ -137,6 +139,14 @@ impl Publication {
             attempts,
         };
         sequence
+    }
+
+    /// A relay holds a record of this sequence. Whoever has the directory key may have published it: the next one
+    /// goes above it, unless the relay claims what other relays would refuse.
+    pub(super) fn held_elsewhere(&mut self, sequence: u64, now: Timestamp) {
+        if sequence <= now.saturating_add(SEQUENCE_AHEAD).as_ms() {
+            self.row.record_sequence = self.row.record_sequence.max(sequence);
+        }
     }
 
     /// One of the relays answered, or did not. True when a majority has stored it: store the row.

@@ -203,7 +203,8 @@ impl Client {
                 self.mailbox.acknowledged(&ids)
             }
             (Purpose::PublishRecord { sequence }, Reply::RecordPut(put)) => {
-                self.record_stored(sequence, put.stored || put.sequence >= sequence, ctx);
+                self.publication.held_elsewhere(put.sequence, ctx.now);
+                self.record_stored(sequence, put.stored || put.sequence == sequence, ctx);
             }
             (Purpose::PublishPreKeys { member }, Reply::PreKeyPublish(held)) => {
                 self.publication

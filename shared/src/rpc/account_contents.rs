@@ -227,7 +227,7 @@ mod tests {
         let sealed = seal_record_contents(&address(), &contents, &mut rng(2)).unwrap();
         let directory = DirectorySecret::random(&mut rng(3));
         let expires = MADE.saturating_add(Duration::from_days(30));
-        let record = AccountRecord::sign(&directory, u64::MAX, expires, sealed).unwrap();
+        let record = AccountRecord::sign(&directory, expires.as_ms(), expires, sealed).unwrap();
         record.bytes().len()
     }
 

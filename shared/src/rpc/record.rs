@@ -19,6 +19,8 @@ pub const MAX_RECORD_LEN: usize = 27 * 1024;
 const MAX_LIFE: Duration = Duration::from_days(30);
 /// Clocks may differ by this much.
 const CLOCK_SKEW: Duration = Duration::from_hours(2);
+/// A sequence is a time in ms; one that is further ahead would keep its owner from publishing another.
+const SEQUENCE_AHEAD: Duration = Duration::from_days(1);
 const DOMAIN: &str = "ZenTalk record v1";
 
 /// A record whose signature holds under the key that its RecordKey commits to.
@@ -55,13 +57,16 @@ pub enum RecordError {
     /// Over, or further ahead than a record may live.
     #[error("record has expired or lives too long")]
     Expired,
+    /// Numbered as if it were from more than a day ahead.
+    #[error("record is numbered ahead of time")]
+    Ahead,
     /// Another account's record, or changed since it was sealed.
     #[error("record cannot be opened with this address")]
     Sealed,
 }
 
 impl AccountRecord {
-    /// Signs sealed contents. `expires` is at most 30 days ahead.
+    /// Signs sealed contents. `sequence`: unix ms, more than in any before. `expires` is at most 30 days ahead.
     pub fn sign(
         key: &DirectorySecret,
         sequence: u64,
@@ -80,13 +85,16 @@ impl AccountRecord {
         Ok(Self { signed, bytes })
     }
 
-    /// Checks form, signature and lifetime.
+    /// Checks form, signature, lifetime and number.
     pub fn verify(bytes: &[u8], now: Timestamp) -> Result<Self, RecordError> {
         let signed: Signed =
             from_cbor(bytes, MAX_RECORD_LEN).map_err(|_| RecordError::Malformed)?;
         let latest = now.saturating_add(MAX_LIFE).saturating_add(CLOCK_SKEW);
         if signed.expires <= now || signed.expires > latest {
             return Err(RecordError::Expired);
+        }
+        if signed.sequence > now.saturating_add(SEQUENCE_AHEAD).as_ms() {
+            return Err(RecordError::Ahead);
         }
         let transcript = transcript(signed.sequence, signed.expires, &signed.sealed);
         signed

@@ -164,6 +164,11 @@ fn fault_18_a_record_is_bound_to_its_key_and_opens_for_its_address_only() {
         AccountRecord::verify(record.bytes(), early),
         Err(RecordError::Expired)
     );
+    let day = NOW.saturating_add(Duration::from_days(1)).as_ms();
+    for (sequence, verdict) in [(day, None), (day + 1, Some(RecordError::Ahead))] {
+        let record = AccountRecord::sign(&key, sequence, expires, vec![1]).unwrap();
+        assert_eq!(AccountRecord::verify(record.bytes(), NOW).err(), verdict);
+    }
     for index in 0..record.bytes().len() {
         let mut bytes = record.bytes().to_vec();
         bytes[index] ^= 1;

@@ -188,7 +188,7 @@ fn mailbox_descriptors() {
 
 #[test]
 fn records() {
-    each("record", 5, |vector| {
+    each("record", 6, |vector| {
         match AccountRecord::verify(&vector.bytes("bytes"), time_of(vector, "now")) {
             Ok(record) => {
                 assert_eq!(record.key().as_bytes()[..], vector.bytes("record_key"));
@@ -201,6 +201,7 @@ fn records() {
             Err(RecordError::Malformed) => "malformed",
             Err(RecordError::Signature) => "bad signature",
             Err(RecordError::Expired) => "expired",
+            Err(RecordError::Ahead) => "ahead",
             Err(RecordError::Sealed) => "sealed",
         }
     });
@@ -625,8 +626,12 @@ impl Record {
     }
 
     fn bytes(&self, sealed: &[u8], expires: Timestamp) -> (Signed, Vec<u8>) {
+        self.numbered(SEQUENCE, sealed, expires)
+    }
+
+    fn numbered(&self, sequence: u64, sealed: &[u8], expires: Timestamp) -> (Signed, Vec<u8>) {
         let key = SigningKey::from_seed(&Secret::from_bytes(DIRECTORY_SEED));
-        let times = [SEQUENCE.to_be_bytes(), expires.as_ms().to_be_bytes()].concat();
+        let times = [sequence.to_be_bytes(), expires.as_ms().to_be_bytes()].concat();
         let signed = Signed::new(&key, "ZenTalk record v1", &[&times, sealed].concat());
         let mut e = minicbor::Encoder::new(Vec::new());
         e.map(5)
@@ -635,7 +640,7 @@ impl Record {
             .unwrap()
             .bytes(key.verifying_key().as_bytes())
             .unwrap();
-        e.u8(1).unwrap().u64(SEQUENCE).unwrap();
+        e.u8(1).unwrap().u64(sequence).unwrap();
         e.u8(2).unwrap().u64(expires.as_ms()).unwrap();
         e.u8(3).unwrap().bytes(sealed).unwrap();
         e.u8(4).unwrap().bytes(&signed.signature).unwrap();
@@ -655,6 +660,9 @@ impl Record {
         refused("expired", "now", NOW + month, &good);
         let early = NOW - Duration::from_hours(2) - Duration::from_ms(1);
         refused("expired", "30 days, 2 hours and 1 ms ahead", early, &good);
+        let day_and_ms = Duration::from_days(1) + Duration::from_ms(1);
+        let ahead = self.numbered((NOW + day_and_ms).as_ms(), &sealed, NOW + month);
+        refused("ahead", "number of a day and 1 ms ahead", NOW, &ahead.1);
         let mut changed = good.clone();
         *changed.last_mut().unwrap() ^= 1;
         refused(

@@ -120,6 +120,24 @@ fn a_list_with_a_lower_sequence_is_refused() {
     }
 }
 
+/// Whoever has the directory key can publish what it likes under the highest number; one relay still has the truth.
+#[test]
+fn the_highest_list_counts_whatever_number_its_record_has() {
+    let mut world = world();
+    let (one, both) = ([&world.bob], [&world.bob, &world.second]);
+    let old = world.account.list(1, &one);
+    let new = world.account.list(2, &both);
+    let honest = world.account.record_of(&new, &both, NOW);
+    let ahead = later(HOUR);
+    let stale = world.account.record_of(&old, &one, ahead);
+    let rubbish = world.account.numbered(ahead.as_ms() + 1, b"rubbish", NOW);
+    assert!(honest.sequence() < stale.sequence() && stale.sequence() < rubbish.sequence());
+    read_all(&mut world.ada, &[rubbish, honest, stale], world.b, NOW);
+    let row = world.ada.client.contacts.get(&world.b).unwrap();
+    assert_eq!((row.list_sequence, row.devices.len()), (2, 2));
+    assert_eq!(row.record_sequence, NOW.as_ms());
+}
+
 #[test]
 fn a_second_list_under_one_sequence_is_refused() {
     let mut world = world();

@@ -254,9 +254,14 @@ impl Account {
         };
         let freshness = Freshness::sign(list, &devices[0].client.me.device, at);
         let contents = contents.encode(freshness).unwrap();
-        let sealed = seal_record_contents(&self.address, &contents, &mut rng(2)).unwrap();
+        self.numbered(at.as_ms(), &contents, at)
+    }
+
+    /// A record of any contents and number, as whoever has the directory key can make it.
+    pub(super) fn numbered(&self, sequence: u64, contents: &[u8], at: Timestamp) -> AccountRecord {
+        let sealed = seal_record_contents(&self.address, contents, &mut rng(2)).unwrap();
         let expires = at.saturating_add(Duration::from_days(29));
-        AccountRecord::sign(&self.directory, at.as_ms(), expires, sealed).unwrap()
+        AccountRecord::sign(&self.directory, sequence, expires, sealed).unwrap()
     }
 
     /// A device with a host of its own, and what it knows: nothing.
@@ -317,11 +322,24 @@ pub(super) fn read(
     of: Address,
     now: Timestamp,
 ) -> Vec<Event> {
-    let key = record.key();
-    let record = Some(record.bytes().clone());
+    read_all(host, core::slice::from_ref(record), of, now)
+}
+
+/// The same with several relays, each of which has another.
+pub(super) fn read_all(
+    host: &mut Host,
+    records: &[AccountRecord],
+    of: Address,
+    now: Timestamp,
+) -> Vec<Event> {
     by_hand(host, now, |client, ctx| {
         client.lookups.want_now(of, now);
-        client.lookups.record_asked(&of, 1);
-        client.record_answered(of, key, Some(RecordGetReply { record }), ctx);
+        client.lookups.record_asked(&of, records.len());
+        for record in records {
+            let reply = RecordGetReply {
+                record: Some(record.bytes().clone()),
+            };
+            client.record_answered(of, record.key(), Some(reply), ctx);
+        }
     })
 }

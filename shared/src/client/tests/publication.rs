@@ -158,6 +158,19 @@ fn a_record_that_the_nearest_do_not_take_may_lie_further_away() {
 }
 
 #[test]
+fn the_next_sequence_is_above_whatever_relays_hold_unless_they_would_refuse_it() {
+    let mut publication = publication();
+    let sequence = publication.record_asked(&[node(1)], 1, NOW);
+    assert_eq!(sequence, NOW.as_ms());
+    let held = NOW.saturating_add(Duration::from_hours(22)).as_ms();
+    publication.held_elsewhere(held, NOW);
+    publication.held_elsewhere(held - 1, NOW);
+    publication.held_elsewhere(held + 1, NOW);
+    publication.held_elsewhere(u64::MAX, NOW);
+    assert_eq!(publication.record_asked(&[node(1)], 1, NOW), held + 1);
+}
+
+#[test]
 fn every_attempt_asks_more_relays_up_to_twelve() {
     let widths: Vec<_> = (0..5).map(record_width).collect();
     assert_eq!(widths, [3, 6, 12, 12, 12]);
