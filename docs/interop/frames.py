@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from identity import mailbox_of
-from primitives import body_of, check_sign, field, need
+from primitives import b2, body_of, check_sign, field, need
 
 RELAY_FORWARD, DELIVER = 0x0006, 0x0010
 DIRECT_MESSAGE, GROUP_MESSAGE, PROFILE_UPDATE, PRESENCE, TYPING, RECEIPT = 0x0003, 0x0004, 0x000A, 0x000B, 0x0020, 0x0021
@@ -61,6 +61,13 @@ def owner_request(frame, node):
     message = node + frame.kind.to_bytes(2, "big") + sequence.to_bytes(8, "big") + body
     check_sign(mailbox, "ZenTalk owner v1", message, field(request, 3, bytes, 64))
     return mailbox, sequence, body
+
+
+def envelope_of(put):
+    """(envelope id, envelope) of a put-request, when the one is the other's."""
+    number, envelope = field(put, 1, bytes, 16), field(put, 3, bytes, 8000)
+    need(number == b2(128, "ZenTalk envelope id v1", envelope), "envelope id")
+    return number, envelope
 
 
 def tombstone(body):

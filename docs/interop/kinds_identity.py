@@ -86,7 +86,9 @@ def contact_code(vector):
 # rpc.txt
 
 def identifier(vector):
-    domains = {"relay": "node", "device": "device", "mailbox": "mailbox", "record": "dir", "certificate": "hash"}
+    domains = {
+        "relay": "node", "device": "device", "mailbox": "mailbox", "record": "dir", "certificate": "hash", "envelope": "envelope id",
+    }
     domain, wanted = f"ZenTalk {domains[vector['of']]} v1", vector.bytes("id")
     same(domain.encode(), vector.bytes("domain"), "domain")
     equal_or_different(vector, b2(8 * len(wanted), domain, vector.bytes("key")), wanted)

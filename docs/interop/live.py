@@ -197,13 +197,13 @@ class Messages:
         return next(p for p in self.people.values() if p.device and p.mailbox == mailbox)
 
     def _put(self, request):
-        mailbox, number = field(request, 0, bytes, 20), field(request, 1, bytes, 16)
+        mailbox, (number, envelope) = field(request, 0, bytes, 20), frames.envelope_of(request)
         if (mailbox, number) in self.seen:
-            return  # the same envelope, put again or at another relay
+            return  # put again or at another relay
         self.seen.add((mailbox, number))
         recipient = self._owner(mailbox)
         try:
-            whole = recipient.fragments.add(self._fragment(recipient, field(request, 3, bytes, 8000)))
+            whole = recipient.fragments.add(self._fragment(recipient, envelope))
             self.count["envelopes"] += 1
             if whole is not None:
                 self._arrived(recipient, session.SessionMessage.parse(whole))
@@ -284,6 +284,17 @@ def check_messages(messages, requests):
     print("  messages:", ", ".join(f"{name} {number}" for name, number in sorted(messages.count.items())), flush=True)
 
 
+def check_acknowledged(messages, requests):
+    """What owners acknowledge was put into their mailboxes."""
+    ids = set()
+    for _, _, frame in requests:
+        if frame.kind == frames.ACKNOWLEDGE:
+            mailbox, numbers = frames.tombstone(frame.body())
+            ids |= {(mailbox, number) for number in numbers}
+    assert ids, "nothing was acknowledged"
+    assert ids <= messages.seen, f"{len(ids - messages.seen)} of {len(ids)} acknowledged envelopes were never put"
+
+
 def check_shown(recording, messages):
     """What was decrypted here is what people were shown there."""
     shown = {(client, sender, number): (sent, text) for client, sender, number, sent, text in recording.shown}
@@ -319,6 +330,7 @@ def main(folder):
         report.run("every envelope opens to a message", no_faults, messages.faults)
         kinds = "records", "one-time prekeys", "envelopes", "sessions", "messages", "with a skipped key", "receipts", "chains"
         report.run("all kinds of messages occurred", some, messages.count, *kinds)
+        report.run("what is acknowledged was put", check_acknowledged, messages, onions.requests)
         report.run("texts are those that were shown", check_shown, recording, messages)
         report.run("deliveries have receipts", check_receipts, recording, messages)
     report.close()

@@ -5,17 +5,31 @@ mod support;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use support::{
-    Client, Network, PATIENCE, Process, Socket, connect_from, frame, handshake, next_frame,
+    Client, Network, Owner, PATIENCE, Process, Socket, complete_directory, connect_from, envelope,
+    envelope_id, frame, handshake, next_frame, now, test_key,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
+use zentalk_shared::crypto::rsa::RsaSecret;
+use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::{ConnectionTag, MessageId};
-use zentalk_shared::wire::codec::from_cbor;
-use zentalk_shared::wire::link::{DirectoryGet, LinkError, LinkErrorCode, Role};
-use zentalk_shared::wire::{Tag, decode_frame, encode_frame};
+use zentalk_shared::onion::{
+    Epoch, Features, LinkSide, LinkTranscript, OnionKey, Publication, RelayInfo, RelaySigner,
+    RelayUrl, Suite,
+};
+use zentalk_shared::rpc::{
+    EnvelopeBytes, Refusal, Refused, ReplicatePut, ReplicatePutAck, Reply, Request,
+};
+use zentalk_shared::wire::codec::{BoundedList, Bytes, from_cbor};
+use zentalk_shared::wire::link::{
+    DirectoryGet, Handshake, HandshakeAck, LinkError, LinkErrorCode, LinkProof, Role,
+};
+use zentalk_shared::wire::{Tag, VERSION, decode_frame, encode_frame};
 
 /// The relay's own deadline for a request's header, and for a handshake.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -229,6 +243,115 @@ async fn fault_15_who_asks_and_never_reads_costs_little_and_blocks_nobody() {
         let bytes = next_frame(socket).await.expect("a directory");
         assert_eq!(decode_frame(&bytes).unwrap().tag, Tag::Directory);
     }
+}
+
+/// A relay that nobody runs, linked to one that somebody does.
+async fn linked(relay: &Process, signer: &RelaySigner) -> Socket {
+    let (now, hour) = (now(), zentalk_shared::time::Duration::from_hours(1));
+    let info = RelayInfo {
+        urls: vec![RelayUrl::parse("ws://127.0.0.1:9/v1").unwrap()],
+        operator: "liar".to_owned(),
+        region: String::new(),
+        software: String::new(),
+        max_connections: 1,
+        features: Features::MAILBOX,
+    };
+    let keys = [Epoch::at(now), Epoch::at(now).next()].map(|epoch| OnionKey {
+        suite: Suite::X25519.number(),
+        epoch,
+        key: vec![9; 32],
+    });
+    let publication = Publication {
+        sequence: now.as_ms(),
+        from: now - hour,
+        until: now + hour,
+    };
+    let descriptor = signer.sign_descriptor(&info, &keys, publication).unwrap();
+    let hello = Handshake {
+        role: Role::Relay,
+        versions: BoundedList::new(vec![VERSION]).unwrap(),
+        suites: BoundedList::new(vec![1]).unwrap(),
+        tag: None,
+        received: None,
+        descriptor: Some(descriptor.bytes().clone()),
+        nonce: Some(Bytes([3; 32])),
+    };
+    let mut socket = connect_from("127.0.0.1", &relay.url).await;
+    socket.send(frame(Tag::Handshake, &hello)).await.unwrap();
+    let answer = next_frame(&mut socket).await.expect("an answer");
+    let answer = decode_frame(&answer).unwrap();
+    assert_eq!(answer.tag, Tag::HandshakeAck);
+    let ack: HandshakeAck = from_cbor(answer.payload, 20_000).unwrap();
+    let transcript = LinkTranscript {
+        connects: signer.node(),
+        accepts: ack.node,
+        connect_nonce: [3; 32],
+        accept_nonce: ack.nonce.unwrap().0,
+    };
+    let signature = signer.sign_link(LinkSide::Connect, &transcript);
+    let signature = Bytes(*signature.as_bytes());
+    let proof = frame(Tag::LinkProof, &LinkProof { signature });
+    socket.send(proof).await.unwrap();
+    socket
+}
+
+/// What a member asks another to store: `envelope` under the id of envelope `n`.
+fn replica(owner: &Owner, n: u64, envelope: EnvelopeBytes) -> Message {
+    let replica = ReplicatePut {
+        mailbox: owner.key.id(),
+        id: envelope_id(n),
+        envelope,
+        hour: u32::try_from(now().as_ms() / 3_600_000).unwrap(),
+        permitted: true,
+    };
+    frame(Tag::ReplicatePut, &replica)
+}
+
+#[tokio::test]
+async fn garbage_under_an_envelopes_id_is_refused_to_senders_and_members_alike() {
+    let network = Network::start(1, |_| String::new());
+    let relay = &network.relays[0];
+    let directory = complete_directory(&relay.url, 1).await;
+    let node = directory.iter().next().unwrap().node();
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    let rsa = RsaSecret::from_pkcs8_der(test_key(7)).unwrap();
+    let key = SigningKey::random(&mut rng);
+    let liar = RelaySigner::certify(&rsa, key, &mut rng).unwrap();
+    let mut client = Client::at(&relay.url, 1).await;
+    let mut owner = Owner::new(&mut client, vec![node, liar.node()]);
+    let path = client.path(&directory, &[]);
+    let subscribe = owner.subscription(&mut client, &node, &path, 0);
+    let reply = client.call(&path, &subscribe).await;
+    assert!(matches!(reply, Reply::Subscribe(_)), "{reply:?}");
+
+    let Request::Put(mut put) = owner.put(&node, 1) else {
+        unreachable!()
+    };
+    put.envelope = envelope(2);
+    let reply = client.call(&path, &Request::Put(put)).await;
+    let reason = Refusal::Malformed;
+    assert_eq!(reply, Reply::Refused(Refused { reason }));
+
+    let mut socket = linked(relay, &liar).await;
+    let garbage = replica(&owner, 1, envelope(2));
+    socket.send(garbage).await.unwrap();
+    assert_eq!(verdict(&mut socket).await, Some(LinkErrorCode::Malformed));
+    let waiting = owner.fetch_all(&mut client, &path, &node).await;
+    assert_eq!(waiting, [], "neither was stored");
+
+    let mut socket = linked(relay, &liar).await;
+    let genuine = replica(&owner, 1, envelope(1));
+    socket.send(genuine).await.unwrap();
+    let durable = loop {
+        let answer = next_frame(&mut socket).await.expect("an answer");
+        let answer = decode_frame(&answer).unwrap();
+        if answer.tag == Tag::ReplicatePutAck {
+            break from_cbor::<ReplicatePutAck>(answer.payload, 256).unwrap();
+        }
+    };
+    assert!(durable.durable, "nor is the place taken");
+    let waiting = owner.fetch_all(&mut client, &path, &node).await;
+    assert_eq!(waiting, [envelope_id(1)]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Identifiers: fixed-length byte strings, each with a type of its own.
 //!
-//! How the hashed ones are computed is said where their keys live (`identity`, `dht`); here is only
+//! How the hashed ones are computed is said where their keys live (`identity`, `dht`), or their bytes (`rpc`); here is only
 //! their shape. On the wire every identifier is a CBOR byte string of exact length. `Debug` prints a
 //! short prefix, `Display` the whole in hex; a [`ConnectionTag`] is a bearer secret and prints nothing.
 
@@ -125,12 +125,8 @@ identifier! {
     RecordKey, 20
 }
 identifier! {
-    /// One envelope for one device; the same in every retry.
+    /// One envelope for one device: BLAKE2b-128 of its bytes.
     EnvelopeId, 16
-}
-identifier! {
-    /// One envelope as its recipient knows it again: B2-128("ZenTalk seen v1" ‖ envelope). Never leaves a device.
-    EnvelopeDigest, 16
 }
 identifier! {
     /// One message as people see it; exists only inside the ratchet.
@@ -149,18 +145,9 @@ identifier! {
     SessionId, 16
 }
 
-random!(EnvelopeId, MessageId, SurbId, ConnectionTag, SessionId);
+random!(MessageId, SurbId, ConnectionTag, SessionId);
 printable!(
-    Address,
-    DeviceId,
-    NodeId,
-    MailboxId,
-    RecordKey,
-    EnvelopeId,
-    EnvelopeDigest,
-    MessageId,
-    SurbId,
-    SessionId
+    Address, DeviceId, NodeId, MailboxId, RecordKey, EnvelopeId, MessageId, SurbId, SessionId
 );
 
 impl fmt::Debug for ConnectionTag {
@@ -240,7 +227,7 @@ mod tests {
     #[test]
     fn random_ones_differ() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        assert_ne!(EnvelopeId::random(&mut rng), EnvelopeId::random(&mut rng));
+        assert_ne!(MessageId::random(&mut rng), MessageId::random(&mut rng));
     }
 
     #[test]

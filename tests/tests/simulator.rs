@@ -174,6 +174,24 @@ fn what_was_written_arrives_although_sessions_are_lost() {
 }
 
 #[test]
+fn a_member_that_hands_out_garbage_makes_nobody_delete_mail() {
+    let plan = |seed| Plan {
+        liars: 1,
+        clients: 8,
+        messages: 24,
+        ..Plan::standard(seed)
+    };
+    let reports = play(200, 203, plan);
+    for report in &reports {
+        for line in &report.stuck {
+            println!("seed {}: {line}", report.seed);
+        }
+        assert_eq!(report.violations, [], "seed {}", report.seed);
+        assert!(report.lies > 0, "seed {}: nobody was lied to", report.seed);
+    }
+}
+
+#[test]
 fn a_relay_that_acknowledges_before_its_commit_is_found_out() {
     finds(Mutation::AcknowledgeBeforeCommit);
 }

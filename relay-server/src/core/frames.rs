@@ -42,7 +42,9 @@ impl Relay {
     ) -> Result<(), LinkErrorCode> {
         match frame.tag {
             Tag::RelayForward => self.on_packet(Some(conn), frame.payload.to_vec(), step),
-            Tag::ReplicatePut => self.on_replicate_put(conn, node, frame.id, body(frame)?, step),
+            Tag::ReplicatePut => {
+                self.on_replicate_put(conn, node, frame.id, body(frame)?, step)?;
+            }
             Tag::ReplicatePutAck => self.on_replicate_put_ack(node, frame.id, body(frame)?, step),
             Tag::ReplicateTombstone => {
                 self.on_replicate_tombstone(conn, frame.id, &body(frame)?, step)?;

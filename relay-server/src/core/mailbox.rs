@@ -10,6 +10,7 @@ use zentalk_shared::onion::Class;
 use zentalk_shared::rpc::{
     AcknowledgeReply, EnvelopeItem, FetchBody, FetchReply, MAX_FETCH, MailboxDescriptor, OwnerOp,
     OwnerRequest, Permit, PutRequest, Refusal, ReplicateTombstoneAck, Reply, Tombstone,
+    envelope_id,
 };
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::codec::{BoundedList, to_cbor};
@@ -104,6 +105,9 @@ impl Mailboxes {
 impl Relay {
     /// Somebody puts an envelope. Whether with a good permit, a bad one or none, the answers look alike.
     pub(super) fn on_put(&mut self, reply: ReplyTo, put: PutRequest, step: &mut Step<'_>) {
+        if envelope_id(&put.envelope) != put.id {
+            return self.refuse_request(reply, Refusal::Malformed, step);
+        }
         let known = self
             .mailboxes
             .get(&put.mailbox)

@@ -98,7 +98,7 @@ pub struct StockedSurb {
 pub struct PutEnvelope {
     /// Whose.
     pub mailbox: MailboxId,
-    /// The same in every retry.
+    /// Of the envelope, which has been checked.
     pub id: EnvelopeId,
     /// 8000 bytes.
     pub envelope: Box<EnvelopeBytes>,

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
 use zentalk_shared::rpc::{
     MailboxDescriptor, PutReply, Refusal, ReplicatePut, ReplicatePutAck, Reply, Tombstone,
+    envelope_id,
 };
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::to_cbor;
+use zentalk_shared::wire::link::LinkErrorCode;
 use zentalk_shared::wire::{Tag, encode_frame};
 
 use super::io::{ConnId, Metric, Output};
@@ -236,7 +238,8 @@ impl Relay {
         }
     }
 
-    /// Another member has an envelope for a mailbox that this relay is a member of, too.
+    /// Another member has an envelope for a mailbox that this relay is a member of, too. By its id it is
+    /// acknowledged, so a member that could choose the id could choose what its owner deletes here.
     pub(super) fn on_replicate_put(
         &mut self,
         conn: ConnId,
@@ -244,14 +247,18 @@ impl Relay {
         frame: MessageId,
         put: ReplicatePut,
         step: &Step<'_>,
-    ) {
+    ) -> Result<(), LinkErrorCode> {
+        if envelope_id(&put.envelope) != put.id {
+            return Err(LinkErrorCode::Malformed);
+        }
         let key = (put.mailbox, put.id);
         let mailbox = self.mailboxes.get(&put.mailbox);
         if !mailbox.is_some_and(|mailbox| mailbox.is_member(&from) && mailbox.is_member(&self.me)) {
-            return self.answer_replica((conn, frame), key, false);
+            self.answer_replica((conn, frame), key, false);
+            return Ok(());
         }
         if self.is_store_busy() {
-            return;
+            return Ok(());
         }
         let put = PutEnvelope {
             mailbox: put.mailbox,
@@ -270,6 +277,7 @@ impl Relay {
                 key,
             },
         );
+        Ok(())
     }
 
     pub(super) fn replica_stored(

@@ -25,8 +25,8 @@ use zentalk_shared::onion::{
     Class, Directory, RelayDescriptor, Route, Suite, Surb, SurbKeys, UnverifiedDescriptor,
 };
 use zentalk_shared::rpc::{
-    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push, PutRequest, Reply,
-    Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
+    self, EnvelopeBytes, FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push,
+    PutRequest, Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
 };
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
@@ -54,7 +54,7 @@ pub(crate) struct Network {
 }
 
 /// PKCS#8 of a relay key of the test pool.
-fn test_key(index: usize) -> &'static [u8] {
+pub(crate) fn test_key(index: usize) -> &'static [u8] {
     let mut pool = include_bytes!("../../../tests/keys/relay-rsa4096.TEST-ONLY.bin").as_slice();
     for _ in 0..index {
         let length = usize::from(u16::from_be_bytes([pool[0], pool[1]]));
@@ -580,15 +580,19 @@ impl Owner {
             mailbox: self.key.id(),
             id: envelope_id(n),
             permit: Some(self.secret.permit(member)),
-            envelope: Bytes([n.to_be_bytes()[7]; ENVELOPE_LEN]),
+            envelope: envelope(n),
         })
     }
 }
 
+pub(crate) fn envelope(n: u64) -> EnvelopeBytes {
+    let mut envelope = [0; ENVELOPE_LEN];
+    envelope[..8].copy_from_slice(&n.to_be_bytes());
+    Bytes(envelope)
+}
+
 pub(crate) fn envelope_id(n: u64) -> EnvelopeId {
-    let mut bytes = [0; 16];
-    bytes[8..].copy_from_slice(&n.to_be_bytes());
-    EnvelopeId::from_bytes(bytes)
+    rpc::envelope_id(&envelope(n))
 }
 
 pub(crate) fn fetched(reply: Reply) -> FetchReply {

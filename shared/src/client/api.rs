@@ -40,7 +40,7 @@ pub struct Internal(pub(super) Step);
 
 #[derive(Debug)]
 pub(super) enum Step {
-    /// An envelope has come from a member of my swarm.
+    /// An envelope has come from a member of my swarm, under its own id.
     Envelope {
         member: NodeId,
         id: EnvelopeId,

@@ -28,7 +28,7 @@ use super::records::{
     Record, RecordError, meta,
 };
 use super::requests::Purpose;
-use super::seen::{self, Seen};
+use super::seen::Seen;
 use super::store::{Key, Loaded, Row, Scan, Table, Write};
 use super::view::{Connection, ContactView, Me, Network, Verification};
 use crate::crypto::ml_dsa::MlDsaSecret;
@@ -219,7 +219,7 @@ impl Client {
 
     fn step_reads(&self, step: &Step) -> Vec<Key> {
         match step {
-            Step::Envelope { bytes, .. } => vec![Key::new(Table::Seen, seen::digest(bytes))],
+            Step::Envelope { id, .. } => vec![Key::new(Table::Seen, *id)],
             Step::Fragment(_) => Vec::new(),
             Step::SessionMessage(message) => Self::session_message_reads(message),
             Step::Decrypt { peer, .. } => Self::decrypt_reads(peer),

@@ -2,7 +2,8 @@
 //! it, so that a crash anywhere leaves either nothing or everything of a message.
 //!
 //! ```text
-//!   Push ─▶ Envelope ──seen?──▶ acknowledge again
+//!   Push ─▶ its id? ──no──▶ dropped: not acknowledged, and asked of the other members
+//!           Envelope ──seen?──▶ acknowledge again
 //!              └─open─▶ Fragment ──others missing──▶ store, acknowledge
 //!                          └─whole─▶ SessionMessage ──ratchet──▶ Content ─▶ message, receipt, event
 //! ```
@@ -12,7 +13,6 @@ use super::api::{Event, Step};
 use super::commands::order;
 use super::engine::{Client, Ctx, conversation};
 use super::records::{ContactRow, ConversationRow, MAX_UNREAD_IDS, MessageRow};
-use super::seen;
 use super::store::{Key, Row, Table, Write};
 use super::view::{Direction, MessageState, MessageView};
 use crate::content::{Content, DirectMessage, Introduction, ReceiptKind};
@@ -45,14 +45,12 @@ impl Client {
         bytes: &EnvelopeBytes,
         ctx: &mut Ctx<'_>,
     ) {
-        let digest = seen::digest(bytes);
-        let seen = Key::new(Table::Seen, digest);
-        let is_new = ctx.loaded.get(&seen).is_none();
+        let is_new = ctx.loaded.get(&Key::new(Table::Seen, id)).is_none();
         self.mailbox.acknowledge(id, member, ctx.now);
         if !is_new {
             return;
         }
-        ctx.batch.writes.extend(self.seen.add(digest, ctx.now));
+        ctx.batch.writes.extend(self.seen.add(id, ctx.now));
         if let Ok(fragment) = session::open(&bytes.0, self.me.device.sealing(), self.me.device.id())
         {
             ctx.batch.step(Step::Fragment(Box::new(fragment)));

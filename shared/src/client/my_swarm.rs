@@ -8,7 +8,7 @@ use crate::id::{EnvelopeId, NodeId};
 use crate::onion::Class;
 use crate::rpc::{
     EnvelopeItem, FetchBody, MAX_FETCH, MailboxDescriptor, OwnerOp, OwnerRequest, Push, Request,
-    SubscribeBody, Tombstone,
+    SubscribeBody, Tombstone, envelope_id,
 };
 use crate::time::Duration;
 use crate::wire::codec::{BoundedBytes, BoundedList, to_cbor};
@@ -215,17 +215,27 @@ impl Client {
     pub(super) fn on_push(&mut self, member: NodeId, push: Push, ctx: &mut Ctx<'_>) {
         self.mailbox
             .pushed(member, push.stock, push.waiting, ctx.now);
-        receive(member, push.envelopes.into_inner(), ctx);
+        self.receive(member, push.envelopes.into_inner(), ctx);
     }
-}
 
-/// Takes in what a member has sent, in its order.
-pub(super) fn receive(member: NodeId, envelopes: Vec<EnvelopeItem>, ctx: &mut Ctx<'_>) {
-    for item in envelopes {
-        ctx.batch.step(Step::Envelope {
-            member,
-            id: item.id,
-            bytes: Box::new(item.envelope),
-        });
+    /// Takes in what a member has sent, in its order. What goes by the id of other bytes is nobody's envelope:
+    /// an acknowledgement of that id would have the other members forget the one that it is of.
+    pub(super) fn receive(
+        &mut self,
+        member: NodeId,
+        envelopes: Vec<EnvelopeItem>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        for EnvelopeItem { id, envelope } in envelopes {
+            if envelope_id(&envelope) != id {
+                self.net.mislabelled();
+                continue;
+            }
+            ctx.batch.step(Step::Envelope {
+                member,
+                id,
+                bytes: Box::new(envelope),
+            });
+        }
     }
 }

@@ -4,7 +4,7 @@
 //!   waiting for a session ──seal──▶ envelopes ──put, again and again──▶ each held by a majority
 //!                                                  gone ◀──receipt, or 7 days──┘ (texts; others at once)
 //! ```
-//! Envelope bytes are stored before the first attempt and are the same in every later one.
+//! Envelope bytes are stored before the first attempt and are the same in every later one, and so is their id.
 
 mod withdraw;
 
@@ -17,7 +17,7 @@ use super::records::{EnvelopeEntry, ItemBody, ItemRow, envelope_key};
 use super::store::{Row, Write};
 use super::view::WaitReason;
 use crate::id::{Address, DeviceId, EnvelopeId, MessageId};
-use crate::rpc::EnvelopeBytes;
+use crate::rpc::{EnvelopeBytes, envelope_id};
 use crate::time::{Duration, Timestamp};
 
 /// Attempts are given up after this time.
@@ -164,7 +164,7 @@ impl Outbox {
     pub(super) fn sealed(
         &mut self,
         id: &ItemId,
-        envelopes: Vec<(DeviceId, EnvelopeId, Box<EnvelopeBytes>)>,
+        envelopes: Vec<(DeviceId, Box<EnvelopeBytes>)>,
         now: Timestamp,
     ) -> Vec<Write> {
         let Some(item) = self.items.get_mut(id) else {
@@ -172,7 +172,8 @@ impl Outbox {
         };
         item.row.body = None;
         let mut writes = Vec::with_capacity(envelopes.len() + 1);
-        for (device, envelope, bytes) in envelopes {
+        for (device, bytes) in envelopes {
+            let envelope = envelope_id(&bytes);
             item.row.envelopes.push(EnvelopeEntry {
                 id: envelope,
                 device,

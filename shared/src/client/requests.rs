@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::api::Step;
 use super::engine::{Client, Ctx, Item};
 use super::mailbox::Need;
-use super::my_swarm::receive;
 use super::outbox::Due;
 use super::view::{FailReason, MessageState};
 use crate::id::{Address, DeviceId, EnvelopeId, NodeId, RecordKey};
@@ -197,7 +196,7 @@ impl Client {
             }
             (Purpose::Fetch { member }, Reply::Fetch(page)) => {
                 self.mailbox.fetched(member, page.next, page.remaining);
-                receive(member, page.envelopes.into_inner(), ctx);
+                self.receive(member, page.envelopes.into_inner(), ctx);
             }
             (Purpose::Acknowledge { ids }, Reply::Acknowledge(_)) => {
                 self.mailbox.acknowledged(&ids)

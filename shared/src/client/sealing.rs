@@ -12,9 +12,11 @@ use crate::content::{
     Content, DirectMessage, Introduction, ProfileUpdate, Receipt, ReceiptIds, ReceiptKind,
 };
 use crate::crypto::Secret32;
-use crate::id::{Address, DeviceId, EnvelopeId, MessageId, SessionId};
+use crate::id::{Address, DeviceId, MessageId, SessionId};
 use crate::rpc::EnvelopeBytes;
-use crate::session::{self, LocalDevice, PeerDevice, SessionMessage, SessionRecord, seal_message};
+use crate::session::{
+    self, Envelope, LocalDevice, PeerDevice, SessionMessage, SessionRecord, seal_message,
+};
 use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_cbor};
 use crate::x3dh::PreKeySecrets;
 
@@ -22,7 +24,7 @@ use crate::x3dh::PreKeySecrets;
 const MAX_PREKEYS_LEN: usize = 1 << 20;
 
 /// An envelope for one device.
-type Sealed = (DeviceId, EnvelopeId, Box<EnvelopeBytes>);
+type Sealed = (DeviceId, Box<EnvelopeBytes>);
 
 impl Client {
     pub(super) fn seal_reads(&self, address: &Address) -> Vec<Key> {
@@ -116,19 +118,8 @@ impl Client {
         let peer = self.contacts.peer(address, device)?;
         let message = record.encrypt(self.local(), plaintext, &mut ctx.rng).ok()?;
         let envelopes = seal_message(&message, &peer.sealing_key, &mut ctx.rng).ok()?;
-        let sealed = |bytes: Box<[u8; 8000]>, ctx: &mut Ctx<'_>| {
-            (
-                *device,
-                EnvelopeId::random(&mut ctx.rng),
-                Box::new(Bytes(*bytes)),
-            )
-        };
-        Some(
-            envelopes
-                .into_iter()
-                .map(|bytes| sealed(bytes, ctx))
-                .collect(),
-        )
+        let sealed = |bytes: Envelope| (*device, Box::new(Bytes(*bytes)));
+        Some(envelopes.into_iter().map(sealed).collect())
     }
 
     /// What an item says, with my introduction where the peer may lack it.

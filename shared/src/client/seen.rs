@@ -2,7 +2,7 @@
 //! names them in the order of their coming, so that the old ones are found without reading the others.
 //!
 //! ```text
-//!   envelope ──▶ row "seen" ──and──▶ open page ──64 digests──▶ page n ──37 days, or too many──▶ all its rows go
+//!   envelope ──▶ row "seen" ──and──▶ open page ──64 ids──▶ page n ──37 days, or too many──▶ all its rows go
 //! ```
 //! A duplicate can come for 37 days: a sender retries for 7 and members hold an envelope for 30. Whoever
 //! floods a mailbox with more than 131,072 envelopes in that time makes the oldest be forgotten sooner; what
@@ -14,9 +14,7 @@ use super::api::Step;
 use super::engine::{Client, Ctx};
 use super::records::{Record, RecordError, current_version, meta};
 use super::store::{Key, Row, Table, Write};
-use crate::crypto::hash::blake2b_128_concat;
-use crate::id::EnvelopeDigest;
-use crate::rpc::EnvelopeBytes;
+use crate::id::EnvelopeId;
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedList, from_cbor, to_cbor};
 
@@ -41,7 +39,7 @@ pub(super) struct SeenRow {
     #[n(2)]
     next: u64,
     #[n(3)]
-    open: BoundedList<EnvelopeDigest, PAGE>,
+    open: BoundedList<EnvelopeId, PAGE>,
 }
 
 #[derive(Encode, Decode)]
@@ -51,12 +49,7 @@ struct Page {
     #[n(0)]
     until: Timestamp,
     #[n(1)]
-    ids: BoundedList<EnvelopeDigest, PAGE>,
-}
-
-/// By its bytes, not by its id: a member could hand it out under another one.
-pub(super) fn digest(envelope: &EnvelopeBytes) -> EnvelopeDigest {
-    EnvelopeDigest::from_bytes(blake2b_128_concat(b"ZenTalk seen v1", &envelope.0))
+    ids: BoundedList<EnvelopeId, PAGE>,
 }
 
 /// Live state of the log.
@@ -80,7 +73,7 @@ impl Seen {
     }
 
     /// An envelope was taken in; the writes to remember it.
-    pub(super) fn add(&mut self, id: EnvelopeDigest, now: Timestamp) -> Vec<Write> {
+    pub(super) fn add(&mut self, id: EnvelopeId, now: Timestamp) -> Vec<Write> {
         let until = now.saturating_add(REMEMBER);
         let mut writes = vec![put(Key::new(Table::Seen, id), until, Vec::new())];
         let mut ids = core::mem::take(&mut self.row.open).into_inner();

@@ -2,12 +2,13 @@
 
 use minicbor::{Decode, Encode};
 
+use super::envelope::{EnvelopeBytes, EnvelopeItem};
 use super::mailbox_descriptor::{MAX_MAILBOX_DESCRIPTOR_LEN, MailboxDescriptorBytes};
 use super::permit::Permit;
 use super::record::MAX_RECORD_LEN;
 use crate::id::{EnvelopeId, MailboxId, RecordKey};
 use crate::onion::{Layout, Suite};
-use crate::wire::budget::{ENVELOPE_LEN, MAX_RPC_LEN, XWING_CT_LEN, surb_len};
+use crate::wire::budget::{MAX_RPC_LEN, XWING_CT_LEN, surb_len};
 use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
 use crate::wire::link::DescriptorBytes;
 
@@ -23,8 +24,6 @@ const CBOR_BYTES_HEAD: usize = 3;
 
 /// A reply block as bytes.
 pub type SurbBytes = BoundedBytes<{ surb_len(XWING_CT_LEN) }>;
-/// A sealed envelope: always 8000 bytes.
-pub type EnvelopeBytes = Bytes<ENVELOPE_LEN>;
 /// A sealed prekey base.
 pub type PreKeyBaseBytes = BoundedBytes<8192>;
 /// A sealed one-time prekey.
@@ -39,7 +38,7 @@ pub struct PutRequest {
     /// Whose.
     #[n(0)]
     pub mailbox: MailboxId,
-    /// The same in every retry.
+    /// Of `envelope`, or the request is refused.
     #[n(1)]
     pub id: EnvelopeId,
     /// Shows that the sender is a contact; absent at first contact.
@@ -116,18 +115,6 @@ pub struct FetchBody {
     /// At most so many.
     #[n(1)]
     pub limit: u8,
-}
-
-/// An envelope and its id.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct EnvelopeItem {
-    /// Its id.
-    #[n(0)]
-    pub id: EnvelopeId,
-    /// Its bytes.
-    #[n(1)]
-    pub envelope: EnvelopeBytes,
 }
 
 /// Waiting envelopes, oldest first.
@@ -323,7 +310,7 @@ pub struct ReplicatePut {
     /// Whose.
     #[n(0)]
     pub mailbox: MailboxId,
-    /// Its id.
+    /// Of `envelope`, or the frame is malformed.
     #[n(1)]
     pub id: EnvelopeId,
     /// Its bytes.

@@ -11,6 +11,7 @@
 
 mod account_contents;
 mod body;
+mod envelope;
 mod mailbox_descriptor;
 mod message;
 mod owner;
@@ -21,13 +22,14 @@ mod tombstone;
 
 pub use account_contents::{AccountContents, ContentsError, PublishedDevice};
 pub use body::{
-    AcknowledgeReply, DirectorySyncReply, DirectorySyncRequest, EnvelopeBytes, EnvelopeItem,
-    FetchBody, FetchReply, MAX_FETCH, MAX_ONE_TIME_BATCH, MAX_SURBS, OneTimeBytes, PreKeyBaseBytes,
-    PreKeyPublishBody, PreKeyPublishReply, PreKeyTakeReply, PreKeyTakeRequest, Push, PutReply,
-    PutRequest, RecordBytes, RecordGetReply, RecordGetRequest, RecordPutReply, RecordPutRequest,
-    Refusal, Refused, ReplicatePut, ReplicatePutAck, ReplicateTombstoneAck, SubscribeBody,
-    SubscribeReply, SurbBytes,
+    AcknowledgeReply, DirectorySyncReply, DirectorySyncRequest, FetchBody, FetchReply, MAX_FETCH,
+    MAX_ONE_TIME_BATCH, MAX_SURBS, OneTimeBytes, PreKeyBaseBytes, PreKeyPublishBody,
+    PreKeyPublishReply, PreKeyTakeReply, PreKeyTakeRequest, Push, PutReply, PutRequest,
+    RecordBytes, RecordGetReply, RecordGetRequest, RecordPutReply, RecordPutRequest, Refusal,
+    Refused, ReplicatePut, ReplicatePutAck, ReplicateTombstoneAck, SubscribeBody, SubscribeReply,
+    SurbBytes,
 };
+pub use envelope::{EnvelopeBytes, EnvelopeItem, envelope_id};
 pub use mailbox_descriptor::{
     DescriptorError, MAX_MAILBOX_DESCRIPTOR_LEN, MAX_SWARM, MailboxDescriptor,
     MailboxDescriptorBytes,

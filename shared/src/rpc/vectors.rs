@@ -18,7 +18,7 @@ use crate::test_support::{
     vector_file, vectors, vectors_of,
 };
 use crate::time::{Duration, Timestamp};
-use crate::wire::codec::{BoundedBytes, from_cbor, to_cbor};
+use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_cbor};
 
 fn file() -> &'static str {
     vector_file("rpc.txt")
@@ -78,7 +78,7 @@ fn failures_come_first() {
 
 #[test]
 fn identifiers() {
-    each("identifier", 5, |vector| {
+    each("identifier", 7, |vector| {
         let key = vector.bytes("key");
         let ed25519 = || SigningKey::from_seed(&secret(vector, "seed")).verifying_key();
         let cbor = |seed: &str| {
@@ -100,6 +100,7 @@ fn identifiers() {
                 directory.public().record_key().as_bytes().to_vec()
             }
             "certificate" => certificate(0, 1).hash().as_bytes().to_vec(),
+            "envelope" => envelope_id(&Bytes(vector.array("key"))).as_bytes().to_vec(),
             other => panic!("{other}"),
         };
         if vector.has("seed") {
@@ -311,6 +312,7 @@ fn the_file_is_what_the_generator_writes() {
     record.refused(&mut file);
     refused_contents(&mut file, &record.contents);
     write_permit(&mut file, "different", "NodeId before the domain", true);
+    write_other_envelope(&mut file);
     write_identifiers(&mut file);
     write_permit(&mut file, "equal", "what contacts show to node", false);
     accepted_owner_request(&mut file);
@@ -369,6 +371,28 @@ fn write_identifiers(file: &mut VectorFile) {
     let body = certificate_body();
     let id = blake2b_256_concat(domain.as_bytes(), &body);
     identifier("certificate", domain, None, &body, &id);
+    let (envelope, id) = envelope();
+    identifier("envelope", ENVELOPE_DOMAIN, None, &envelope, &id);
+}
+
+const ENVELOPE_DOMAIN: &str = "ZenTalk envelope id v1";
+
+/// Bytes as long as an envelope, and their id.
+fn envelope() -> (Vec<u8>, [u8; 16]) {
+    let envelope = [[0x61; 4000], [0x62; 4000]].concat();
+    let id = blake2b_128_concat(ENVELOPE_DOMAIN.as_bytes(), &envelope);
+    (envelope, id)
+}
+
+/// Under the id of an envelope, one that differs in its last bit.
+fn write_other_envelope(file: &mut VectorFile) {
+    let (mut other, id) = envelope();
+    other[7999] ^= 1;
+    file.vector("identifier", "different", "another envelope")
+        .text("of", "envelope")
+        .bytes("domain", ENVELOPE_DOMAIN.as_bytes())
+        .bytes("key", &other)
+        .bytes("id", &id);
 }
 
 /// The body of `certificate(0, 1)`, which is the first field of its encoding.

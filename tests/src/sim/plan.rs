@@ -12,6 +12,8 @@ pub struct Plan {
     pub relays: usize,
     /// Of these, relays that offer no onion suite but X25519. The others offer X-Wing, too.
     pub classical_relays: usize,
+    /// Of these, members that hand out other bytes under the ids of the envelopes that they hold.
+    pub liars: usize,
     /// The onion suite that clients prefer.
     pub suite: Suite,
     /// Clients.
@@ -54,6 +56,7 @@ impl Plan {
             seed,
             relays: 9,
             classical_relays: 0,
+            liars: 0,
             suite: Suite::X25519,
             clients: 20,
             messages: 40 + usize::try_from(seed % 9).unwrap_or(0),

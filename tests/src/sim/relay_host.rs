@@ -6,13 +6,14 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zentalk_relay::core::Relay;
 use zentalk_relay::core::mem_store::MemStore;
-use zentalk_relay::core::store::Quotas;
+use zentalk_relay::core::store::{Owned, Quotas, StoreError, StoreReply};
 use zentalk_relay::core::{CoreConfig, Limits, RelaySecrets};
 use zentalk_relay::core::{Input, Output};
 use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::{Features, RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Suites};
 use zentalk_shared::time::{Duration, Timestamp};
+use zentalk_shared::wire::{Header, Tag};
 
 use crate::keys;
 
@@ -28,6 +29,10 @@ pub(super) struct RelayHost {
     core: Option<Relay>,
     /// Broken on purpose: answers come before the disk has anything; this is what the disk has.
     lagging: Option<(Timestamp, MemStore)>,
+    /// Hands out and replicates other bytes under the ids of the envelopes that it holds.
+    pub(super) lies: bool,
+    /// How often it did.
+    pub(super) lied: u64,
 }
 
 impl RelayHost {
@@ -67,6 +72,8 @@ impl RelayHost {
             store,
             core: None,
             lagging,
+            lies: false,
+            lied: 0,
         }
     }
 
@@ -128,7 +135,36 @@ impl RelayHost {
                 other => outputs.push(other),
             }
         }
+        if self.lies {
+            outputs
+                .iter_mut()
+                .for_each(|output| self.replicate_lie(output));
+        }
         outputs
+    }
+
+    fn replicate_lie(&mut self, output: &mut Output) {
+        if let Output::Send(_, frame) = output
+            && Header::decode(frame).is_ok_and(|(header, _)| header.tag == Tag::ReplicatePut)
+        {
+            // The envelope is all but the ends of the frame.
+            let middle = frame.len() / 2;
+            frame[middle] ^= 1;
+            self.lied += 1;
+        }
+    }
+
+    /// What a relay that lies makes of what its disk says.
+    fn read_lie(&mut self, answer: &mut Result<StoreReply, StoreError>) {
+        let envelopes = match answer {
+            Ok(StoreReply::Fetched(Owned::Done(fetched))) => &mut fetched.envelopes,
+            Ok(StoreReply::Push(push)) => &mut push.envelopes,
+            _ => return,
+        };
+        for (_, envelope) in envelopes {
+            envelope.0[7000] ^= 1;
+            self.lied += 1;
+        }
     }
 
     /// The record of onion keys on disk.
@@ -146,7 +182,12 @@ impl RelayHost {
 
     /// The disk has everything that was submitted: answers for the core.
     pub(super) fn sync(&mut self, now: Timestamp) -> Vec<Input> {
-        let answers = self.store.sync();
+        let mut answers = self.store.sync();
+        if self.lies {
+            answers
+                .iter_mut()
+                .for_each(|(_, answer)| self.read_lie(answer));
+        }
         if let Some((since, behind)) = &mut self.lagging
             && now.since(*since) >= LAG
         {

@@ -84,6 +84,8 @@ pub struct Report {
     pub lost: u64,
     /// Onion packets that relays have peeled: of X25519, of X-Wing.
     pub packets: [u64; 2],
+    /// Envelopes that were handed out or replicated with other bytes.
+    pub lies: u64,
     /// Events that were played.
     pub events: u64,
     /// Virtual time that passed.
@@ -212,6 +214,7 @@ impl World {
             crashes,
             lost,
             packets: self.packets,
+            lies: self.relays.iter().map(|relay| relay.lied).sum(),
             events,
             took: self.now.since(START),
         }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use zentalk_shared::id::{ConnectionTag, MessageId};
 use zentalk_shared::onion::{Class, Hop, build_request};
-use zentalk_shared::rpc::{Refusal, Refused, Reply, Request};
+use zentalk_shared::rpc::{PutRequest, Refusal, Refused, ReplicatePut, Reply, Request};
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::codec::to_cbor;
 use zentalk_shared::wire::link::{LinkErrorCode, Role};
@@ -11,7 +11,7 @@ use zentalk_shared::wire::{HEADER_LEN, Header, Tag, encode_frame};
 
 use super::links::{error_code, visitor};
 use super::net::Net;
-use super::people::{Caller, Owner, hello};
+use super::people::{Caller, Owner, envelope, frame, hello};
 use crate::core::store::Quotas;
 use crate::core::{Limits, Metric, Rate};
 
@@ -227,22 +227,92 @@ fn members_take_replicas_from_members_only() {
     let owner = Owner::with_mailbox(&mut net, 3, 0);
     let caller = Caller::at(&mut net, 0);
     let put = owner.stranger_put(1);
-    let replica = zentalk_shared::rpc::ReplicatePut {
+    let replica = ReplicatePut {
         mailbox: put.mailbox,
         id: put.id,
         envelope: put.envelope,
         hour: 0,
         permitted: true,
     };
-    net.send(
-        caller.socket,
-        super::people::frame(Tag::ReplicatePut, &replica),
-    );
+    net.send(caller.socket, frame(Tag::ReplicatePut, &replica));
     assert_eq!(
         error_code(&mut net, caller.socket),
         Some(LinkErrorCode::Unauthenticated)
     );
     assert_eq!(net.nodes[0].store.restore().mailboxes[0].stock.waiting, 0);
+}
+
+/// Garbage under the id of envelope `n`.
+fn mislabelled(owner: &Owner, n: u8) -> PutRequest {
+    PutRequest {
+        envelope: envelope(0xbb),
+        ..owner.stranger_put(n)
+    }
+}
+
+fn waiting(net: &Net) -> [u32; 3] {
+    [0, 1, 2].map(|index| net.nodes[index].store.restore().mailboxes[0].stock.waiting)
+}
+
+#[test]
+fn nothing_is_stored_under_the_id_of_other_bytes_and_the_envelope_finds_its_place() {
+    let mut net = Net::new(4);
+    let mut owner = Owner::with_mailbox(&mut net, 3, 2);
+    let mut sender = Caller::at(&mut net, 3);
+    let garbage = Request::Put(mislabelled(&owner, 1));
+    let malformed = Refused {
+        reason: Refusal::Malformed,
+    };
+    assert_eq!(
+        sender.call(&mut net, &[3, 0], &garbage),
+        Some(Reply::Refused(malformed))
+    );
+    assert_eq!(waiting(&net), [0, 0, 0]);
+    assert!(owner.pushes(&mut net).is_empty());
+    let put = owner.put(&net, 0, 1);
+    assert!(matches!(
+        sender.call(&mut net, &[3, 0], &put),
+        Some(Reply::Put(_))
+    ));
+    assert_eq!(waiting(&net), [1, 1, 1]);
+    assert_eq!(owner.pushes(&mut net)[0].envelopes[0].envelope, envelope(1));
+}
+
+#[test]
+fn a_garbage_put_does_not_join_the_one_that_is_on_its_way() {
+    let mut net = Net::new(4);
+    let owner = Owner::with_mailbox(&mut net, 3, 0);
+    let mut sender = Caller::at(&mut net, 3);
+    net.nodes[0].slow_disk = true;
+    let put = owner.put(&net, 0, 1);
+    assert_eq!(sender.call(&mut net, &[3, 0], &put), None);
+    let garbage = Request::Put(mislabelled(&owner, 1));
+    let reply = sender.call(&mut net, &[3, 0], &garbage);
+    assert!(matches!(reply, Some(Reply::Refused(_))), "{reply:?}");
+}
+
+#[test]
+fn a_member_that_replicates_garbage_is_told_off_and_none_of_it_is_stored() {
+    let mut net = Net::new(4);
+    let owner = Owner::with_mailbox(&mut net, 3, 0);
+    let replica = |put: PutRequest| {
+        let replica = ReplicatePut {
+            mailbox: put.mailbox,
+            id: put.id,
+            envelope: put.envelope,
+            hour: 0,
+            permitted: true,
+        };
+        frame(Tag::ReplicatePut, &replica)
+    };
+    let liar = net.send_as(1, 0, replica(mislabelled(&owner, 1)));
+    assert!(!net.is_wired(liar), "it loses the link");
+    assert_eq!(waiting(&net), [0, 0, 0]);
+    net.advance(Duration::from_mins(3));
+    assert_eq!(net.relay(0).linked_relays(), 3, "and may come back");
+    let honest = net.send_as(1, 0, replica(owner.stranger_put(1)));
+    assert!(net.is_wired(honest));
+    assert_eq!(waiting(&net), [1, 0, 0]);
 }
 
 #[test]

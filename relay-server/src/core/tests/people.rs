@@ -7,8 +7,8 @@ use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
 use zentalk_shared::onion::{Class, Route, Suite, Surb, SurbKeys};
 use zentalk_shared::rpc::{
-    FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push, PutRequest, Reply,
-    Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
+    EnvelopeBytes, FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push,
+    PutRequest, Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret, envelope_id,
 };
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
@@ -291,7 +291,7 @@ impl Owner {
             mailbox: self.key.id(),
             id: id(n),
             permit: None,
-            envelope: Bytes([n; ENVELOPE_LEN]),
+            envelope: envelope(n),
         }
     }
 
@@ -327,6 +327,10 @@ impl Owner {
     }
 }
 
+pub(super) fn envelope(n: u8) -> EnvelopeBytes {
+    Bytes([n; ENVELOPE_LEN])
+}
+
 pub(super) fn id(n: u8) -> EnvelopeId {
-    EnvelopeId::from_bytes([n; 16])
+    envelope_id(&envelope(n))
 }

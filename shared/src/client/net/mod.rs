@@ -148,6 +148,8 @@ pub(in crate::client) struct Dropped {
     pub(in crate::client) not_authentic: u64,
     /// Not the reply that the request can have, or not a push.
     pub(in crate::client) unexpected: u64,
+    /// Envelopes under the id of other bytes.
+    pub(in crate::client) mislabelled: u64,
 }
 
 impl NetConfig {
@@ -376,6 +378,11 @@ impl Net {
     /// How many relays there are and what privacy that allows.
     pub(in crate::client) fn network(&self) -> Network {
         self.relays.network()
+    }
+
+    /// A member has handed out an envelope under the id of other bytes.
+    pub(in crate::client) const fn mislabelled(&mut self) {
+        self.dropped.mislabelled += 1;
     }
 
     /// Deliveries dropped so far.

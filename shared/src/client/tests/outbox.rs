@@ -5,6 +5,7 @@ use crate::client::outbox::{Outbox, backoff};
 use crate::client::records::{EnvelopeEntry, ItemBody, ItemRow, OutboxRow};
 use crate::client::view::WaitReason;
 use crate::id::{Address, DeviceId, EnvelopeId, MessageId};
+use crate::rpc::{EnvelopeBytes, envelope_id};
 use crate::time::Duration;
 use crate::wire::codec::{BoundedText, Bytes};
 
@@ -20,16 +21,20 @@ fn text() -> ItemRow {
     ItemRow::new(ID.1, ADDRESS, NOW, true, body)
 }
 
+fn bytes(number: u8) -> Box<EnvelopeBytes> {
+    Box::new(Bytes([number; 8000]))
+}
+
 fn envelope(number: u8) -> EnvelopeId {
-    EnvelopeId::from_bytes([number; 16])
+    envelope_id(&bytes(number))
 }
 
 /// An outbox with one item that was sealed into two envelopes.
 fn sealed() -> Outbox {
     let mut outbox = Outbox::default();
     outbox.add(text(), NOW);
-    let bytes = |number: u8| (DEVICE, envelope(number), Box::new(Bytes([number; 8000])));
-    let writes = outbox.sealed(&ID, vec![bytes(10), bytes(11)], NOW);
+    let envelopes = vec![(DEVICE, bytes(10)), (DEVICE, bytes(11))];
+    let writes = outbox.sealed(&ID, envelopes, NOW);
     assert_eq!(writes.len(), 3, "two envelopes and the item");
     outbox
 }
@@ -125,8 +130,7 @@ fn a_restart_goes_on_with_the_same_bytes_and_only_with_what_is_open() {
         panic!("an item")
     };
     assert_eq!(*restored, row);
-    let bytes = vec![(envelope(11), Box::new(Bytes([11; 8000])))];
-    let mut outbox = Outbox::restore(vec![row], bytes, NOW);
+    let mut outbox = Outbox::restore(vec![row], vec![(envelope(11), bytes(11))], NOW);
     let [due] = &outbox.take_due(NOW)[..] else {
         panic!("one is open")
     };
@@ -176,8 +180,7 @@ const OTHER: DeviceId = DeviceId::from_bytes([9; 16]);
 fn for_two_devices() -> Outbox {
     let mut outbox = Outbox::default();
     outbox.add(text(), NOW);
-    let bytes = |device, number: u8| (device, envelope(number), Box::new(Bytes([number; 8000])));
-    outbox.sealed(&ID, vec![bytes(DEVICE, 10), bytes(OTHER, 11)], NOW);
+    outbox.sealed(&ID, vec![(DEVICE, bytes(10)), (OTHER, bytes(11))], NOW);
     outbox
 }
 

@@ -1,18 +1,18 @@
 //! What is remembered of envelopes, and for how long.
 
-use super::people::step;
+use super::people::{MEMBER, by_hand, settle};
 use super::*;
-use crate::client::api::Step;
 use crate::client::seen::{REMEMBER, Seen};
 use crate::client::store::{Key, Table};
-use crate::id::{EnvelopeDigest, EnvelopeId, NodeId};
+use crate::id::{EnvelopeId, NodeId};
+use crate::rpc::{EnvelopeItem, MailboxDescriptor, envelope_id};
 use crate::time::Duration;
 use crate::wire::codec::Bytes;
 
-fn id(number: u32) -> EnvelopeDigest {
+fn id(number: u32) -> EnvelopeId {
     let mut id = [0; 16];
     id[..4].copy_from_slice(&number.to_be_bytes());
-    EnvelopeDigest::from_bytes(id)
+    EnvelopeId::from_bytes(id)
 }
 
 /// How many envelopes the store remembers; the pages of the log are not counted.
@@ -84,16 +84,52 @@ fn a_flood_is_bounded() {
     assert!(host.rows.contains_key(&Key::new(Table::Seen, id(192))));
 }
 
+fn other(number: u8) -> NodeId {
+    NodeId::from_bytes([number; 20])
+}
+
+/// A member hands these bytes out under the id of those.
+fn hand_out(host: &mut Host, member: NodeId, bytes: u8, id_of: u8) {
+    let item = EnvelopeItem {
+        id: envelope_id(&Bytes([id_of; _])),
+        envelope: Bytes([bytes; _]),
+    };
+    by_hand(host, NOW, |client, ctx| {
+        client.receive(member, vec![item], ctx);
+    });
+}
+
 #[test]
-fn an_envelope_that_comes_again_under_another_id_is_not_taken_in_again() {
+fn garbage_under_an_envelopes_id_is_not_acknowledged_and_the_envelope_is_taken_from_another() {
     let mut host = Host::new(0);
-    for id in 1..4 {
-        let envelope = Step::Envelope {
-            member: NodeId::from_bytes([7; 20]),
-            id: EnvelopeId::from_bytes([id; 16]),
-            bytes: Box::new(Bytes([5; _])),
+    let key = host.client.me.device.mailbox();
+    let members = vec![other(1), other(2)];
+    let swarm = MailboxDescriptor::sign(key, 1, members, 2, NOW).unwrap();
+    host.client.mailbox.moved(swarm, NOW);
+    hand_out(&mut host, other(1), 6, 5);
+    assert!(host.client.mailbox.take_acknowledgements(NOW).is_empty());
+    assert_eq!(remembered(&host.rows), 0);
+    assert_eq!(host.client.net.dropped().mislabelled, 1);
+    hand_out(&mut host, other(2), 5, 5);
+    let id = envelope_id(&Bytes([5; _]));
+    assert_eq!(
+        host.client.mailbox.take_acknowledgements(NOW),
+        [(other(2), vec![id])]
+    );
+    assert!(host.rows.contains_key(&Key::new(Table::Seen, id)));
+}
+
+#[test]
+fn an_envelope_that_comes_again_is_acknowledged_again_and_taken_in_once() {
+    let mut host = Host::new(0);
+    settle(&mut host);
+    for _ in 0..3 {
+        hand_out(&mut host, MEMBER, 5, 5);
+        let due = host.client.mailbox.take_acknowledgements(NOW);
+        let [(MEMBER, ids)] = &due[..] else {
+            panic!("{due:?}")
         };
-        step(&mut host, envelope, NOW);
+        host.client.mailbox.acknowledged(ids);
+        assert_eq!(remembered(&host.rows), 1);
     }
-    assert_eq!(remembered(&host.rows), 1);
 }

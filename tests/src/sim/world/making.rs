@@ -27,6 +27,7 @@ impl World {
                 false => Suites::OFFERED,
             };
             let mut host = RelayHost::new(index, &urls, suites, early, self.now);
+            host.lies = index + self.plan.liars >= self.plan.relays;
             host.start(self.now, &mut self.rng);
             self.relays.push(host);
             self.settle_relay(index, Vec::new());
