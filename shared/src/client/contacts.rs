@@ -155,6 +155,25 @@ impl Contacts {
         Some(peer)
     }
 
+    /// Whether the sealing key of a device is one that may still be sealed to.
+    pub(super) fn may_seal_to(
+        &mut self,
+        address: &Address,
+        device: &DeviceId,
+        now: Timestamp,
+    ) -> bool {
+        let peer = self.peer(address, device);
+        peer.is_some_and(|peer| peer.sealing_key.is_usable(now))
+    }
+
+    /// Whether something can be said to a contact: there is a device with a session and a sealing key that serves.
+    pub(super) fn is_reachable(&mut self, address: &Address, now: Timestamp) -> bool {
+        let devices = self.sessions(address);
+        devices
+            .iter()
+            .any(|device| self.may_seal_to(address, device, now))
+    }
+
     /// Where a device's mail goes, from memory only.
     pub(super) fn mailbox(
         &mut self,

@@ -141,20 +141,20 @@ impl Client {
         let is_stale = contents.stale_since.is_some();
         let may_begin = !is_stale || (have.is_empty() && self.may_begin_by_stale(&address));
         let devices = contents.devices.iter();
-        let usable = devices.filter(|d| !is_stale || d.sealing_key.is_usable(ctx.now));
+        let usable = devices.filter(|d| d.sealing_key.is_usable(ctx.now));
         let named = usable.map(|d| (d.certificate.device_id(), d.mailbox.clone()));
         let wanted: Vec<_> = named
-            .filter(|(device, _)| {
-                !have.contains(device) || self.lookups.wants_anew(&address, device).is_some()
+            .filter(|(device, _)| match have.contains(device) {
+                // Somebody may hold a newer list back; but what is in use by this one goes on, and so may be renewed.
+                true => self.lookups.wants_anew(&address, device).is_some(),
+                false => may_begin,
             })
-            .filter(|_| may_begin)
             .collect();
         if wanted.is_empty() {
-            // Only news of their mailbox and keys was wanted, or perhaps somebody holds a newer list back: what
-            // is in use goes on, nothing is begun by this one.
-            return match is_stale && have.is_empty() {
-                true => self.lookup_failed(address, None, ctx),
-                false => self.lookups.done(&address),
+            // Only news of their mailbox and keys was wanted.
+            return match self.contacts.is_reachable(&address, ctx.now) {
+                true => self.lookups.done(&address),
+                false => self.lookup_failed(address, None, ctx),
             };
         }
         let devices = wanted.iter().map(|(device, _)| *device).collect();
@@ -167,7 +167,7 @@ impl Client {
     /// Whether first sessions with a contact may be begun by a record that nobody has vouched for within a week.
     /// Who is away must be within reach of a first message, which says so (`Notice::DevicesUnconfirmed`); but not
     /// of one that a person has been promised goes to verified devices only.
-    fn may_begin_by_stale(&self, address: &Address) -> bool {
+    pub(super) fn may_begin_by_stale(&self, address: &Address) -> bool {
         let contact = self.contacts.get(address);
         contact.is_some_and(|row| row.verification() == Verification::Unverified)
     }

@@ -102,7 +102,7 @@ impl Client {
             if self.outbox.is_blocked(&address) {
                 continue;
             }
-            if !self.contacts.has_session(&address) {
+            if !self.contacts.is_reachable(&address, ctx.now) {
                 self.lookups.want(address, ctx.now);
             } else if due
                 && !self.awaits_record(&address, ctx.now)

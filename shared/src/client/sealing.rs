@@ -42,6 +42,7 @@ impl Client {
             return;
         }
         let mut sessions = self.load_sessions(&address, ctx);
+        sessions.retain(|(device, _)| self.contacts.may_seal_to(&address, device, ctx.now));
         if sessions.is_empty() {
             return;
         }
@@ -193,6 +194,10 @@ impl Client {
         if anew.is_none() && self.contacts.sessions(&address).contains(&id) {
             self.session_ready(&address, &id, ctx);
             return;
+        }
+        if anew.is_none() && stale_since.is_some() && !self.may_begin_by_stale(&address) {
+            // Verified while the prekeys were on the way.
+            return self.lookup_failed(address, None, ctx);
         }
         let begun = anew.map_or(ctx.now, |after| after.max(ctx.now));
         let record = match load_record(&address, &id, ctx) {

@@ -99,6 +99,10 @@ fn is_sealed(host: &Host, to: Address, number: u8) -> bool {
     item.unwrap().row.body.is_none()
 }
 
+fn asks_for_record(purpose: &Purpose) -> bool {
+    matches!(purpose, Purpose::FindRecord { .. })
+}
+
 fn prekeys_asked(host: &Host) -> usize {
     let asked = host.client.requests.values();
     asked
@@ -254,6 +258,72 @@ fn a_verified_contact_is_not_written_to_by_a_stale_proof() {
     read(&mut ada, &record, b, later(Duration::from_days(20)));
     assert_eq!(prekeys_asked(&ada), before);
     assert_eq!(ada.client.lookups.attempts(&b), 1, "tried again later");
+}
+
+#[test]
+fn who_is_verified_while_prekeys_are_on_the_way_is_not_written_to_by_a_stale_proof() {
+    let (mut ada, bob, account) = strangers();
+    let b = address(&bob);
+    let now = later(Duration::from_days(20));
+    let record = account.record(&account.list(1, &[&bob]), &[&bob], NOW);
+    read(&mut ada, &record, b, now);
+    let verify = |row: &mut ContactRow| row.verification = Some(Verification::Verified);
+    ada.client.contacts.update(&b, verify);
+    let begin = StartSession {
+        stale_since: Some(NOW),
+        ..bundle(&bob)
+    };
+    step(&mut ada, Step::StartSession(Box::new(begin)), now);
+    assert!(ada.client.contacts.sessions(&b).is_empty());
+    assert!(talk(&ada, b).is_empty());
+}
+
+#[test]
+fn a_lost_session_with_a_device_in_use_is_begun_anew_by_a_stale_proof_too() {
+    let mut world = world();
+    let now = later(Duration::from_days(8));
+    let bob = device(&world.bob);
+    let lookups = &mut world.ada.client.lookups;
+    lookups.done(&world.b);
+    lookups.want_anew(world.b, bob, now, now);
+    let record = world
+        .account
+        .record(&world.account.list(1, &[&world.bob]), &[&world.bob], NOW);
+    let before = prekeys_asked(&world.ada);
+    read(&mut world.ada, &record, world.b, now);
+    assert_eq!(prekeys_asked(&world.ada), before + 1);
+}
+
+#[test]
+fn nothing_is_sealed_to_a_key_that_has_expired_until_another_is_read() {
+    let mut world = world();
+    world.ada.client.lookups.done(&world.b);
+    let sealing = world.bob.client.me.device.sealing().current();
+    let expires = sealing.publish(world.bob.client.me.device.signing());
+    let expires = expires
+        .verify(&world.bob.client.me.certificate)
+        .unwrap()
+        .expires();
+    write(&mut world.ada, world.b, 3, expires);
+    step(&mut world.ada, Step::Seal(world.b), expires);
+    assert!(!is_sealed(&world.ada, world.b, 3));
+    assert!(
+        world.ada.client.requests.values().any(asks_for_record)
+            || world.ada.client.lookups.due(expires) == [world.b]
+    );
+    let bob = &mut world.bob;
+    assert!(
+        bob.client
+            .me
+            .device
+            .sealing_mut()
+            .rotate(expires, &mut bob.rng)
+    );
+    let list = world.account.list(1, &[&world.bob]);
+    let record = world.account.record(&list, &[&world.bob], expires);
+    read(&mut world.ada, &record, world.b, expires);
+    step(&mut world.ada, Step::Seal(world.b), expires);
+    assert!(is_sealed(&world.ada, world.b, 3));
 }
 
 #[test]
