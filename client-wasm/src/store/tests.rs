@@ -29,7 +29,7 @@ fn message(id: u8, sort: u64, text: &str) -> Row {
         key: Key::new(Table::Message, [id; 16]),
         partition: vec![9; 32],
         sort,
-        value: text.as_bytes().to_vec(),
+        value: text.as_bytes().to_vec().into(),
     }
 }
 

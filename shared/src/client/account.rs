@@ -26,7 +26,7 @@ use crate::identity::{
 };
 use crate::rpc::WriteSecret;
 use crate::time::Timestamp;
-use crate::wire::codec::{BoundedBytes, BoundedText, to_cbor};
+use crate::wire::codec::{BoundedBytes, BoundedText, SecretBytes, to_secret_cbor};
 use crate::x3dh::PreKeySecrets;
 
 /// Why an account cannot be made.
@@ -177,7 +177,7 @@ impl Unsigned {
             version: current_version(),
             rsa_spki: BoundedBytes::new(self.keys.rsa.spki_der())
                 .map_err(|_| NewAccountError::Key)?,
-            rsa_pkcs8: BoundedBytes::new(self.rsa_pkcs8.as_slice())
+            rsa_pkcs8: SecretBytes::new(self.rsa_pkcs8.clone())
                 .map_err(|_| NewAccountError::Key)?,
             ml_dsa_seed: self.ml_dsa.seed().clone(),
             directory: DirectorySecret::random(rng),
@@ -207,11 +207,11 @@ impl Unsigned {
         let put = |key, value| Write::Put(Row::plain(key, value));
         Ok(vec![
             put(meta::account(), account.to_value()),
-            put(meta::device(), to_cbor(&self.device)),
+            put(meta::device(), to_secret_cbor(&self.device)),
             put(meta::profile(), profile.to_value()),
             put(meta::mailbox(), mailbox.to_value()),
             put(meta::publication(), publication.to_value()),
-            put(meta::prekeys(), to_cbor(&prekeys)),
+            put(meta::prekeys(), to_secret_cbor(&prekeys)),
         ])
     }
 

@@ -40,7 +40,7 @@ use crate::identity::{
 };
 use crate::session::Reassembly;
 use crate::time::{Duration, Timestamp};
-use crate::wire::codec::{from_cbor, to_cbor};
+use crate::wire::codec::{from_cbor, to_secret_cbor};
 
 /// Longest device record, in bytes.
 const MAX_DEVICE_LEN: usize = 65_536;
@@ -359,7 +359,7 @@ impl Client {
         self.sweep_seen_if_due(ctx);
         if self.me.device.sealing_mut().rotate(ctx.now, &mut ctx.rng) {
             ctx.batch
-                .put(Row::plain(meta::device(), to_cbor(&self.me.device)));
+                .put(Row::plain(meta::device(), to_secret_cbor(&self.me.device)));
             self.introduction_changed(ctx);
             self.publication
                 .touch(&self.mailbox.active_members(), ctx.now);

@@ -66,7 +66,7 @@ impl Client {
                     key,
                     partition: Vec::new(),
                     sort: ctx.now.as_ms(),
-                    value: row,
+                    value: row.into(),
                 });
                 (delete, None)
             }

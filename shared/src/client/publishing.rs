@@ -15,7 +15,7 @@ use crate::rpc::{
     RecordPutRequest, Request, seal_prekey_entry, seal_record_contents,
 };
 use crate::time::Duration;
-use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_cbor};
+use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_cbor, to_secret_cbor};
 use crate::x3dh::PreKeySecrets;
 
 /// An account record lives this long.
@@ -132,7 +132,7 @@ impl Client {
             }
         }
         ctx.batch
-            .put(Row::plain(meta::prekeys(), to_cbor(&secrets)));
+            .put(Row::plain(meta::prekeys(), to_secret_cbor(&secrets)));
     }
 
     fn publish_prekeys_to(

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::held::HeldRow;
 use super::seen::SeenRow;
-use super::store::{Key, Row, Table};
+use super::store::{Key, Row, Table, Value};
 use super::view::{Origin, Verification};
 use crate::crypto::secret::Secret32;
 use crate::id::{Address, DeviceId, NodeId};
@@ -21,7 +21,9 @@ use crate::identity::{
 };
 use crate::rpc::{MailboxDescriptorBytes, WriteSecret};
 use crate::time::Timestamp;
-use crate::wire::codec::{BoundedBytes, BoundedList, BoundedText, from_cbor, to_cbor};
+use crate::wire::codec::{
+    BoundedBytes, BoundedList, BoundedText, SecretBytes, from_cbor, to_secret_cbor,
+};
 
 pub(super) use conversation::{ConversationRow, MessageRow};
 pub(super) use outbox::{EnvelopeEntry, ItemBody, ItemRow, OutboxRow, envelope_key};
@@ -56,7 +58,7 @@ pub(super) trait Record: Sized {
     /// Reads the value of a row.
     fn from_value(bytes: &[u8]) -> Result<Self, RecordError>;
     /// The value of a row.
-    fn to_value(&self) -> Vec<u8>;
+    fn to_value(&self) -> Value;
 }
 
 #[derive(Encode, Decode)]
@@ -79,8 +81,8 @@ macro_rules! record {
                 from_cbor(bytes, MAX_ROW_LEN).map_err(|_| RecordError::Damaged)
             }
 
-            fn to_value(&self) -> Vec<u8> {
-                to_cbor(self)
+            fn to_value(&self) -> Value {
+                to_secret_cbor(self)
             }
         }
     )*};
@@ -111,7 +113,7 @@ pub(super) struct AccountRow {
     pub(super) rsa_spki: BoundedBytes<1024>,
     /// RSA private key, PKCS#8 DER.
     #[n(2)]
-    pub(super) rsa_pkcs8: BoundedBytes<4096>,
+    pub(super) rsa_pkcs8: SecretBytes<4096>,
     #[n(3)]
     pub(super) ml_dsa_seed: Secret32,
     #[n(4)]

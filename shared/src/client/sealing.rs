@@ -6,7 +6,7 @@ use super::engine::{Client, Ctx};
 use super::inbox::Delivered;
 use super::lookup::StartSession;
 use super::records::{ItemBody, ItemRow, meta};
-use super::store::{Key, Row, Table};
+use super::store::{Key, Row, Table, Write};
 use super::view::{FailReason, MessageState, Notice};
 use crate::content::{
     Content, DirectMessage, Introduction, ProfileUpdate, Receipt, ReceiptIds, ReceiptKind,
@@ -17,7 +17,7 @@ use crate::rpc::EnvelopeBytes;
 use crate::session::{
     self, Envelope, LocalDevice, PeerDevice, SessionMessage, SessionRecord, seal_message,
 };
-use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_cbor};
+use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_secret_cbor};
 use crate::x3dh::PreKeySecrets;
 
 /// Longest prekey record, in bytes.
@@ -75,7 +75,7 @@ impl Client {
             }
         }
         for (_, record) in &sessions {
-            store_record(record, ctx);
+            store_record(record, None, ctx);
         }
         // Receipts carry none: after them alone the peer still lacks it.
         if introduced {
@@ -200,7 +200,8 @@ impl Client {
             return self.lookup_failed(address, None, ctx);
         }
         let begun = anew.map_or(ctx.now, |after| after.max(ctx.now));
-        let record = match load_record(&address, &id, ctx) {
+        let before = load_record(&address, &id, ctx);
+        let record = match &before {
             Some(record) => record.start_over(self.local(), bundle, begun, &mut ctx.rng),
             None => SessionRecord::start(self.local(), bundle, begun, &mut ctx.rng),
         };
@@ -208,7 +209,7 @@ impl Client {
             self.lookups.failed(&address, None, ctx.now, &mut ctx.rng);
             return;
         };
-        store_record(&record, ctx);
+        store_record(&record, before.as_ref(), ctx);
         if let Some(since) = stale_since.filter(|_| !self.contacts.has_session(&address)) {
             let notice = Notice::DevicesUnconfirmed { since };
             ctx.batch.step(Step::Notice(address, notice));
@@ -301,13 +302,13 @@ impl Client {
         if !self.is_from_listed(message, &received, ctx) {
             return;
         }
-        store_record(&received.record, ctx);
+        store_record(&received.record, record.as_ref(), ctx);
         let PeerDevice { address, device } = *received.record.peer();
         let first = received.first.map(|first| {
             if !first.used.is_empty() {
                 prekeys.consume(&first.used);
                 ctx.batch
-                    .put(Row::plain(meta::prekeys(), to_cbor(&prekeys)));
+                    .put(Row::plain(meta::prekeys(), to_secret_cbor(&prekeys)));
             }
             if first.started_over {
                 self.resend(address, ctx);
@@ -355,13 +356,20 @@ pub(super) fn load_record(
     SessionRecord::decode(ctx.loaded.get(&record_key(address, device))?).ok()
 }
 
-fn store_record(record: &SessionRecord, ctx: &mut Ctx<'_>) {
+/// The writes of a record that follows `before`: itself, and the index of its sessions, without those that
+/// have ended.
+fn store_record(record: &SessionRecord, before: Option<&SessionRecord>, ctx: &mut Ctx<'_>) {
     let PeerDevice { address, device } = record.peer();
-    let value = record.encode().to_vec();
     for session in record.sessions() {
         let peer = [address.as_bytes().as_slice(), device.as_bytes()].concat();
         ctx.batch.put(Row::plain(index_key(&session), peer));
     }
     ctx.batch
-        .put(Row::plain(record_key(address, device), value));
+        .put(Row::plain(record_key(address, device), record.encode()));
+    let ended = before
+        .into_iter()
+        .flat_map(SessionRecord::sessions)
+        .filter(|session| record.sessions().all(|kept| kept != *session));
+    let ended = ended.map(|session| Write::Delete(index_key(&session)));
+    ctx.batch.writes.extend(ended);
 }

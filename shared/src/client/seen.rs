@@ -158,6 +158,6 @@ fn put(key: Key, until: Timestamp, value: Vec<u8>) -> Write {
         key,
         partition: Vec::new(),
         sort: until.as_ms(),
-        value,
+        value: value.into(),
     })
 }

@@ -4,8 +4,11 @@
 //! learns how many rows there are and how long they are, nothing else. [`Fence`] makes every commit of an
 //! engine that was replaced fail.
 
+use core::fmt;
+
 use rand_core::CryptoRng;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::crypto::aead::{Aes256GcmKey, NONCE_LEN};
 use crate::crypto::hash::keyed_256;
@@ -57,8 +60,11 @@ impl Key {
     }
 }
 
+/// What a row says, in clear. Many rows hold secrets, so every copy wipes itself when it is dropped.
+pub type Value = Zeroizing<Vec<u8>>;
+
 /// One row in clear, as the engine sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Row {
     /// Its name.
     pub key: Key,
@@ -67,18 +73,24 @@ pub struct Row {
     /// Its place in the list.
     pub sort: u64,
     /// A versioned record.
-    pub value: Vec<u8>,
+    pub value: Value,
 }
 
 impl Row {
     /// A row of a table that is one unordered list.
-    pub fn plain(key: Key, value: Vec<u8>) -> Self {
+    pub fn plain(key: Key, value: impl Into<Value>) -> Self {
         Self {
             key,
             partition: Vec::new(),
             sort: 0,
-            value,
+            value: value.into(),
         }
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Row({:?}, {} bytes)", self.key, self.value.len())
     }
 }
 
@@ -115,18 +127,18 @@ pub struct Scan {
 }
 
 /// Rows that were read, by key. Absent rows are simply not there.
-#[derive(Clone, Debug, Default)]
-pub struct Loaded(std::collections::BTreeMap<Key, Vec<u8>>);
+#[derive(Clone, Default)]
+pub struct Loaded(std::collections::BTreeMap<Key, Value>);
 
 impl Loaded {
     /// The value of a row.
     pub fn get(&self, key: &Key) -> Option<&[u8]> {
-        self.0.get(key).map(Vec::as_slice)
+        self.0.get(key).map(|value| value.as_slice())
     }
 
     /// Adds a row that the host has read.
-    pub fn insert(&mut self, key: Key, value: Vec<u8>) {
-        self.0.insert(key, value);
+    pub fn insert(&mut self, key: Key, value: impl Into<Value>) {
+        self.0.insert(key, value.into());
     }
 
     /// Lays writes that are not committed yet over what was read.
@@ -137,6 +149,12 @@ impl Loaded {
                 Write::Delete(key) => self.0.remove(key),
             };
         }
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
@@ -214,10 +232,8 @@ impl StoreCipher {
             .split_first_chunk::<NONCE_LEN>()
             .ok_or(RowError)?;
         let aad = associated(&row.key, &row.partition, row.sort);
-        let plain = self
-            .values
-            .open(nonce, &aad, sealed)
-            .map_err(|_| RowError)?;
+        let plain = self.values.open(nonce, &aad, sealed);
+        let plain = Zeroizing::new(plain.map_err(|_| RowError)?);
         let (table, rest) = plain.split_first().ok_or(RowError)?;
         let (id, rest) = read_part(rest).ok_or(RowError)?;
         let (partition, value) = read_part(rest).ok_or(RowError)?;
@@ -229,7 +245,7 @@ impl StoreCipher {
             key,
             partition: partition.to_vec(),
             sort: row.sort,
-            value: value.to_vec(),
+            value: value.to_vec().into(),
         })
     }
 
@@ -264,19 +280,18 @@ fn associated(key: &[u8; 20], partition: &[u8; 20], sort: u64) -> Vec<u8> {
     [key.as_slice(), partition, &sort.to_be_bytes()].concat()
 }
 
-fn plaintext(row: &Row) -> Option<Vec<u8>> {
+fn plaintext(row: &Row) -> Option<Value> {
     let length = |bytes: &[u8]| u16::try_from(bytes.len()).ok().map(u16::to_be_bytes);
-    Some(
-        [
-            [row.key.table as u8].as_slice(),
-            &length(&row.key.id)?,
-            &row.key.id,
-            &length(&row.partition)?,
-            &row.partition,
-            &row.value,
-        ]
-        .concat(),
-    )
+    let table = [row.key.table as u8];
+    let parts = [
+        table.as_slice(),
+        &length(&row.key.id)?,
+        &row.key.id,
+        &length(&row.partition)?,
+        &row.partition,
+        &row.value,
+    ];
+    Some(parts.concat().into())
 }
 
 fn read_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -295,7 +310,7 @@ mod tests {
             key: Key::new(Table::Message, [1; 16]),
             partition: vec![2; 32],
             sort: 77,
-            value: b"the quick brown fox".to_vec(),
+            value: b"the quick brown fox".to_vec().into(),
         }
     }
 
@@ -333,6 +348,15 @@ mod tests {
         let session = cipher.key(&Key::new(Table::Session, [1; 16]));
         assert_ne!(session, cipher.key(&Key::new(Table::Outbox, [1; 16])));
         assert_ne!(session, cipher.partition(Table::Session, &[1; 16]));
+    }
+
+    #[test]
+    fn what_a_row_says_is_not_printed() {
+        let mut loaded = Loaded::default();
+        loaded.insert(row().key, row().value);
+        let printed = format!("{:?} {loaded:?}", Write::Put(row()));
+        assert!(printed.contains("19 bytes"), "{printed}");
+        assert!(!printed.contains("116, 104, 101"), "{printed}");
     }
 
     #[test]

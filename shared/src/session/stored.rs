@@ -23,7 +23,7 @@ use crate::crypto::ml_kem::MlKemCiphertext;
 use crate::id::SessionId;
 use crate::ratchet::{self, Ratchet};
 use crate::time::Timestamp;
-use crate::wire::codec::{BoundedList, Bytes, CodecError, from_cbor};
+use crate::wire::codec::{BoundedList, Bytes, CodecError, SecretBytes, from_cbor};
 use crate::x3dh::{AssociatedData, InitialHeader};
 
 /// The version that is written.
@@ -77,7 +77,7 @@ struct StoredSession {
     #[n(1)]
     ad: Bytes<{ AssociatedData::LEN }>,
     #[n(2)]
-    ratchet: RatchetBytes,
+    ratchet: SecretBytes<{ ratchet::MAX_RECORD_LEN }>,
     #[n(3)]
     origin: StoredOrigin,
     #[n(4)]
@@ -121,29 +121,6 @@ struct StoredArchived {
     since: Timestamp,
 }
 
-/// A ratchet record, wiped on drop.
-struct RatchetBytes(Zeroizing<Vec<u8>>);
-
-impl<C> Encode<C> for RatchetBytes {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for RatchetBytes {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let bytes = d.bytes()?;
-        if bytes.len() > ratchet::MAX_RECORD_LEN {
-            return Err(minicbor::decode::Error::message("too long"));
-        }
-        Ok(Self(Zeroizing::new(bytes.to_vec())))
-    }
-}
-
 impl SessionRecord {
     /// The record of these sessions.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -151,7 +128,7 @@ impl SessionRecord {
         let sessions = core::iter::once(&stored.current)
             .chain(stored.archived.iter().map(|archived| &archived.session));
         let room = sessions
-            .map(|session| SESSION_LEN + session.ratchet.0.len())
+            .map(|session| SESSION_LEN + session.ratchet.len())
             .sum::<usize>();
         // Room for all of it at once: a buffer that grows leaves copies of secrets behind.
         let mut out = Zeroizing::new(Vec::with_capacity(RECORD_LEN + room));
@@ -213,7 +190,7 @@ impl From<&Session> for StoredSession {
         Self {
             id: session.id,
             ad: Bytes(*session.ad.as_bytes()),
-            ratchet: RatchetBytes(session.ratchet.encode()),
+            ratchet: SecretBytes::new(session.ratchet.encode()).unwrap_or_default(),
             origin,
             pending,
             begun: session.begun,
@@ -255,7 +232,7 @@ impl TryFrom<StoredSession> for Session {
             (StoredOrigin::Peer, None) => Origin::Peer,
             _ => return Err(SessionRecordError::Inconsistent),
         };
-        let ratchet = Ratchet::decode(&session.ratchet.0)?;
+        let ratchet = Ratchet::decode(&session.ratchet)?;
         Ok(Self {
             id: session.id,
             ad: AssociatedData::from_bytes(session.ad.0),

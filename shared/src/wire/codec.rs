@@ -3,6 +3,7 @@
 //! Derive `minicbor::{Encode, Decode}` with `#[cbor(map)]`, and take field types from here wherever a
 //! length may vary: a decoder refuses the announced length before it takes memory for it.
 
+use core::fmt;
 use core::ops::Deref;
 
 use minicbor::decode::{self, Decode, Decoder};
@@ -76,6 +77,10 @@ pub struct Bytes<const N: usize>(pub [u8; N]);
 /// At most `MAX` bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BoundedBytes<const MAX: usize>(Vec<u8>);
+
+/// At most `MAX` bytes that are secret: wiped when dropped, never printed.
+#[derive(Clone, Default)]
+pub struct SecretBytes<const MAX: usize>(Zeroizing<Vec<u8>>);
 
 /// UTF-8 of at most `MAX` bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -194,6 +199,47 @@ impl<'b, C, const MAX: usize> Decode<'b, C> for BoundedBytes<MAX> {
         } else {
             Ok(Self(bytes.to_vec()))
         }
+    }
+}
+
+impl<const MAX: usize> SecretBytes<MAX> {
+    /// Wraps the bytes if they are within the bound.
+    pub fn new(value: Zeroizing<Vec<u8>>) -> Result<Self, OverBound> {
+        let actual = value.len();
+        if actual > MAX {
+            Err(OverBound { max: MAX, actual })
+        } else {
+            Ok(Self(value))
+        }
+    }
+}
+
+impl<const MAX: usize> Deref for SecretBytes<MAX> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> fmt::Debug for SecretBytes<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(…)")
+    }
+}
+
+impl<C, const MAX: usize> Encode<C> for SecretBytes<MAX> {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.bytes(&self.0)?.ok()
+    }
+}
+
+impl<'b, C, const MAX: usize> Decode<'b, C> for SecretBytes<MAX> {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        BoundedBytes::<MAX>::decode(d, ctx).map(|bytes| Self(Zeroizing::new(bytes.0)))
     }
 }
 

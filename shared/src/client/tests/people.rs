@@ -18,7 +18,7 @@ use crate::rpc::{
     RecordGetReply, seal_record_contents,
 };
 use crate::time::Duration;
-use crate::wire::codec::{BoundedBytes, from_cbor, to_cbor};
+use crate::wire::codec::{BoundedBytes, from_cbor, to_secret_cbor};
 use crate::x3dh::{PreKeySecrets, UnverifiedBundle};
 
 pub(super) const MEMBER: NodeId = NodeId::from_bytes([5; 20]);
@@ -274,8 +274,8 @@ impl Account {
         let mut rows = like.rows.clone();
         rows.retain(|key, _| matches!(key.table, Table::Meta | Table::PreKey));
         let mut put = |key: Key, value| drop(rows.insert(key.clone(), Row::plain(key, value)));
-        put(meta::device(), to_cbor(&device));
-        put(meta::prekeys(), to_cbor(&prekeys));
+        put(meta::device(), to_secret_cbor(&device));
+        put(meta::prekeys(), to_secret_cbor(&prekeys));
         let mut account = AccountRow::from_value(&like.rows[&meta::account()].value).unwrap();
         account.certificate = BoundedBytes::new(certificate.encode()).unwrap();
         account.device_list = BoundedBytes::new(list.encode()).unwrap();

@@ -1,13 +1,16 @@
 //! What happens without a swarm, and when sessions are lost.
 
+use std::collections::BTreeSet;
+
 use super::people::*;
 use super::*;
 use crate::client::api::Step;
 use crate::client::records::meta;
+use crate::client::sealing::{index_key, record_key};
 use crate::client::store::Table;
 use crate::client::view::{Direction, MessageState, MessageView, Notice};
 use crate::id::Address;
-use crate::session::PeerDevice;
+use crate::session::{MAX_ARCHIVED, PeerDevice, SessionRecord};
 use crate::time::Duration;
 
 fn notices(host: &Host, with: Address) -> usize {
@@ -94,6 +97,29 @@ fn a_device_restored_from_a_copy_begins_one_session_anew_and_people_are_told() {
     let all: Vec<_> = (1..8).map(|number| format!("text {number}")).collect();
     assert_eq!(texts(&bob, a), all);
     assert_eq!(texts(&ada, b), all);
+}
+
+#[test]
+fn a_session_that_has_ended_is_in_the_index_no_longer() {
+    let (mut ada, mut bob, a, b) = acquainted();
+    let device = |host: &Host| host.client.me.device.id();
+    let (of_ada, of_bob) = (device(&ada), device(&bob));
+    for _ in 0..=MAX_ARCHIVED {
+        ada.client.lookups.want_anew(b, of_bob, NOW, NOW);
+        start(&mut ada, &bob, NOW);
+        step(&mut ada, Step::Seal(b), NOW);
+        deliver(&mut ada, &mut bob, NOW);
+    }
+    for (host, peer, device) in [(&ada, b, of_bob), (&bob, a, of_ada)] {
+        let key = record_key(&peer, &device);
+        let record = SessionRecord::decode(&host.rows[&key].value).unwrap();
+        assert_eq!(record.sessions().count(), 1 + MAX_ARCHIVED, "one has ended");
+        let index = record.sessions().map(|session| index_key(&session));
+        let wanted: BTreeSet<Key> = index.chain([key]).collect();
+        let of_sessions = |key: &&Key| key.table == Table::Session;
+        let stored: BTreeSet<Key> = host.rows.keys().filter(of_sessions).cloned().collect();
+        assert_eq!(stored, wanted);
+    }
 }
 
 #[test]
