@@ -134,7 +134,11 @@ def open_sealed(sealed, key):
 
 def open_record(sealed, address):
     """The contents of a record of this account."""
-    return open_sealed(sealed, hkdf(b"ZenTalk record v1", address, b"", 32))
+    padded = open_sealed(sealed, hkdf(b"ZenTalk record v1", address, b"", 32))
+    need(len(padded) in (12288, 27392), "padded to another length")
+    end = 2 + int.from_bytes(padded[:2], "big")
+    need(end <= len(padded) and not any(padded[end:]), "padding")
+    return padded[2:end]
 
 
 def check_contents(contents, address, now):

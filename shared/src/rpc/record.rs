@@ -5,6 +5,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::prekey_entry::{open_under, seal_under};
+use crate::crypto::Secret32;
 use crate::crypto::kdf::extract_expand;
 use crate::crypto::sign::Signature;
 use crate::id::{Address, RecordKey};
@@ -21,6 +22,9 @@ const MAX_LIFE: Duration = Duration::from_days(30);
 const CLOCK_SKEW: Duration = Duration::from_hours(2);
 /// A sequence is a time in ms; one that is further ahead would keep its owner from publishing another.
 const SEQUENCE_AHEAD: Duration = Duration::from_days(1);
+/// Contents are padded to one of these lengths, with their own of 2 bytes before them: three devices, or as many as a
+/// list can have. Who holds a record sees no more of how many there are.
+const PADDED_LENS: [usize; 2] = [12 * 1024, 26 * 1024 + 768];
 const DOMAIN: &str = "ZenTalk record v1";
 
 /// A record whose signature holds under the key that its RecordKey commits to.
@@ -131,26 +135,39 @@ impl AccountRecord {
     }
 }
 
-/// Seals contents so that only who knows the Address reads them.
+/// Pads contents and seals them so that only who knows the Address reads them. `None`: too long.
 pub fn seal_record_contents(
     address: &Address,
     contents: &[u8],
     rng: &mut impl CryptoRng,
 ) -> Option<Vec<u8>> {
-    seal_under(
-        &extract_expand::<32>(b"ZenTalk record v1", address.as_bytes(), b""),
-        contents,
-        rng,
-    )
+    let room = contents.len() + size_of::<u16>();
+    let padded_len = PADDED_LENS.into_iter().find(|len| room <= *len)?;
+    let mut padded = Vec::with_capacity(padded_len);
+    padded.extend(u16::try_from(contents.len()).ok()?.to_be_bytes());
+    padded.extend(contents);
+    padded.resize(padded_len, 0);
+    seal_under(&contents_key(address), &padded, rng)
 }
 
 /// Opens what [`seal_record_contents`] sealed.
 pub fn open_record_contents(address: &Address, sealed: &[u8]) -> Result<Vec<u8>, RecordError> {
-    open_under(
-        &extract_expand::<32>(b"ZenTalk record v1", address.as_bytes(), b""),
-        sealed,
-    )
-    .ok_or(RecordError::Sealed)
+    let mut padded = open_under(&contents_key(address), sealed).ok_or(RecordError::Sealed)?;
+    let (length, rest) = padded
+        .split_first_chunk::<{ size_of::<u16>() }>()
+        .ok_or(RecordError::Sealed)?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    let padding = rest.get(length..).ok_or(RecordError::Sealed)?;
+    if !PADDED_LENS.contains(&padded.len()) || padding.iter().any(|byte| *byte != 0) {
+        return Err(RecordError::Sealed);
+    }
+    padded.drain(..size_of::<u16>());
+    padded.truncate(length);
+    Ok(padded)
+}
+
+fn contents_key(address: &Address) -> Secret32 {
+    extract_expand::<32>(b"ZenTalk record v1", address.as_bytes(), b"")
 }
 
 fn transcript(sequence: u64, expires: Timestamp, sealed: &[u8]) -> Vec<u8> {

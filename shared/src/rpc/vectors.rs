@@ -221,7 +221,7 @@ fn sealed_entries() {
             None => "does not open",
         }
     });
-    each("sealed record", 3, |vector| {
+    each("sealed record", 6, |vector| {
         let address = Address::from_bytes(vector.array("address"));
         match open_record_contents(&address, &vector.bytes("sealed")) {
             Ok(contents) => {
@@ -594,6 +594,12 @@ fn sealed_under(key: &[u8], plaintext: &[u8]) -> Vec<u8> {
     [&nonce[..], &sealed].concat()
 }
 
+fn padded(contents: &[u8], length: usize) -> Vec<u8> {
+    let mut padded = [&(contents.len() as u16).to_be_bytes(), contents].concat();
+    padded.resize(length, 0);
+    padded
+}
+
 /// The inputs of a sealed prekey, to be spoiled.
 struct Entry {
     address: [u8; 32],
@@ -643,7 +649,7 @@ impl Record {
         let address = account(0).keys().address();
         let key = hkdf_by_hand(b"ZenTalk record v1", address.as_bytes(), b"", 32);
         Self {
-            sealed: sealed_under(&key, &contents),
+            sealed: sealed_under(&key, &padded(&contents, 12_288)),
             contents,
             key,
         }
@@ -719,8 +725,22 @@ impl Record {
                 .bytes("address", address)
                 .bytes("sealed", sealed);
         };
-        let sealed = sealed_under(&key, b"contents");
+        let sealed = sealed_under(&key, &padded(b"contents", 12_288));
         refused("the address of somebody else", &[2; 32], &sealed);
+        let mut spoiled = |comment: &str, plain: &[u8]| {
+            refused(comment, &[1; 32], &sealed_under(&key, plain));
+        };
+        spoiled(
+            "not padded to one of the two lengths",
+            &padded(b"contents", 12_289),
+        );
+        spoiled(
+            "a length beyond the end",
+            &[[0xff; 2].as_slice(), &[0; 12_286]].concat(),
+        );
+        let mut not_zero = padded(b"contents", 12_288);
+        not_zero[12_287] = 1;
+        spoiled("padding that is not zero", &not_zero);
         let mut changed = sealed;
         changed[12] ^= 1;
         refused("one bit of the ciphertext", &[1; 32], &changed);
