@@ -100,13 +100,13 @@ impl Default for Suites {
     }
 }
 
-/// How many relays there are, and how many of them are independent of each other (counted up to
-/// [`ENOUGH_RELAYS`]).
+/// How many relays there are, and how many of them are independent of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Relays {
     /// All.
     pub all: usize,
-    /// With no two of one operator or subnet.
+    /// The largest number with no two of one operator or subnet, as far as it is counted
+    /// ([`MAX_INDEPENDENT`](super::party::MAX_INDEPENDENT)).
     pub independent: usize,
 }
 

@@ -1,7 +1,5 @@
 //! The relays known, the guards kept among them, and paths through them.
 
-use std::collections::BTreeSet;
-
 use rand::seq::IndexedRandom;
 use rand_core::CryptoRng;
 
@@ -265,27 +263,15 @@ impl Relays {
 
     /// The relays of my mailbox and those of the same operators and subnets: no guards for me.
     fn kin_of_own_swarm(&self) -> Vec<NodeId> {
-        let members = self
-            .own_swarm
-            .iter()
-            .filter_map(|node| self.directory.get(node));
-        let subnets: BTreeSet<_> = members
-            .clone()
-            .flat_map(|relay| self.subnets(relay))
-            .collect();
-        let operators: BTreeSet<_> = members
-            .map(|relay| relay.info().operator.as_str())
-            .collect();
+        let members = self.own_swarm.iter();
+        let members = members.filter_map(|node| self.directory.get(node));
+        let members: Vec<_> = members.map(|relay| self.party(relay)).collect();
         let related = |relay: &&RelayDescriptor| {
-            let operator = relay.info().operator.as_str();
-            (!operator.is_empty() && operators.contains(operator))
-                || !self.subnets(relay).is_disjoint(&subnets)
+            let party = self.party(relay);
+            members.iter().any(|member| member.is_related(&party))
         };
-        let related = self
-            .directory
-            .iter()
-            .filter(related)
-            .map(RelayDescriptor::node);
+        let related = self.directory.iter().filter(related);
+        let related = related.map(RelayDescriptor::node);
         related.chain(self.own_swarm.iter().copied()).collect()
     }
 
