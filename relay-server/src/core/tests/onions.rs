@@ -17,7 +17,7 @@ use super::links::error_code;
 use super::net::{Net, START};
 use super::people::{Caller, Owner, frame, hello};
 use crate::core::store::{Quotas, StoreOp};
-use crate::core::{Limits, Metric, Ticket};
+use crate::core::{Limits, Metric, Rate, Ticket};
 
 const MS: Duration = Duration::from_ms(1);
 
@@ -209,17 +209,75 @@ fn rsa_keys(index: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(e.into_writer())
 }
 
-#[test]
-fn relays_of_rsa_4096_carry_mail() {
-    let mut net = Net::cold(4, Limits::default(), Quotas::default());
+/// Relays that offer these suites, RSA-4096 among them.
+fn with_rsa(relays: usize, suites: &[Suite], limits: Limits) -> Net {
+    let mut net = Net::cold(relays, limits, Quotas::default());
     for (index, node) in net.nodes.iter_mut().enumerate() {
-        node.config.suites = Suites::only(Suite::Rsa4096);
+        node.config.suites = Suites::new(suites).unwrap();
         let save = StoreOp::SaveOnionKeys(rsa_keys(index));
         node.store.submit(Ticket(u64::MAX), save);
         node.store.sync();
     }
-    (0..4).for_each(|index| net.start(index));
+    (0..relays).for_each(|index| net.start(index));
     net.advance(Duration::from_secs(1));
+    net
+}
+
+#[test]
+fn a_flood_of_dear_packets_is_throttled_while_others_are_served() {
+    let suites = [Suite::X25519, Suite::Rsa4096];
+    let mut net = with_rsa(2, &suites, Limits::default());
+    let dropped = |net: &Net| net.count(0, Metric::PacketDropped("cost"));
+    let mut flooder = Caller::at(&mut net, 0);
+    flooder.suite = Suite::Rsa4096;
+    // Replays: that they are worthless shows after the private operation only.
+    let packet = flooder.packet(&mut net, &[0, 1], &question(), Class::Message);
+    (0..200).for_each(|_| net.send(flooder.socket, packet.clone()));
+    assert_eq!(dropped(&net), 200 - 20, "its burst, and no more");
+    let mut cheap = Caller::at(&mut net, 0);
+    assert!(cheap.call(&mut net, &[0, 1], &question()).is_some());
+    // So are those who use the same suite: the flood had the share of one client.
+    let mut dear = Caller::at(&mut net, 0);
+    dear.suite = Suite::Rsa4096;
+    assert!(dear.call(&mut net, &[0, 1], &question()).is_some());
+    // It is not cut off, and goes on at the rate of its share.
+    assert!(net.is_open(flooder.socket));
+    let before = dropped(&net);
+    net.advance(Duration::from_secs(2));
+    (0..10).for_each(|_| net.send(flooder.socket, packet.clone()));
+    assert_eq!(
+        dropped(&net) - before,
+        10 - 3,
+        "what was left, and two seconds"
+    );
+}
+
+#[test]
+fn many_who_flood_with_dear_packets_take_from_that_suite_only() {
+    let dear_peeling = Rate {
+        per_minute: 0,
+        burst: 4 * 390,
+    };
+    let limits = Limits {
+        dear_peeling,
+        ..Limits::default()
+    };
+    let mut net = with_rsa(1, &[Suite::X25519, Suite::Rsa4096], limits);
+    for n in 0..8 {
+        let mut flooder = Caller::at(&mut net, 0);
+        flooder.suite = Suite::Rsa4096;
+        flooder.ask_in(&mut net, &[0], &question(), Class::Message);
+        // Four in all; each answer goes by another packet, of the relay to itself.
+        let peeled = net.count(0, Metric::Peeled("rsa4096"));
+        assert_eq!(peeled, (2 * (n + 1)).min(4), "{n}");
+    }
+    let mut cheap = Caller::at(&mut net, 0);
+    assert!(cheap.call(&mut net, &[0], &question()).is_some());
+}
+
+#[test]
+fn relays_of_rsa_4096_carry_mail() {
+    let mut net = with_rsa(4, &[Suite::Rsa4096], Limits::default());
     let mut owner = Owner::new(&mut net, 3);
     owner.caller.suite = Suite::Rsa4096;
     (0..3).for_each(|member| owner.subscribe(&mut net, member, 1));
