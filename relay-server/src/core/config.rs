@@ -38,6 +38,8 @@ pub struct Limits {
     pub relay_peeling: Rate,
     /// Peeling of suites that cost hundreds of times as much as others (RSA-4096), for all together, in the same units.
     pub dear_peeling: Rate,
+    /// Replay tags kept while the store cannot log them; beyond, the keys that they are of are replaced.
+    pub replay_backlog: usize,
     /// Connection tags remembered.
     pub tags: usize,
     /// Bytes kept for clients that have not counted them yet, over all tags.
@@ -87,6 +89,7 @@ impl Default for Limits {
                 per_minute: 300_000,
                 burst: 30_000,
             },
+            replay_backlog: 1 << 20,
             tags: 100_000,
             tag_bytes: 256 << 20,
             delayed: 8_000,

@@ -446,6 +446,90 @@ fn when_a_key_is_spent_a_descriptor_without_it_is_out_at_once() {
 }
 
 #[test]
+fn when_every_key_is_spent_others_take_their_place() {
+    let mut net = Net::cold(2, Limits::default(), Quotas::default());
+    for node in &mut net.nodes {
+        node.config.suites = Suites::only(Suite::X25519);
+    }
+    net.nodes[0].config.replay = ReplayLimits::small(0);
+    (0..2).for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(1));
+    let keys = |net: &Net| net.descriptor(0).onion_keys().to_vec();
+    let first = keys(&net);
+    let caller = Caller::at(&mut net, 1);
+    // All of this epoch's key, then all of the next one's.
+    for _ in 0..2 {
+        let route = net.route(&[1, 0], Suite::X25519);
+        for _ in 0..128 {
+            let packet = route.request(None, b"", Class::Message, &mut net.rng);
+            let id = MessageId::random(&mut net.rng);
+            net.send(
+                caller.socket,
+                encode_frame(Tag::RelayForward, id, &packet.unwrap()),
+            );
+        }
+    }
+    net.advance(Duration::from_secs(1));
+    let second = keys(&net);
+    assert_eq!(second.len(), 2);
+    assert!(second.iter().all(|key| !first.contains(key)));
+    let sequence = net.descriptor(0).sequence();
+    net.advance(Duration::from_mins(1));
+    assert_eq!(net.descriptor(0).sequence(), sequence, "published once");
+    let mut caller = Caller::at(&mut net, 1);
+    assert!(caller.call(&mut net, &[1, 0], &question()).is_some());
+    net.kill(0, 0);
+    net.start(0);
+    net.advance(Duration::from_secs(20));
+    assert!(
+        net.relay(0).is_ready(),
+        "although the log fills the new keys' filters"
+    );
+}
+
+#[test]
+fn fault_14_keys_whose_tags_are_lost_are_replaced() {
+    let limits = Limits {
+        replay_backlog: 3,
+        ..Limits::default()
+    };
+    let mut net = Net::with(2, limits, Quotas::default());
+    let mut caller = Caller::at(&mut net, 0);
+    let packets: Vec<_> = (0..5)
+        .map(|_| caller.packet(&mut net, &[0, 1], &question(), Class::Bulk))
+        .collect();
+    let before = net.descriptor(0).onion_keys().to_vec();
+    net.nodes[0].cannot_log = true;
+    let send = |net: &mut Net, socket| {
+        packets
+            .iter()
+            .for_each(|packet| net.send(socket, packet.clone()));
+    };
+    send(&mut net, caller.socket);
+    net.advance(Duration::from_secs(3));
+    assert!(net.count(0, Metric::ReplayTagsLost) > 0);
+    let after = net.descriptor(0).onion_keys().to_vec();
+    let kept: Vec<_> = before.iter().filter(|key| after.contains(key)).collect();
+    assert_eq!(
+        (before.len(), after.len(), kept.len()),
+        (4, 4, 3),
+        "of four, one"
+    );
+    net.kill(0, 0);
+    net.start(0);
+    net.advance(Duration::from_secs(20));
+    let mut caller = Caller::at(&mut net, 0);
+    let peeled = net.count(0, Metric::Peeled("x25519"));
+    send(&mut net, caller.socket);
+    assert_eq!(
+        net.count(0, Metric::Peeled("x25519")),
+        peeled,
+        "none passes again"
+    );
+    assert!(caller.call(&mut net, &[0, 1], &question()).is_some());
+}
+
+#[test]
 fn fault_14_tags_that_the_disk_refused_are_logged_when_it_takes_them_again() {
     let mut net = Net::new(2);
     let mut caller = Caller::at(&mut net, 0);
