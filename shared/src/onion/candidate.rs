@@ -8,7 +8,8 @@ use super::descriptor::RelayDescriptor;
 use super::health::RelayHealth;
 use super::party::{Party, independent};
 use super::privacy::Relaxation;
-use super::suites::{Relays, SuiteSet, Suites};
+use super::suites::{Relays, SuiteSet};
+use crate::crypto::kem::Suite;
 use crate::id::NodeId;
 use crate::time::Timestamp;
 
@@ -19,7 +20,7 @@ const CAPACITIES: (u64, u64) = (1_000, 10_000);
 pub(super) struct Candidate<'a> {
     pub(super) relay: &'a RelayDescriptor,
     pub(super) node: NodeId,
-    /// Suites that it has published a key of for now, as far as the client wants them.
+    /// Suites that it has published a key of for now.
     pub(super) suites: SuiteSet,
     pub(super) suspect: bool,
     party: Party<'a>,
@@ -27,16 +28,15 @@ pub(super) struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// `None` if the relay has published no key for this epoch, of any suite that is wanted.
+    /// `None` if the relay has published no key for this epoch, of any suite that is known.
     pub(super) fn new(
         relay: &'a RelayDescriptor,
         allow_loopback: bool,
-        wanted: Suites,
         health: &RelayHealth,
         now: Timestamp,
     ) -> Option<Self> {
         let offers = |suite: &_| relay.onion_key(*suite, now).is_some();
-        let suites = SuiteSet::from_iter(wanted.iter().filter(offers));
+        let suites = SuiteSet::from_iter(Suite::ALL.into_iter().filter(offers));
         let (least, most) = CAPACITIES;
         let capacity = relay.info().max_connections.clamp(least, most);
         (!suites.is_empty()).then(|| Self {

@@ -14,6 +14,8 @@ pub struct Plan {
     pub classical_relays: usize,
     /// The onion suite that clients prefer.
     pub suite: Suite,
+    /// The weakest that they may use.
+    pub floor: Option<Suite>,
     /// Clients.
     pub clients: usize,
     /// Texts that are sent.
@@ -55,6 +57,7 @@ impl Plan {
             relays: 9,
             classical_relays: 0,
             suite: Suite::X25519,
+            floor: None,
             clients: 20,
             messages: 40 + usize::try_from(seed % 9).unwrap_or(0),
             crashes_after_commit: 2 + usize::try_from(seed % 3).unwrap_or(0),

@@ -292,6 +292,7 @@ impl From<PathError> for Unsent {
             | PathError::TargetIsGuard
             | PathError::NoCommonSuite => Self::AnotherGuard,
             PathError::Unknown(_) | PathError::TooFewRelays => Self::Failed(NetFailure::NoPath),
+            PathError::BelowFloor(_) => Self::Failed(NetFailure::BelowFloor),
         }
     }
 }
