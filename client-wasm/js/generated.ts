@@ -114,7 +114,7 @@ export interface Conversation {
 /**
  * Why a message is not out yet.
  */
-export type WaitReason = "offline" | "lookingUpContact" | "contactNotFound" | "waitingForRelays" | "retrying" | "keysChanged";
+export type WaitReason = "offline" | "onionBelowFloor" | "lookingUpContact" | "contactNotFound" | "waitingForRelays" | "retrying" | "keysChanged";
 
 /**
  * Why a message will not be sent.
@@ -217,6 +217,11 @@ export type Connection = { kind: "offline" } | { kind: "connecting"; attempt: nu
 export type PrivacyWarning = "fewRelays" | "oneRelay";
 
 /**
+ * How packets are encrypted for the relays that they pass.
+ */
+export type Onion = { kind: "inUse"; suite: OnionSuite; weaker: boolean } | { kind: "belowFloor"; floor: OnionSuite };
+
+/**
  * The relays known.
  */
 export interface Network {
@@ -232,6 +237,10 @@ export interface Network {
      * What is lost.
      */
     privacyWarning?: PrivacyWarning;
+    /**
+     * How packets are encrypted.
+     */
+    onion: Onion;
 }
 
 /**
@@ -303,10 +312,16 @@ export interface HostOptions {
      * The onion suite to prefer; `x25519` unless said otherwise.
      */
     onionSuite?: OnionSuite;
+    /**
+     * Rather nothing is sent than by a suite that is weaker than this one (weakest first: `x25519`, `rsa4096`, `xwing`).
+     */
+    onionFloor?: OnionSuite;
 }
 
 /**
- * How packets are encrypted for the relays that they pass.
+ * How packets are encrypted for the relays that they pass: `x25519` is classical, with small packets; `xwing` adds
+ * ML-KEM-768, also against who records packets today and has a quantum computer later, and makes packets twice as large;
+ * `rsa4096` is slow for relays, and few offer it.
  */
 export type OnionSuite = "x25519" | "xwing" | "rsa4096";
 

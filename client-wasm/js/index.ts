@@ -15,7 +15,8 @@ export async function start(options: StartOptions = {}): Promise<ZenTalk> {
   checkSupport(globalThis);
   const database = options.database ?? "zentalk";
   const bootstrap = new URL(options.bootstrap ?? "/bootstrap.json", document.baseURI).href;
-  const onionSuite = options.onionSuite ?? "x25519";
+  const onionFloor = options.onionFloor;
+  const onionSuite = options.onionSuite ?? onionFloor ?? "x25519";
   const visible = (): boolean => document.visibilityState === "visible";
   const tellVisible = (): void => client.setVisible(visible());
   const client = new Client({
@@ -25,7 +26,15 @@ export async function start(options: StartOptions = {}): Promise<ZenTalk> {
       worker.addEventListener("error", crashed);
       return worker;
     },
-    start: () => ({ type: "start", database, bootstrap, origin: location.origin, visible: visible(), onionSuite }),
+    start: () => ({
+      type: "start",
+      database,
+      bootstrap,
+      origin: location.origin,
+      visible: visible(),
+      onionSuite,
+      onionFloor,
+    }),
     storage: navigator.storage,
     randomId: () =>
       Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(""),

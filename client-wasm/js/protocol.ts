@@ -6,7 +6,15 @@ import type { Answer, ApiError, OnionSuite, Request, ZenTalkEvent } from "./gene
 
 /** A page's orders to its worker. `start` comes first. */
 export type ToWorker =
-  | { type: "start"; database: string; bootstrap: string; origin: string; visible: boolean; onionSuite: OnionSuite }
+  | {
+      type: "start";
+      database: string;
+      bootstrap: string;
+      origin: string;
+      visible: boolean;
+      onionSuite: OnionSuite;
+      onionFloor?: OnionSuite;
+    }
   /** `id` is the page's; one answer or refusal comes back. */
   | { type: "ask"; id: number; request: Request }
   | { type: "visible"; visible: boolean }

@@ -34,6 +34,7 @@ export type {
   MessageState,
   Network,
   NoticeKind,
+  Onion,
   OnionSuite,
   Origin,
   PrivacyWarning,
@@ -55,9 +56,16 @@ export interface StartOptions {
    * How packets are encrypted for the relays that they pass; default `x25519`. `xwing` also protects who talks to
    * whom against those who record packets today and have a quantum computer later; packets are then twice as
    * large. (What you write is protected against them in any case.) Relays that do not offer the suite are
-   * left out while enough others do, otherwise another suite is used. All tabs should name the same.
+   * left out while enough others do, otherwise another suite is used; `Network.onion` says which. All tabs should
+   * name the same.
    */
   onionSuite?: OnionSuite;
+  /**
+   * Rather nothing is sent than by a suite that is weaker than this one; weakest first: `x25519`, `rsa4096`, `xwing`.
+   * Not set: no floor. While too few relays offer such a suite, `Network.onion` is `belowFloor` and messages wait for
+   * the reason `onionBelowFloor`. All tabs should name the same.
+   */
+  onionFloor?: OnionSuite;
 }
 
 export interface StorageReport {

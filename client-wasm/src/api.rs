@@ -87,6 +87,8 @@ pub struct Conversation {
 pub enum WaitReason {
     /// No relay is connected.
     Offline,
+    /// Too few relays offer an onion suite that may be used: see `Onion`.
+    OnionBelowFloor,
     /// The contact's keys are being looked up.
     LookingUpContact,
     /// No relay has heard of the contact so far; the search goes on.
@@ -181,6 +183,25 @@ pub enum PrivacyWarning {
     OneRelay,
 }
 
+/// How packets are encrypted for the relays that they pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Onion {
+    /// In this way.
+    InUse {
+        /// By this suite, but for requests to relays that lack it, which go by another that is allowed.
+        suite: OnionSuite,
+        /// A stronger one is preferred, and too few relays offer it.
+        weaker: bool,
+    },
+    /// Not at all: too few relays offer this suite or a stronger one, and no weaker one may be used. Nothing is sent,
+    /// and nothing received.
+    BelowFloor {
+        /// The weakest suite that may be used.
+        floor: OnionSuite,
+    },
+}
+
 /// The relays known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "camelCase")]
@@ -192,6 +213,8 @@ pub struct Network {
     /// What is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privacy_warning: Option<PrivacyWarning>,
+    /// How packets are encrypted.
+    pub onion: Onion,
 }
 
 /// What this browser holds.

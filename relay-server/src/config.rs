@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use zentalk_shared::onion::{
     Features, RelayInfo, RelayUrl, ReplayLimits, Suite, Suites, SuitesError,
@@ -28,7 +29,8 @@ pub struct Config {
     pub url: String,
     /// Where keys and mail are kept.
     pub data_dir: PathBuf,
-    /// Who runs it, at most 64 bytes: paths avoid two relays of one operator.
+    /// Who runs it, at most 64 bytes: paths avoid two relays of one operator. Relays that do not say are taken for
+    /// one operator's.
     #[serde(default)]
     pub operator: String,
     /// Where it stands, at most 32 bytes.
@@ -44,7 +46,7 @@ pub struct Config {
     /// of `rsa4096` costs some 10 ms of one core where the others cost less than 1 ms, and a key for it, two
     /// at the first start and one every six hours, about a second in which the relay does nothing else.
     #[serde(default = "offered_suites")]
-    pub onion_suites: Vec<OnionSuite>,
+    pub onion_suites: Vec<SuiteName>,
     /// Development: `ws://`, loopback and private addresses are allowed.
     #[serde(default)]
     pub allow_private: bool,
@@ -68,25 +70,21 @@ pub enum Feature {
     Directory,
 }
 
-/// An onion suite by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnionSuite {
-    /// Classical.
-    X25519,
-    /// Hybrid with ML-KEM-768.
-    XWing,
-    /// RSA-4096 with OAEP.
-    Rsa4096,
+/// An onion suite, written by its [name](Suite::name).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuiteName(pub Suite);
+
+impl Serialize for SuiteName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
 }
 
-impl From<OnionSuite> for Suite {
-    fn from(suite: OnionSuite) -> Self {
-        match suite {
-            OnionSuite::X25519 => Self::X25519,
-            OnionSuite::XWing => Self::XWing,
-            OnionSuite::Rsa4096 => Self::Rsa4096,
-        }
+impl<'de> Deserialize<'de> for SuiteName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let suite = Suite::from_name(&name).map(Self);
+        suite.ok_or_else(|| D::Error::custom(format!("unknown onion suite `{name}`")))
     }
 }
 
@@ -161,8 +159,8 @@ fn all_features() -> Vec<Feature> {
     vec![Feature::Guard, Feature::Mailbox, Feature::Directory]
 }
 
-fn offered_suites() -> Vec<OnionSuite> {
-    vec![OnionSuite::X25519, OnionSuite::XWing]
+fn offered_suites() -> Vec<SuiteName> {
+    Suites::OFFERED.iter().map(SuiteName).collect()
 }
 
 /// Flags that stand for keys of the file.
@@ -266,7 +264,7 @@ impl Config {
                 Feature::Directory => Features::DIRECTORY,
             })
         });
-        let suites: Vec<Suite> = self.onion_suites.iter().map(|s| (*s).into()).collect();
+        let suites: Vec<Suite> = self.onion_suites.iter().map(|named| named.0).collect();
         Ok(CoreConfig {
             info: RelayInfo {
                 urls: vec![url],

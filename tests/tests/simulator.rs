@@ -139,6 +139,54 @@ fn paths_of_x_wing_keep_the_promises_in_pure_and_mixed_networks() {
 }
 
 #[test]
+fn a_hostile_minority_talks_nobody_out_of_x_wing() {
+    // Of twelve relays five offer X25519 only; with a floor they are never even asked.
+    for floor in [None, Some(Suite::XWing)] {
+        let plan = |seed| Plan {
+            suite: Suite::XWing,
+            floor,
+            relays: 12,
+            classical_relays: 5,
+            clients: 8,
+            messages: 20,
+            ..Plan::standard(seed)
+        };
+        for report in &play(110, 112, plan) {
+            let seed = report.seed;
+            assert_eq!(
+                (&report.violations[..], &report.stuck[..]),
+                (&[][..], &[][..]),
+                "seed {seed}, floor {floor:?}"
+            );
+            let [x25519, xwing] = report.packets;
+            println!("floor {floor:?}: {x25519} packets of X25519, {xwing} of X-Wing");
+            match floor {
+                None => assert!(xwing > x25519),
+                Some(_) => assert_eq!(x25519, 0),
+            }
+        }
+    }
+}
+
+#[test]
+fn below_a_floor_nothing_is_sent_and_people_are_told_why() {
+    let report = World::new(Plan {
+        suite: Suite::XWing,
+        floor: Some(Suite::XWing),
+        classical_relays: 6,
+        clients: 4,
+        messages: 6,
+        ..Plan::standard(120)
+    })
+    .run();
+    assert_eq!(report.packets, [0, 0]);
+    assert!(!report.stuck.is_empty());
+    for line in &report.stuck {
+        assert!(line.contains("OnionBelowFloor"), "{line}");
+    }
+}
+
+#[test]
 fn a_seed_gives_the_same_run_every_time() {
     let run = || {
         World::new(Plan {

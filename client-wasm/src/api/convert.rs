@@ -6,8 +6,8 @@ use zentalk_shared::time::Timestamp;
 
 use super::{
     Connection, Contact, Conversation, Cursor, Direction, FailReason, Me, Message, MessagePage,
-    MessageState, Network, NoticeKind, Origin, PrivacyWarning, SafetyComparison, SafetyNumber,
-    Verification, WaitReason,
+    MessageState, Network, NoticeKind, Onion, OnionSuite, Origin, PrivacyWarning, SafetyComparison,
+    SafetyNumber, Verification, WaitReason,
 };
 
 /// What a profile needs beside itself: where the application runs.
@@ -138,6 +138,7 @@ impl From<view::WaitReason> for WaitReason {
     fn from(reason: view::WaitReason) -> Self {
         match reason {
             view::WaitReason::Offline => Self::Offline,
+            view::WaitReason::OnionBelowFloor => Self::OnionBelowFloor,
             view::WaitReason::LookingUpContact => Self::LookingUpContact,
             view::WaitReason::ContactNotFound => Self::ContactNotFound,
             view::WaitReason::WaitingForRelays => Self::WaitingForRelays,
@@ -196,6 +197,15 @@ impl From<view::Network> for Network {
                 view::PrivacyWarning::FewRelays => PrivacyWarning::FewRelays,
                 view::PrivacyWarning::OneRelay => PrivacyWarning::OneRelay,
             }),
+            onion: match network.onion {
+                view::Onion::InUse { suite, weaker } => Onion::InUse {
+                    suite: OnionSuite(suite),
+                    weaker,
+                },
+                view::Onion::BelowFloor { floor } => Onion::BelowFloor {
+                    floor: OnionSuite(floor),
+                },
+            },
         }
     }
 }

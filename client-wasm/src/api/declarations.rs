@@ -32,6 +32,7 @@ fn declarations() -> String {
         MessagePage::DECL,
         Connection::DECL,
         PrivacyWarning::DECL,
+        Onion::DECL,
         Network::DECL,
         State::DECL,
         CreatingStep::DECL,

@@ -1,6 +1,7 @@
 //! What a worker and the host that it runs tell each other.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tsify::Tsify;
 use zentalk_shared::onion::Suite;
 
@@ -19,28 +20,28 @@ pub struct HostOptions {
     /// The onion suite to prefer; `x25519` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onion_suite: Option<OnionSuite>,
+    /// Rather nothing is sent than by a suite that is weaker than this one (weakest first: `x25519`, `rsa4096`, `xwing`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onion_floor: Option<OnionSuite>,
 }
 
-/// How packets are encrypted for the relays that they pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
-#[serde(rename_all = "lowercase")]
-pub enum OnionSuite {
-    /// Classical: small packets.
-    X25519,
-    /// X25519 with ML-KEM-768, also against who records packets today and has a quantum computer later.
-    /// Packets are twice as large.
-    XWing,
-    /// RSA-4096. Slow for relays; few offer it.
-    Rsa4096,
+/// How packets are encrypted for the relays that they pass: `x25519` is classical, with small packets; `xwing` adds
+/// ML-KEM-768, also against who records packets today and has a quantum computer later, and makes packets twice as large;
+/// `rsa4096` is slow for relays, and few offer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Tsify)]
+pub struct OnionSuite(#[tsify(type = "\"x25519\" | \"xwing\" | \"rsa4096\"")] pub Suite);
+
+impl Serialize for OnionSuite {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
 }
 
-impl From<OnionSuite> for Suite {
-    fn from(suite: OnionSuite) -> Self {
-        match suite {
-            OnionSuite::X25519 => Self::X25519,
-            OnionSuite::XWing => Self::XWing,
-            OnionSuite::Rsa4096 => Self::Rsa4096,
-        }
+impl<'de> Deserialize<'de> for OnionSuite {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let suite = Suite::from_name(&name).map(Self);
+        suite.ok_or_else(|| D::Error::custom("not the name of an onion suite"))
     }
 }
 
@@ -55,4 +56,15 @@ pub enum HostNotice {
     },
     /// Another tab took over; this host does nothing any more.
     Replaced,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declaration_names_every_suite() {
+        let names = Suite::ALL.map(|suite| format!("\"{}\"", suite.name()));
+        assert!(names.iter().all(|name| OnionSuite::DECL.contains(name)));
+    }
 }

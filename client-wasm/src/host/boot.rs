@@ -5,7 +5,6 @@ use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use zentalk_shared::client::store::StoreCipher;
 use zentalk_shared::client::{Bootstrap, Client, Config, NetConfig, StockConfig};
-use zentalk_shared::onion::Suites;
 
 use crate::bootstrap;
 use crate::data_key::{self, DataKeyError};
@@ -53,22 +52,14 @@ pub(super) async fn boot(database: &str, offered: Option<&str>) -> Result<Booted
     Ok(Booted { store, relays })
 }
 
-/// The engine of a store; `None` if it holds no identity. Its paths are of the first of `suites` that enough
-/// relays have.
-pub(super) async fn restore(
-    store: &Store,
-    relays: &[Bootstrap],
-    suites: Suites,
-) -> Result<Option<Client>, StoreError> {
+/// The engine of a store; `None` if it holds no identity.
+pub(super) async fn restore(store: &Store, net: NetConfig) -> Result<Option<Client>, StoreError> {
     let mut rows = Vec::new();
     for scan in Client::boot_scans() {
         rows.extend(store.scan(&scan).await?);
     }
     let config = Config {
-        net: NetConfig {
-            bootstrap: relays.to_vec(),
-            suites,
-        },
+        net,
         stock: StockConfig::default(),
     };
     Client::restore(config, rows, now(), &mut rng()).map_err(|_| StoreError::Corrupt)

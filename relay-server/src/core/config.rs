@@ -32,6 +32,14 @@ pub struct Limits {
     pub client_frames: Rate,
     /// Frames from one relay; what exceeds it is dropped, and the link stays.
     pub relay_frames: Rate,
+    /// Peeling for one client, in units of 100 µs of a core; packets that exceed it are dropped.
+    pub client_peeling: Rate,
+    /// The same for one relay.
+    pub relay_peeling: Rate,
+    /// Peeling of suites that cost hundreds of times as much as others (RSA-4096), for all together, in the same units.
+    pub dear_peeling: Rate,
+    /// Replay tags kept while the store cannot log them; beyond, the keys that they are of are replaced.
+    pub replay_backlog: usize,
     /// Connection tags remembered.
     pub tags: usize,
     /// Bytes kept for clients that have not counted them yet, over all tags.
@@ -69,6 +77,19 @@ impl Default for Limits {
                 per_minute: 600_000,
                 burst: 60_000,
             },
+            client_peeling: Rate {
+                per_minute: 30_000,
+                burst: 8_000,
+            },
+            relay_peeling: Rate {
+                per_minute: 600_000,
+                burst: 60_000,
+            },
+            dear_peeling: Rate {
+                per_minute: 300_000,
+                burst: 30_000,
+            },
+            replay_backlog: 1 << 20,
             tags: 100_000,
             tag_bytes: 256 << 20,
             delayed: 8_000,

@@ -3,6 +3,7 @@
 //! ```text
 //!  epoch begins ─▶ rotate ─▶ SaveOnionKeys ─Stored─▶ publish: sign, keep, announce
 //!  key spent    ─▶ publish without it               packet ─▶ log_soon ─ 1 s ─▶ AppendReplay
+//!  all spent, or tags lost ─▶ wipe them, rotate
 //!  handshake, Directory frame ─▶ learn ─▶ SaveDescriptor
 //! ```
 //! Keys are durable before they are published: a key that was lost would take packets with it.
@@ -21,7 +22,7 @@ use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet, LinkE
 use zentalk_shared::wire::{HEADER_LEN, Tag};
 
 use super::config::CoreConfig;
-use super::io::ConnId;
+use super::io::{ConnId, Metric, Output};
 use super::relay::{Relay, StartError, Step, Timer};
 use super::requests::After;
 use super::store::{Restored, StoreError, StoreOp};
@@ -34,8 +35,6 @@ const RETRY: Duration = Duration::from_secs(5);
 const VALIDITY: Duration = Duration::from_hours(12);
 /// The tags of packets that have passed are handed to the store after this long at most.
 const REPLAY_FLUSH_AFTER: Duration = Duration::from_secs(1);
-/// Replay tags that are kept in memory while the store cannot log them.
-const MAX_UNLOGGED: usize = 1 << 20;
 /// Onion epochs whose keys may still be accepted.
 const EPOCHS_BACK: u64 = 3;
 /// What a directory frame has room for, less its own CBOR.
@@ -228,15 +227,21 @@ impl Relay {
         }
     }
 
-    /// Signs a descriptor with the keys of now and tells every linked relay.
+    /// Signs a descriptor with the keys of now and tells every linked relay. If every key is spent there is nothing to
+    /// publish: others take their place, are saved, and published then.
     fn publish(&mut self, step: &mut Step<'_>) -> Result<(), StartError> {
+        let keys = self.directory.keys.public(step.now);
+        if keys.is_empty() {
+            self.directory.keys.discard_spent();
+            self.timers.set(step.now, Timer::Rotate);
+            return Ok(());
+        }
         let sequence = step.now.as_ms().max(self.directory.last_sequence + 1);
         let publication = Publication {
             sequence,
             from: step.now,
             until: step.now + VALIDITY,
         };
-        let keys = self.directory.keys.public(step.now);
         let signer = &self.secrets.signer;
         let descriptor = signer.sign_descriptor(&self.config.info, &keys, publication)?;
         self.directory.last_sequence = sequence;
@@ -320,20 +325,35 @@ impl Relay {
         }
     }
 
-    /// The store has logged these tags, or could not: then it is asked again.
+    /// The store has logged these tags, or could not: then it is asked again, for as many as there is room for.
     pub(super) fn replay_logged(
         &mut self,
-        entries: Vec<ReplayEntry>,
+        mut entries: Vec<ReplayEntry>,
         logged: Result<(), StoreError>,
         step: &Step<'_>,
     ) {
         if logged.is_ok() || self.stopping {
             return;
         }
-        let room = MAX_UNLOGGED.saturating_sub(self.directory.unlogged.len());
-        let entries = entries.into_iter().take(room);
+        let held = self.directory.unlogged.len();
+        let room = self.config.limits.replay_backlog.saturating_sub(held);
+        let lost = entries.split_off(room.min(entries.len()));
         self.directory.unlogged.extend(entries);
+        if !lost.is_empty() {
+            self.discard_keys_of(&lost, step);
+        }
         self.log_soon(step);
+    }
+
+    /// These tags will not be logged. After a restart their packets could pass again, so the keys that they were for go,
+    /// and others take their place.
+    fn discard_keys_of(&mut self, lost: &[ReplayEntry], step: &Step<'_>) {
+        self.output(Output::Count(Metric::ReplayTagsLost, lost.len() as u64));
+        let RelayDirectory { keys, unlogged, .. } = &mut self.directory;
+        lost.iter().for_each(|entry| keys.discard(*entry));
+        unlogged.retain(|entry| keys.holds_key_of(*entry));
+        self.directory.unsaved = true;
+        self.timers.set(step.now, Timer::Rotate);
     }
 
     /// Somebody reads the directory in clear.

@@ -68,6 +68,9 @@ impl Relay {
     /// A packet has come from a client or another relay. Whatever is wrong with it, nobody is told.
     pub(super) fn on_packet(&mut self, from: Option<ConnId>, packet: Vec<u8>, step: &mut Step<'_>) {
         let suite = suite_of(&packet);
+        if suite.is_some_and(|suite| !self.pay_for_peeling(from, suite, step)) {
+            return self.count(Metric::PacketDropped("cost"));
+        }
         let peeled = self.directory.keys().peel(packet, step.now, &mut step.rng);
         if let (Some(suite), true) = (suite, has_authenticated(&peeled)) {
             self.log_soon(step);

@@ -91,4 +91,6 @@ pub enum Metric {
     Replicated,
     /// Operations that the store could not do.
     StoreFailed,
+    /// Replay tags that could neither be logged nor kept: their keys were replaced.
+    ReplayTagsLost,
 }

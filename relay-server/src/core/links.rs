@@ -11,6 +11,7 @@ use zentalk_shared::wire::link::{Handshake, HandshakeAck, LinkError, LinkErrorCo
 use zentalk_shared::wire::{Frame, FrameError, Tag, decode_frame, encode_frame};
 
 use super::admission::{Bucket, Doorkeeper, Rate};
+use super::config::Limits;
 use super::frames::body;
 use super::handshake::{self, Challenged, Dialing, Greeting, Me};
 use super::io::{ConnId, Dial, Metric, Origin, Output, Remote};
@@ -41,6 +42,8 @@ struct Link {
     /// When a replaced link closes.
     drains: Option<Timestamp>,
     bucket: Bucket,
+    /// What it may still make this relay peel.
+    peeling: Bucket,
     state: State,
 }
 
@@ -68,13 +71,20 @@ impl Links {
 }
 
 impl Link {
-    fn new(accepted: Option<Option<Origin>>, state: State, rate: Rate, now: Timestamp) -> Self {
+    fn new(
+        accepted: Option<Option<Origin>>,
+        state: State,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Self {
+        let (frames, peeling) = rates(&state, limits);
         Self {
             accepted,
             heard: now,
             pinged: false,
             drains: None,
-            bucket: Bucket::full(rate, now),
+            bucket: Bucket::full(frames, now),
+            peeling: Bucket::full(peeling, now),
             state,
         }
     }
@@ -84,6 +94,14 @@ impl Link {
             self.state,
             State::Client(_) | State::Visitor | State::Relay(_)
         )
+    }
+}
+
+/// How many frames, and how much peeling, whoever is at the other end may ask for.
+const fn rates(state: &State, limits: &Limits) -> (Rate, Rate) {
+    match state {
+        State::Relay(_) | State::Dialing(..) => (limits.relay_frames, limits.relay_peeling),
+        _ => (limits.client_frames, limits.client_peeling),
     }
 }
 
@@ -107,12 +125,7 @@ impl Relay {
             };
             return self.refuse(conn, code, step);
         }
-        let link = Link::new(
-            Some(origin),
-            State::Greeting,
-            limits.client_frames,
-            step.now,
-        );
+        let link = Link::new(Some(origin), State::Greeting, &limits, step.now);
         self.add_link(conn, link, step);
     }
 
@@ -130,7 +143,7 @@ impl Relay {
         };
         let (dialing, hello) = Dialing::start(&me, expects, &mut step.rng);
         let state = State::Dialing(dial, dialing);
-        let link = Link::new(None, state, self.config.limits.relay_frames, step.now);
+        let link = Link::new(None, state, &self.config.limits, step.now);
         self.add_link(conn, link, step);
         self.send(conn, Tag::Handshake, &to_cbor(&hello), step);
     }
@@ -168,10 +181,7 @@ impl Relay {
         let Some(link) = self.links.links.get_mut(&conn) else {
             return;
         };
-        let rate = match link.state {
-            State::Relay(_) | State::Dialing(..) => self.config.limits.relay_frames,
-            _ => self.config.limits.client_frames,
-        };
+        let (rate, _) = rates(&link.state, &self.config.limits);
         if !link.bucket.take(rate, 1, step.now) {
             return match link.state {
                 // Its packets are those of many, who try again; to close would lose the others, too.
@@ -327,7 +337,9 @@ impl Relay {
             return;
         };
         if matches!(state, State::Relay(_)) {
-            link.bucket = Bucket::full(self.config.limits.relay_frames, step.now);
+            let (frames, peeling) = rates(&state, &self.config.limits);
+            link.bucket = Bucket::full(frames, step.now);
+            link.peeling = Bucket::full(peeling, step.now);
         }
         link.state = state;
         link.heard = step.now;
@@ -346,18 +358,23 @@ impl Relay {
         cost: u32,
         step: &Step<'_>,
     ) -> Result<(), LinkErrorCode> {
-        let limits = self.config.limits;
         let Some(link) = self.links.links.get_mut(&conn) else {
             return Ok(());
         };
-        let rate = match link.state {
-            State::Relay(_) => limits.relay_frames,
-            _ => limits.client_frames,
-        };
+        let (rate, _) = rates(&link.state, &self.config.limits);
         match link.bucket.take(rate, cost, step.now) {
             true => Ok(()),
             false => Err(LinkErrorCode::Rate),
         }
+    }
+
+    /// Takes the cost of a peel from what the connection may use up; `false` if there is not so much.
+    pub(super) fn charge_peeling(&mut self, conn: ConnId, cost: u32, now: Timestamp) -> bool {
+        let Some(link) = self.links.links.get_mut(&conn) else {
+            return false;
+        };
+        let (_, rate) = rates(&link.state, &self.config.limits);
+        link.peeling.take(rate, cost, now)
     }
 
     /// A replaced link: nothing more is sent on it, and it closes when what was sent has been read.

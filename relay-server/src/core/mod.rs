@@ -26,6 +26,7 @@ mod mailbox;
 pub mod mem_store;
 mod outbox;
 mod owner;
+mod peeling;
 mod peers;
 mod prekeys;
 mod records;

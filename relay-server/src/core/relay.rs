@@ -16,6 +16,7 @@ use super::forward::{Forwarder, Held};
 use super::io::{ConnId, Input, Metric, Output, Ticket};
 use super::links::Links;
 use super::mailbox::Mailboxes;
+use super::peeling::DearPeeling;
 use super::peers::Peers;
 use super::requests::After;
 use super::store::{Restored, StoreError, StoreOp, StoreReply};
@@ -37,6 +38,7 @@ pub struct Relay {
     pub(super) tags: Tags,
     pub(super) peers: Peers,
     pub(super) forwarder: Forwarder,
+    pub(super) dear_peeling: DearPeeling,
     pub(super) directory: RelayDirectory,
     pub(super) mailboxes: Mailboxes,
     pub(super) swarm: Swarm,
@@ -126,6 +128,7 @@ impl Relay {
             tags: Tags::new(config.limits.tags, config.limits.tag_bytes),
             peers: Peers::new(),
             forwarder: Forwarder::new(),
+            dear_peeling: DearPeeling::new(config.limits.dear_peeling, now),
             directory,
             mailboxes: Mailboxes::restore(restored.mailboxes, config.limits.prekeys, now),
             swarm: Swarm::new(),

@@ -34,6 +34,10 @@ pub(super) fn describe() {
         "Operations that the store could not do"
     );
     describe_counter!(
+        "zentalk_replay_tags_lost_total",
+        "Replay tags that could neither be logged nor kept; their onion keys were replaced"
+    );
+    describe_counter!(
         "zentalk_slow_sockets_total",
         "Frames dropped for sockets that do not keep up"
     );
@@ -64,6 +68,7 @@ pub(super) fn count(metric: Metric, n: u64) {
         Metric::Pushed => counter!("zentalk_pushes_total").increment(n),
         Metric::Replicated => counter!("zentalk_replicated_total").increment(n),
         Metric::StoreFailed => counter!("zentalk_store_failures_total").increment(n),
+        Metric::ReplayTagsLost => counter!("zentalk_replay_tags_lost_total").increment(n),
     }
 }
 

@@ -315,7 +315,7 @@ impl Client {
         if let Direction::Out(MessageState::Sending(reason)) = &mut view.direction {
             let unknown = self.lookups.is_unknown(&view.address);
             let item = (view.address, view.id);
-            *reason = self.outbox.reason(&item, self.is_online(), unknown);
+            *reason = self.outbox.reason(&item, self.offline(), unknown);
         }
         view
     }

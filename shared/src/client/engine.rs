@@ -30,7 +30,7 @@ use super::records::{
 use super::requests::Purpose;
 use super::seen::Seen;
 use super::store::{Key, Loaded, Row, Scan, Table, Write};
-use super::view::{Connection, ContactView, Me, Network, Verification};
+use super::view::{Connection, ContactView, Me, Network, Onion, Verification, WaitReason};
 use crate::crypto::ml_dsa::MlDsaSecret;
 use crate::crypto::rsa::RsaPublic;
 use crate::id::Address;
@@ -295,11 +295,11 @@ impl Client {
             let Some(output) = self.net.poll() else { break };
             self.on_net(output, ctx);
         }
-        let online = self.is_online();
+        let offline = self.offline();
         let lookups = &self.lookups;
         let changed = self
             .outbox
-            .changed_reasons(online, |address| lookups.is_unknown(address));
+            .changed_reasons(offline, |address| lookups.is_unknown(address));
         for item in changed {
             ctx.batch.step(Step::Progress { item, state: None });
         }
@@ -422,6 +422,15 @@ impl Client {
     /// The relays known.
     pub fn network(&self) -> Network {
         self.net.network()
+    }
+
+    /// Why nothing is sent to anybody; `None` while a guard is connected.
+    pub(super) fn offline(&self) -> Option<WaitReason> {
+        match (self.is_online(), self.net.network().onion) {
+            (true, _) => None,
+            (false, Onion::BelowFloor { .. }) => Some(WaitReason::OnionBelowFloor),
+            (false, Onion::InUse { .. }) => Some(WaitReason::Offline),
+        }
     }
 
     pub(super) fn is_online(&self) -> bool {

@@ -352,13 +352,18 @@ impl Outbox {
             .collect()
     }
 
-    /// Why a message is still waiting. `unknown`: nobody knows its contact.
-    pub(super) fn reason(&self, id: &ItemId, online: bool, unknown: bool) -> Option<WaitReason> {
+    /// Why a message is still waiting. `offline`: why nothing is sent to anybody; `unknown`: nobody knows its contact.
+    pub(super) fn reason(
+        &self,
+        id: &ItemId,
+        offline: Option<WaitReason>,
+        unknown: bool,
+    ) -> Option<WaitReason> {
         let item = self.items.get(id)?;
         Some(if self.is_blocked(&id.0) {
             WaitReason::KeysChanged
-        } else if !online {
-            WaitReason::Offline
+        } else if let Some(reason) = offline {
+            reason
         } else if item.row.body.is_some() && unknown {
             WaitReason::ContactNotFound
         } else if item.row.body.is_some() {
@@ -373,7 +378,7 @@ impl Outbox {
     /// Messages whose reason is another than was shown last.
     pub(super) fn changed_reasons(
         &mut self,
-        online: bool,
+        offline: Option<WaitReason>,
         is_unknown: impl Fn(&Address) -> bool,
     ) -> Vec<ItemId> {
         let ids: Vec<_> = self
@@ -384,7 +389,7 @@ impl Outbox {
             .collect();
         ids.into_iter()
             .filter(|id| {
-                let reason = self.reason(id, online, is_unknown(&id.0));
+                let reason = self.reason(id, offline, is_unknown(&id.0));
                 let item = self.items.get_mut(id);
                 item.is_some_and(|item| {
                     core::mem::replace(&mut item.shown_reason, reason) != reason

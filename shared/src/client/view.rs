@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::id::{Address, MessageId};
+use crate::onion::Suite;
 use crate::time::Timestamp;
 
 /// The account of this engine.
@@ -77,6 +78,8 @@ pub struct ConversationView {
 pub enum WaitReason {
     /// No guard is connected.
     Offline,
+    /// Too few relays offer an onion suite that may be used: see [`Onion::BelowFloor`].
+    OnionBelowFloor,
     /// Their record or prekeys are being looked up.
     LookingUpContact,
     /// No relay has heard of them, several times over: they have not been online yet, or their code is
@@ -203,6 +206,24 @@ pub enum PrivacyWarning {
     OneRelay,
 }
 
+/// How packets are encrypted for the relays that they pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onion {
+    /// In this way.
+    InUse {
+        /// By this suite, but for requests to relays that lack it, which go by another that is allowed.
+        suite: Suite,
+        /// A stronger one is preferred, and too few relays offer it.
+        weaker: bool,
+    },
+    /// Not at all: too few relays offer this suite or a stronger one, and the host has said never to use a weaker one.
+    /// Nothing is sent, and nothing received.
+    BelowFloor {
+        /// The weakest suite that is allowed.
+        floor: Suite,
+    },
+}
+
 /// The relays known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -212,4 +233,6 @@ pub struct Network {
     pub hops: u8,
     /// What is lost.
     pub warning: Option<PrivacyWarning>,
+    /// How packets are encrypted.
+    pub onion: Onion,
 }

@@ -75,6 +75,21 @@ impl Suite {
         }
     }
 
+    /// The suite of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.name() == name)
+    }
+
+    /// Its place, weakest first: X25519 (to break one takes about 2^126 steps), RSA-4096 (about 2^140), and X-Wing,
+    /// which alone withstands a quantum computer.
+    pub const fn strength(self) -> u8 {
+        match self {
+            Self::X25519 => 0,
+            Self::Rsa4096 => 1,
+            Self::XWing => 2,
+        }
+    }
+
     /// Length of a ciphertext in bytes.
     pub const fn ciphertext_len(self) -> usize {
         match self {

@@ -6,9 +6,10 @@ use rand_core::CryptoRng;
 
 use super::descriptor::RelayDescriptor;
 use super::health::RelayHealth;
-use super::privacy::{ENOUGH_RELAYS, Relaxation};
-use super::suites::{Relays, SuiteSet, Suites};
-use super::url::Subnet;
+use super::party::{Party, independent};
+use super::privacy::Relaxation;
+use super::suites::{Relays, SuiteSet};
+use crate::crypto::kem::Suite;
 use crate::id::NodeId;
 use crate::time::Timestamp;
 
@@ -19,53 +20,40 @@ const CAPACITIES: (u64, u64) = (1_000, 10_000);
 pub(super) struct Candidate<'a> {
     pub(super) relay: &'a RelayDescriptor,
     pub(super) node: NodeId,
-    /// Suites that it has published a key of for now, as far as the client wants them.
+    /// Suites that it has published a key of for now.
     pub(super) suites: SuiteSet,
     pub(super) suspect: bool,
-    subnets: Vec<Subnet>,
+    party: Party<'a>,
     weight: f64,
 }
 
 impl<'a> Candidate<'a> {
-    /// `None` if the relay has published no key for this epoch, of any suite that is wanted.
+    /// `None` if the relay has published no key for this epoch, of any suite that is known.
     pub(super) fn new(
         relay: &'a RelayDescriptor,
         allow_loopback: bool,
-        wanted: Suites,
         health: &RelayHealth,
         now: Timestamp,
     ) -> Option<Self> {
         let offers = |suite: &_| relay.onion_key(*suite, now).is_some();
-        let suites = SuiteSet::from_iter(wanted.iter().filter(offers));
+        let suites = SuiteSet::from_iter(Suite::ALL.into_iter().filter(offers));
         let (least, most) = CAPACITIES;
         let capacity = relay.info().max_connections.clamp(least, most);
-        let urls = relay.info().urls.iter();
         (!suites.is_empty()).then(|| Self {
             relay,
             node: relay.node(),
             suites,
             suspect: false,
-            subnets: urls.map(|url| url.subnet(allow_loopback)).collect(),
+            party: Party::of(relay, allow_loopback),
             weight: capacity as f64 * health.factor(&relay.node(), now),
         })
-    }
-
-    fn same_operator(&self, other: &Self) -> bool {
-        let operator = &self.relay.info().operator;
-        !operator.is_empty() && *operator == other.relay.info().operator
-    }
-
-    fn same_subnet(&self, other: &Self) -> bool {
-        self.subnets
-            .iter()
-            .any(|subnet| other.subnets.contains(subnet))
     }
 
     /// Whether the two may not be on one path.
     pub(super) fn clashes(&self, other: &Self, relaxed: Relaxation) -> bool {
         self.node == other.node
-            || (relaxed < Relaxation::SameOperator && self.same_operator(other))
-            || (relaxed < Relaxation::SameSubnet && self.same_subnet(other))
+            || (relaxed < Relaxation::SameOperator && self.party.same_operator(&other.party))
+            || (relaxed < Relaxation::SameSubnet && self.party.same_subnet(&other.party))
     }
 }
 
@@ -87,25 +75,12 @@ pub(super) fn weighted<'c, 'a>(
     last
 }
 
-/// How many candidates there are, and how many with no two of one operator or subnet, counted greedily up
-/// to [`ENOUGH_RELAYS`].
+/// How many candidates there are, and how many of them are independent of each other.
 pub(super) fn count<'c, 'a: 'c>(
     candidates: impl Iterator<Item = &'c Candidate<'a>> + Clone,
 ) -> Relays {
-    let mut chosen: Vec<&Candidate<'_>> = Vec::with_capacity(ENOUGH_RELAYS);
-    for candidate in candidates.clone() {
-        if chosen.len() >= ENOUGH_RELAYS {
-            break;
-        }
-        if chosen
-            .iter()
-            .all(|other| !candidate.clashes(other, Relaxation::Strict))
-        {
-            chosen.push(candidate);
-        }
-    }
     Relays {
-        all: candidates.count(),
-        independent: chosen.len(),
+        all: candidates.clone().count(),
+        independent: independent(candidates.map(|candidate| &candidate.party)),
     }
 }

@@ -81,9 +81,9 @@ impl Features {
 /// What a relay says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayInfo {
-    /// One to four URLs, best first.
+    /// One to four URLs, best first. The first says which network the relay is in ([`Party`](super::party::Party)).
     pub urls: Vec<RelayUrl>,
-    /// Who runs it: at most 64 bytes. Empty: not said, and taken to be nobody else's.
+    /// Who runs it: at most 64 bytes. Empty: not said; all such relays are taken for one operator's.
     pub operator: String,
     /// Where it stands: at most 32 bytes.
     pub region: String,

@@ -18,7 +18,7 @@ use super::epoch::{Epoch, EpochIndex};
 use super::layout::Writer;
 use super::peel::{PeelError, Peeled, epoch_of, peel};
 use super::replay::{ReplayFilter, ReplayLimits, ReplayTag};
-use crate::crypto::kem::{GenerateError, Kem};
+use crate::crypto::kem::{GenerateError, Kem, Suite};
 use crate::time::Timestamp;
 
 /// Version of the persisted record.
@@ -91,6 +91,13 @@ impl ReplayEntry {
     /// The epoch whose key the packet was for. When [`OnionKeys::holds`] says no, the line can go.
     pub const fn epoch(self) -> Epoch {
         self.epoch
+    }
+}
+
+impl ReplayEntry {
+    /// The suite of the packet, if this version knows it.
+    pub(super) fn suite(self) -> Option<Suite> {
+        Suite::from_number(self.suite)
     }
 }
 
@@ -213,6 +220,16 @@ impl<K: Kem> OnionKeys<K> {
     /// packet of the last second before a crash can pass once more.
     pub fn drain_replay_log(&mut self) -> Vec<ReplayEntry> {
         core::mem::take(&mut self.log)
+    }
+
+    /// Wipes keys that take no more packets; [`rotate`](Self::rotate) makes others in their place.
+    pub(super) fn discard_spent(&mut self) {
+        self.keys.retain(|key| !key.filter.is_exhausted());
+    }
+
+    /// Wipes the key of an epoch; [`rotate`](Self::rotate) makes another in its place if it is of now.
+    pub(super) fn discard(&mut self, epoch: Epoch) {
+        self.keys.retain(|key| key.index.epoch() != epoch);
     }
 
     /// Whether there is a key of this epoch, so that log lines of it still matter.

@@ -20,7 +20,8 @@
 //! 7. the target is the guard itself (one relay, or the caller insists).
 //!
 //! A relay is never twice on one path, and all relays of a path have its onion suite: the first of the
-//! client's that enough relays have ([`usable`]), or the next one if guard or target lack it. In a large network nothing gives way: the path fails, and the caller
+//! client's that enough relays have ([`usable`]), or the next one if guard or target lack it. How far the rules may
+//! give way goes by the relays with that suite. In a large network nothing gives way: the path fails, and the caller
 //! takes another target or another guard.
 
 use rand::RngExt;
@@ -51,6 +52,22 @@ pub struct PathRules {
     pub max_delay: Duration,
     /// Onion suites, best first.
     pub suites: Suites,
+    /// No suite weaker than this one, even if there is no path then.
+    pub floor: Option<Suite>,
+}
+
+impl PathRules {
+    /// The suites that paths may ever use, best first.
+    pub fn allowed(&self) -> Suites {
+        let floor = self.floor;
+        floor.map_or(self.suites, |floor| self.suites.not_below(floor))
+    }
+
+    /// The floor, or else the weakest suite that is listed.
+    pub fn weakest(&self) -> Suite {
+        let listed = self.suites.iter().min_by_key(|suite| suite.strength());
+        self.floor.or(listed).unwrap_or(self.suites.best())
+    }
 }
 
 /// A way there and a way back, of one onion suite.
@@ -83,6 +100,9 @@ pub enum PathError {
     /// Caller: guard and target have no onion suite in common. Take another guard or target.
     #[error("guard and target have no onion suite in common")]
     NoCommonSuite,
+    /// Environment: too few relays offer this suite or a stronger one, and the client is to use no weaker one.
+    #[error("too few relays offer the onion suite {} or a stronger one", .0.name())]
+    BelowFloor(Suite),
     /// Environment: no relay is left for the middle.
     #[error("no relay fits between guard and target")]
     TooFewRelays,
@@ -92,11 +112,11 @@ pub enum PathError {
 pub struct PathFinder<'a> {
     candidates: Vec<Candidate<'a>>,
     rules: PathRules,
-    /// Those that paths may use, best first.
-    suites: Suites,
-    /// Relays with any wanted suite, and those with the best usable one.
+    /// Those that paths may use, best first; `None` if too few relays have any that is not below the floor.
+    suites: Option<Suites>,
+    /// All relays, and those with each suite.
     network: Relays,
-    preferred: Relays,
+    having: [(Suite, Relays); Suite::ALL.len()],
     now: Timestamp,
 }
 
@@ -108,30 +128,35 @@ impl<'a> PathFinder<'a> {
         health: &RelayHealth,
         now: Timestamp,
     ) -> Self {
-        let take = |relay| {
-            let (loopback, wanted) = (rules.allow_loopback, rules.suites);
-            Candidate::new(relay, loopback, wanted, health, now)
-        };
+        let take = |relay| Candidate::new(relay, rules.allow_loopback, health, now);
         let usable_now = directory.iter().filter(|relay| relay.is_valid(now));
         let candidates: Vec<_> = usable_now.filter_map(take).collect();
-        let having = |suite| count(candidates.iter().filter(|c| c.suites.contains(suite)));
+        let count_of = |suite| count(candidates.iter().filter(|c| c.suites.contains(suite)));
+        let having = Suite::ALL.map(|suite| (suite, count_of(suite)));
         let network = count(candidates.iter());
-        let suites = usable(rules.suites, network, having);
-        let preferred = having(suites.best());
+        let suites = usable(rules.suites, rules.floor, network, |suite| {
+            of(&having, suite)
+        });
         Self {
             candidates,
             rules,
             suites,
             network,
-            preferred,
+            having,
             now,
         }
     }
 
     /// The onion suite of paths whose guard and target have it. Guards and vanguards are drawn from the
-    /// relays that do.
-    pub const fn suite(&self) -> Suite {
-        self.suites.best()
+    /// relays that do. `None` if too few relays have one that is not below the floor: there is no path then.
+    pub fn suite(&self) -> Option<Suite> {
+        self.suites.map(|suites| suites.best())
+    }
+
+    /// The relays that paths are drawn from: those with the [`suite`](Self::suite). All where there is no path.
+    fn preferred(&self) -> Relays {
+        let suite = self.suite();
+        suite.map_or(self.network, |suite| of(&self.having, suite))
     }
 
     /// Draws these relays only where no other fits, before any rule gives way: for another try after a
@@ -145,15 +170,16 @@ impl<'a> PathFinder<'a> {
 
     /// What the network can do for privacy.
     pub fn privacy(&self) -> NetworkPrivacy {
-        let relays = self.preferred.all;
+        let preferred = self.preferred();
+        let relays = preferred.all;
         let worst = match relays {
             0 | 1 => Relaxation::OneHop,
             2 => Relaxation::TwoHops,
-            _ => self.limit().min(Relaxation::GuardInSwarm),
+            _ => limit(preferred).min(Relaxation::GuardInSwarm),
         };
         NetworkPrivacy {
             relays,
-            independent: self.preferred.independent,
+            independent: preferred.independent,
             hops: relays.min(3),
             worst,
         }
@@ -209,17 +235,20 @@ impl<'a> PathFinder<'a> {
         target: NodeId,
         mut find: impl FnMut(&Ends<'_, 'a>) -> Result<T, PathError>,
     ) -> Result<T, PathError> {
+        let suites = self
+            .suites
+            .ok_or_else(|| PathError::BelowFloor(self.rules.weakest()))?;
         let known = |node| {
             let mut all = self.candidates.iter();
             let usable = |relay: &&Candidate<'_>| {
-                relay.node == node && self.suites.iter().any(|s| relay.suites.contains(s))
+                relay.node == node && suites.iter().any(|s| relay.suites.contains(s))
             };
             all.find(usable).ok_or(PathError::Unknown(node))
         };
         let (guard, target) = (known(guard)?, known(target)?);
         let mut first_failure = None;
         let common = |suite: &_| guard.suites.contains(*suite) && target.suites.contains(*suite);
-        for suite in self.suites.iter().filter(common) {
+        for suite in suites.iter().filter(common) {
             let ends = Ends {
                 guard,
                 target,
@@ -283,7 +312,8 @@ impl<'a> PathFinder<'a> {
         swarm: &[NodeId],
         rng: &mut impl CryptoRng,
     ) -> Result<(Vec<&Candidate<'a>>, Relaxation), PathError> {
-        let limit = self.limit();
+        // A target that lacks the preferred suite, and chooses one that few have, loosens nothing by that.
+        let limit = limit(of(&self.having, ends.suite)).min(limit(self.preferred()));
         for relaxed in Relaxation::ALL
             .into_iter()
             .filter(|relaxed| *relaxed <= limit)
@@ -364,13 +394,17 @@ impl<'a> PathFinder<'a> {
         wanted: impl Fn(&Candidate<'a>) -> bool,
         rng: &mut impl CryptoRng,
     ) -> Option<&Candidate<'a>> {
-        weighted(self.having(self.suite()).filter(|relay| wanted(relay)), rng)
+        weighted(self.preferring().filter(|relay| wanted(relay)), rng)
     }
 
     /// A relay with the [`suite`](Self::suite).
     pub(super) fn candidate(&self, node: NodeId) -> Option<&Candidate<'a>> {
-        self.having(self.suite())
-            .find(|candidate| candidate.node == node)
+        self.preferring().find(|candidate| candidate.node == node)
+    }
+
+    fn preferring(&self) -> impl Iterator<Item = &Candidate<'a>> + Clone {
+        let suite = self.suite().into_iter();
+        suite.flat_map(|suite| self.having(suite))
     }
 
     fn having(&self, suite: Suite) -> impl Iterator<Item = &Candidate<'a>> + Clone {
@@ -389,22 +423,30 @@ impl<'a> PathFinder<'a> {
         info.features.has(Features::GUARD) && reachable
     }
 
-    /// How far the rules may give way in this network.
-    const fn limit(&self) -> Relaxation {
-        match (self.network.independent >= ENOUGH_RELAYS, self.is_small()) {
-            (true, _) => Relaxation::Strict,
-            (false, false) => Relaxation::SameSubnet,
-            (false, true) => Relaxation::OneHop,
-        }
-    }
-
-    /// Whether there are too few relays for strict rules, however independent they are.
-    pub const fn is_small(&self) -> bool {
-        self.network.all < ENOUGH_RELAYS
+    /// Whether there are too few relays with the [`suite`](Self::suite) for strict rules, however independent they are.
+    pub fn is_small(&self) -> bool {
+        self.preferred().all < ENOUGH_RELAYS
     }
 
     pub(super) const fn now(&self) -> Timestamp {
         self.now
+    }
+}
+
+fn of(having: &[(Suite, Relays)], suite: Suite) -> Relays {
+    let known = having.iter().find(|(of, _)| *of == suite);
+    known.map_or_else(Relays::default, |(_, relays)| *relays)
+}
+
+/// How far the rules may give way where paths have these relays to go through.
+const fn limit(relays: Relays) -> Relaxation {
+    match (
+        relays.independent >= ENOUGH_RELAYS,
+        relays.all < ENOUGH_RELAYS,
+    ) {
+        (true, _) => Relaxation::Strict,
+        (false, false) => Relaxation::SameSubnet,
+        (false, true) => Relaxation::OneHop,
     }
 }
 

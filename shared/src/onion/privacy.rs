@@ -67,7 +67,7 @@ impl Relaxation {
 pub struct NetworkPrivacy {
     /// Relays that can be used.
     pub relays: usize,
-    /// How many of them are independent of each other; counted up to [`ENOUGH_RELAYS`].
+    /// How many of them are independent of each other ([`Party`](super::party::Party)).
     pub independent: usize,
     /// Relays on the way to another relay, that one included.
     pub hops: usize,

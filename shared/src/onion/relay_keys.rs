@@ -5,6 +5,7 @@
 //!  public(now) ─▶ into the descriptor            persist() ─▶ host's secret store, before publishing
 //!  peel(packet) ─▶ Peeled                        drain_replay_log() ─▶ host's log, fsync every second
 //!               └─▶ take_spent(): a filter is full; publish anew, senders turn to the next key
+//!  discard_spent(), rotate(now) ─▶ where no key is left to publish, others of the same epochs
 //! ```
 //! A suite that the operator has taken off the list is not published and gets no new keys; those that it
 //! has go on peeling until their time is over, so that packets and reply blocks on their way arrive.
@@ -138,6 +139,32 @@ impl RelayKeys {
             spent |= of_suite!(self, suite, keys => keys.take_spent());
         }
         spent
+    }
+
+    /// Wipes all keys that take no more packets, so that [`rotate`](Self::rotate) makes others in their place: for when
+    /// none is left to publish. Packets on their way to them are lost, as they would be anyway.
+    pub fn discard_spent(&mut self) {
+        for suite in Suite::ALL {
+            of_suite!(self, suite, keys => keys.discard_spent());
+        }
+    }
+
+    /// Wipes the key that a packet was for, because the packet will not be remembered; [`rotate`](Self::rotate) makes
+    /// another in its place.
+    pub fn discard(&mut self, forgotten: ReplayEntry) {
+        if let Some(suite) = forgotten.suite() {
+            of_suite!(self, suite, keys => keys.discard(forgotten.epoch()));
+        }
+    }
+
+    /// Whether there is a key that this packet could have been for.
+    pub fn holds_key_of(&self, entry: ReplayEntry) -> bool {
+        let epoch = entry.epoch();
+        entry.suite().is_some_and(|suite| match suite {
+            Suite::X25519 => self.x25519.holds(epoch),
+            Suite::XWing => self.xwing.holds(epoch),
+            Suite::Rsa4096 => self.rsa4096.holds(epoch),
+        })
     }
 
     /// What was peeled since the last call. The host appends it to its log and syncs that every second; a

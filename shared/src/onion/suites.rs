@@ -1,7 +1,9 @@
 //! Which onion suites somebody uses, and which of them a network is ready for (PROTOCOL.md §5).
 //!
 //! A path has one suite, which all its relays have. A suite that few relays have would lead all who
-//! prefer it through those few: it is used only while enough relays have it.
+//! prefer it through those few: it is used only while enough relays have it. Nor may a few relays without it
+//! talk everybody out of it. Both are decided by relays that are independent of each other, which cost
+//! something to make (docs/THREAT_MODEL.md). Whoever would rather not talk than use a weaker suite sets a floor.
 
 use thiserror::Error;
 
@@ -72,6 +74,13 @@ impl Suites {
         }
     }
 
+    /// Those that are no weaker than `floor`; only that one if all listed are.
+    pub fn not_below(&self, floor: Suite) -> Self {
+        let strong = |suite: &Suite| suite.strength() >= floor.strength();
+        let left: Vec<_> = self.iter().filter(strong).collect();
+        Self::new(&left).unwrap_or_else(|_| Self::only(floor))
+    }
+
     /// The first.
     pub const fn best(&self) -> Suite {
         self.best
@@ -100,40 +109,64 @@ impl Default for Suites {
     }
 }
 
-/// How many relays there are, and how many of them are independent of each other (counted up to
-/// [`ENOUGH_RELAYS`]).
+/// How many relays there are, and how many of them are independent of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Relays {
     /// All.
     pub all: usize,
-    /// With no two of one operator or subnet.
+    /// The largest number with no two of one operator or subnet, as far as it is counted
+    /// ([`MAX_INDEPENDENT`](super::party::MAX_INDEPENDENT)).
     pub independent: usize,
 }
 
 impl Relays {
-    /// Whether paths may keep to these relays, which have some suite, out of `network`. Where the network
-    /// allows strict rules, these must allow them too; a smaller network is split as little as possible:
-    /// they must be most of it and make a whole path, or be all there are.
+    /// Whether paths may keep to these relays, which have some suite, out of `network`. They must be
+    ///
+    /// - most of it and make a whole path, so that a minority without the suite changes nothing; or
+    /// - enough for strict rules and a third of it, so that it takes half as many relays as all others together to have
+    ///   everybody who prefers the suite to oneself; or
+    /// - all there are.
+    ///
+    /// Independent relays are counted, or all where too few are independent for that to mean anything.
     pub const fn suffice(self, network: Self) -> bool {
-        if network.independent >= ENOUGH_RELAYS {
-            return self.independent >= ENOUGH_RELAYS;
-        }
-        self.all == network.all || (self.all >= LONGEST_PATH && 2 * self.all > network.all)
+        let (own, whole) = match network.independent >= LONGEST_PATH {
+            true => (self.independent, network.independent),
+            false => (self.all, network.all),
+        };
+        let most = own >= LONGEST_PATH && 2 * own > whole;
+        let enough = own >= ENOUGH_RELAYS && 3 * own >= whole;
+        most || enough || self.all == network.all
     }
 }
 
-/// The suites that paths may use, best first: those `wanted` that enough relays of the `network` have. If
-/// there is none, the one that most relays have, the better one of equals.
-pub fn usable(wanted: Suites, network: Relays, having: impl Fn(Suite) -> Relays) -> Suites {
+/// The suites that paths may use, best first: those `wanted` that enough relays of the `network` have. If there is none,
+/// the one that most relays have, the better one of equals; but `None` if there is a `floor`.
+pub fn usable(
+    wanted: Suites,
+    floor: Option<Suite>,
+    network: Relays,
+    having: impl Fn(Suite) -> Relays,
+) -> Option<Suites> {
+    let wanted = floor.map_or(wanted, |floor| wanted.not_below(floor));
     let fit = |suite: &Suite| having(*suite).suffice(network);
     let fitting: Vec<Suite> = wanted.iter().filter(fit).collect();
-    Suites::new(&fitting).unwrap_or_else(|_| {
-        let more = |best: Suite, other: Suite| match having(other).all > having(best).all {
-            true => other,
-            false => best,
-        };
-        Suites::only(wanted.iter().fold(wanted.best(), more))
-    })
+    match (Suites::new(&fitting), floor) {
+        (Ok(fitting), _) => Some(fitting),
+        (Err(_), Some(_)) => None,
+        (Err(_), None) => Some(Suites::only(most_common(wanted, having))),
+    }
+}
+
+fn most_common(wanted: Suites, having: impl Fn(Suite) -> Relays) -> Suite {
+    let count = |suite| {
+        let Relays { all, independent } = having(suite);
+        (independent, all)
+    };
+    let more = |best, other| match count(other) > count(best) {
+        true => other,
+        false => best,
+    };
+    wanted.iter().fold(wanted.best(), more)
 }
 
 /// A set of suites.
@@ -166,14 +199,20 @@ mod tests {
     use super::Suite::{Rsa4096, X25519, XWing};
     use super::*;
 
+    /// Relays that are independent of each other.
     const fn relays(all: usize) -> Relays {
         Relays {
             all,
-            independent: if all < 12 { all } else { 12 },
+            independent: all,
         }
     }
 
-    fn chosen(wanted: &[Suite], network: usize, counts: [usize; 3]) -> Vec<Suite> {
+    fn choose(
+        wanted: &[Suite],
+        floor: Option<Suite>,
+        network: usize,
+        counts: [usize; 3],
+    ) -> Option<Vec<Suite>> {
         let having = |suite: Suite| {
             let [x25519, xwing, rsa] = counts;
             relays(match suite {
@@ -183,7 +222,12 @@ mod tests {
             })
         };
         let wanted = Suites::new(wanted).unwrap();
-        usable(wanted, relays(network), having).iter().collect()
+        let usable = usable(wanted, floor, relays(network), having);
+        usable.map(|suites| suites.iter().collect())
+    }
+
+    fn chosen(wanted: &[Suite], network: usize, counts: [usize; 3]) -> Vec<Suite> {
+        choose(wanted, None, network, counts).unwrap()
     }
 
     #[test]
@@ -223,24 +267,84 @@ mod tests {
     }
 
     #[test]
-    fn relays_without_it_are_left_out_while_enough_others_exist() {
-        assert_eq!(chosen(&[XWing, X25519], 100, [100, 12, 0])[0], XWing);
-        assert_eq!(chosen(&[XWing, X25519], 100, [100, 11, 0]), [X25519]);
-        assert_eq!(chosen(&[XWing, X25519], 9, [9, 5, 0])[0], XWing);
+    fn a_minority_without_it_talks_nobody_out_of_it() {
+        for network in 7_usize..60 {
+            for without in 0..network.div_ceil(2) {
+                let with = network - without;
+                let chosen = chosen(&[XWing, X25519], network, [network, with, 0]);
+                assert_eq!(chosen[0], XWing, "{without} of {network} lack it");
+            }
+        }
         assert_eq!(chosen(&[XWing, X25519], 9, [9, 4, 0]), [X25519]);
         assert_eq!(chosen(&[XWing, X25519], 5, [5, 4, 0])[0], XWing);
         assert_eq!(chosen(&[XWing, X25519], 4, [4, 3, 0]), [X25519]);
     }
 
     #[test]
-    fn many_relays_of_one_operator_are_not_enough() {
-        let network = relays(50);
-        let one_operator = Relays {
-            all: 40,
+    fn a_rare_suite_needs_a_third_of_the_network() {
+        assert_eq!(chosen(&[XWing, X25519], 36, [36, 12, 0])[0], XWing);
+        assert_eq!(chosen(&[XWing, X25519], 37, [37, 12, 0]), [X25519]);
+        assert_eq!(chosen(&[XWing, X25519], 100, [100, 34, 0])[0], XWing);
+        assert_eq!(chosen(&[XWing, X25519], 100, [100, 33, 0]), [X25519]);
+        assert_eq!(chosen(&[XWing, X25519], 22, [22, 11, 0]), [X25519]);
+    }
+
+    #[test]
+    fn relays_that_are_not_independent_neither_help_nor_harm() {
+        let honest = relays(20);
+        // A hundred relays of one party, with and without the suite.
+        let network = Relays {
+            all: 120,
+            independent: 21,
+        };
+        let theirs = Relays {
+            all: 100,
             independent: 1,
         };
-        assert!(!one_operator.suffice(network));
-        assert!(relays(12).suffice(network));
+        assert!(honest.suffice(network), "they cannot talk others out of it");
+        assert!(!theirs.suffice(network), "nor draw others to themselves");
+    }
+
+    #[test]
+    fn a_network_of_one_operator_is_counted_by_relays() {
+        let network = Relays {
+            all: 20,
+            independent: 1,
+        };
+        let with = |all| Relays {
+            all,
+            independent: 1,
+        };
+        assert!(with(19).suffice(network) && with(11).suffice(network));
+        assert!(!with(6).suffice(network));
+    }
+
+    #[test]
+    fn below_a_floor_nothing_is_used() {
+        let any = |floor, counts| choose(&[XWing, X25519, Rsa4096], Some(floor), 9, counts);
+        assert_eq!(any(XWing, [9, 5, 0]), Some(vec![XWing]));
+        assert_eq!(any(XWing, [9, 4, 0]), None);
+        assert_eq!(any(X25519, [9, 4, 0]), Some(vec![X25519]));
+        assert_eq!(any(Rsa4096, [9, 5, 9]), Some(vec![XWing, Rsa4096]));
+        assert_eq!(
+            any(X25519, [4, 4, 4]),
+            None,
+            "no suite that few relays have"
+        );
+        assert_eq!(
+            choose(&[X25519], Some(XWing), 9, [9, 9, 0]),
+            Some(vec![XWing])
+        );
+        assert_eq!(any(XWing, [9, 9, 9]), Some(vec![XWing]));
+    }
+
+    #[test]
+    fn suites_are_ordered_by_strength() {
+        let order = [X25519, Rsa4096, XWing];
+        assert!(order.is_sorted_by_key(|suite| suite.strength()));
+        let all = Suites::preferring(X25519);
+        assert_eq!(all.not_below(X25519), all);
+        assert_eq!(all.not_below(XWing), Suites::only(XWing));
     }
 
     #[test]

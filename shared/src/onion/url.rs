@@ -9,6 +9,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
+use super::domain::registrable;
+
 /// The longest URL in bytes.
 pub const MAX_URL_LEN: usize = 256;
 
@@ -58,7 +60,8 @@ pub enum Subnet {
     V4([u8; 3]),
     /// The /48 of an IPv6 address.
     V6([u8; 6]),
-    /// A host name: where it points is not known here, so each is its own.
+    /// The registrable domain of a host name. Where a name points is not known here; names are free to who has the
+    /// domain, so all under it are one.
     Name(String),
     /// One port of this machine, in development.
     LoopbackPort(u16),
@@ -119,7 +122,7 @@ impl RelayUrl {
             _ if allow_loopback && self.is_loopback() => Subnet::LoopbackPort(self.port),
             Host::Address(IpAddr::V4(address)) => subnet_of_v4(*address),
             Host::Address(IpAddr::V6(address)) => subnet_of_v6(*address),
-            Host::Name(name) => Subnet::Name(name.clone()),
+            Host::Name(name) => Subnet::Name(registrable(name).to_owned()),
         }
     }
 }
@@ -274,7 +277,12 @@ mod tests {
     }
 
     #[test]
-    fn names_are_their_own_subnets_whatever_their_case() {
+    fn names_of_one_registered_domain_are_one_network() {
+        assert_eq!(
+            subnet("wss://a.relays.example"),
+            subnet("wss://relays.example")
+        );
+        assert_ne!(subnet("wss://a.one.co.uk"), subnet("wss://a.two.co.uk"));
         assert_eq!(
             subnet("wss://Relay.example"),
             subnet("wss://relay.EXAMPLE:99")

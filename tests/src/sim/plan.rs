@@ -16,6 +16,8 @@ pub struct Plan {
     pub liars: usize,
     /// The onion suite that clients prefer.
     pub suite: Suite,
+    /// The weakest that they may use.
+    pub floor: Option<Suite>,
     /// Clients.
     pub clients: usize,
     /// Texts that are sent.
@@ -58,6 +60,7 @@ impl Plan {
             classical_relays: 0,
             liars: 0,
             suite: Suite::X25519,
+            floor: None,
             clients: 20,
             messages: 40 + usize::try_from(seed % 9).unwrap_or(0),
             crashes_after_commit: 2 + usize::try_from(seed % 3).unwrap_or(0),

@@ -52,7 +52,8 @@ const screens = {
     "/?fake=seeded",
     async (page) => {
       await visible(page.getByRole("navigation"));
-      await steer(page, "setNetwork", { relays: 2, hops: 2, privacyWarning: "fewRelays" });
+      const onion = { kind: "belowFloor", floor: "xwing" };
+      await steer(page, "setNetwork", { relays: 2, hops: 2, privacyWarning: "fewRelays", onion });
       await page.getByRole("button", { name: /^Connection/ }).click();
     },
   ],

@@ -140,6 +140,24 @@ describe("connection", () => {
     await done();
   });
 
+  test("the panel says how packets are encrypted, and when that is less than was asked for", async () => {
+    const { page, done } = await app.open("/?fake=seeded");
+    await steer(page, "setNetwork", { onion: { kind: "inUse", suite: "xwing", weaker: false } });
+    await page.getByRole("button", { name: /^Connection: Online/ }).click();
+    const panel = page.getByRole("dialog", { name: "Connection" });
+    await visible(panel.getByText("X-Wing (post-quantum)"));
+    await gone(panel.getByRole("group", { name: /onion encryption/ }));
+    await steer(page, "setNetwork", { onion: { kind: "inUse", suite: "x25519", weaker: true } });
+    await visible(panel.getByText("X25519"));
+    await visible(panel.getByRole("group", { name: "Weaker onion encryption than you prefer" }));
+    await steer(page, "setNetwork", { onion: { kind: "belowFloor", floor: "xwing" } });
+    await visible(panel.getByText("None that you allow"));
+    await gone(panel.getByText("The way of your messages"));
+    await visible(panel.getByRole("group", { name: "Nothing is sent or received" }));
+    await visible(panel.getByText("Too few relays offer X-Wing (post-quantum), and you have", { exact: false }));
+    await done();
+  });
+
   test("storage that fails is said across the top", async () => {
     const { page, done } = await app.open("/?fake=seeded");
     await visible(page.getByRole("navigation"));

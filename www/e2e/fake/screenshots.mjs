@@ -97,6 +97,21 @@ const scenes = {
       await page.getByRole("button", { name: /^Connection/ }).click();
     },
   ],
+  "connection-weaker": [
+    "/?fake=seeded",
+    async (page) => {
+      await steer(page, "setNetwork", { onion: { kind: "inUse", suite: "x25519", weaker: true } });
+      await page.getByRole("button", { name: /^Connection/ }).click();
+    },
+  ],
+  "connection-below-floor": [
+    "/?fake=seeded",
+    async (page) => {
+      await steer(page, "connecting", 3, 30_000);
+      await steer(page, "setNetwork", { onion: { kind: "belowFloor", floor: "xwing" } });
+      await page.getByRole("button", { name: /^Connection/ }).click();
+    },
+  ],
   "contact": [
     "/?fake=seeded",
     async (page) => {

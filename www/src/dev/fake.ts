@@ -53,7 +53,7 @@ export class FakeEngine extends FakeStore implements ZenTalk {
   readonly marker = FAKE_MARKER;
   private readonly people = new Map<string, Person>();
   private link: Connection = { kind: "online", since: 0, receiving: true };
-  private net: Network = { relays: 24, hops: 3 };
+  private net: Network = { relays: 24, hops: 3, onion: { kind: "inUse", suite: "x25519", weaker: false } };
   private kept = false;
   private nextFailure: FailReason | null = null;
   private nextRejection: FakeError | null = null;
@@ -260,7 +260,10 @@ export class FakeEngine extends FakeStore implements ZenTalk {
       if (message.state?.kind === "sending") this.deliver(message);
   }
 
-  setNetwork(network: Network): void {
+  /** What is left out stays, but for the warning. */
+  setNetwork(changes: Partial<Network>): void {
+    const { privacyWarning: _, ...rest } = this.net;
+    const network = { ...rest, ...changes };
     this.net = network;
     this.emit({ kind: "network", network });
   }

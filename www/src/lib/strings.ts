@@ -9,6 +9,8 @@ import type {
   MessageState,
   Network,
   NoticeKind,
+  Onion,
+  OnionSuite,
   SafetyComparison,
   Verification,
   WaitReason,
@@ -23,6 +25,7 @@ const count = (n: number, one: string, many: string) => `${n} ${n === 1 ? one : 
 
 const waitReason: Record<WaitReason, string> = {
   offline: "you are offline",
+  onionBelowFloor: "too few relays offer the encryption that you insist on",
   lookingUpContact: "looking up where they receive mail",
   contactNotFound:
     "nobody is known under this link yet: they may not have been online so far, or ask them for it again",
@@ -36,6 +39,12 @@ const failReason: Record<FailReason, string> = {
   expired: "It could not be handed over for seven days.",
   contactKeysInvalid: "The keys found for this person are not valid, so nothing was sent.",
   tooLarge: "It is too long for one message.",
+};
+
+const onionSuite: Record<OnionSuite, string> = {
+  x25519: "X25519",
+  xwing: "X-Wing (post-quantum)",
+  rsa4096: "RSA-4096",
 };
 
 export const strings = {
@@ -361,6 +370,25 @@ export const strings = {
         : `Messages pass ${hops} relays; each knows only the one before and the one after it.`,
     relays: "Relays known",
     hops: "Relays on the way",
+    onion: "Onion encryption",
+    onionInUse: (onion: Onion) => (onion.kind === "inUse" ? onionSuite[onion.suite] : "None that you allow"),
+    /** What is wrong with it, if anything is. */
+    onionProblem: (onion: Onion) => {
+      switch (onion.kind) {
+        case "inUse":
+          return onion.weaker
+            ? {
+                title: "Weaker onion encryption than you prefer",
+                text: "Too few relays offer the stronger one now. Messages stay as unreadable as ever. But whoever records what passes between the relays may find it easier to work out later who talks to whom.",
+              }
+            : null;
+        case "belowFloor":
+          return {
+            title: "Nothing is sent or received",
+            text: `Too few relays offer ${onionSuite[onion.floor]}${onion.floor === "xwing" ? "" : " or something stronger"}, and you have allowed nothing weaker. What you write is kept, and goes out as soon as enough relays do.`,
+          };
+      }
+    },
     receiving: "Mailbox",
     receivingYes: "Open: mail arrives at once",
     receivingNo: "Not open yet",

@@ -3,7 +3,7 @@
 
 use futures_util::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
-use zentalk_shared::client::{Input, Query};
+use zentalk_shared::client::{Input, NetConfig, Query};
 use zentalk_shared::onion::Suites;
 use zentalk_shared::time::Duration;
 
@@ -41,15 +41,19 @@ impl Runner {
         }
     }
 
-    /// Onion suites, best first.
-    fn suites(&self) -> Suites {
-        let preferred = self.options.onion_suite.map(Into::into);
-        preferred.map_or_else(Suites::default, Suites::preferring)
+    /// Which relays to begin with, and how packets may be encrypted.
+    fn net(&self) -> NetConfig {
+        let preferred = self.options.onion_suite.map(|named| named.0);
+        NetConfig {
+            bootstrap: self.relays.clone(),
+            suites: preferred.map_or_else(Suites::default, Suites::preferring),
+            floor: self.options.onion_floor.map(|named| named.0),
+        }
     }
 
     /// Restores the engine of a store that is open.
     async fn load(&mut self, store: Store) -> Result<(), Over> {
-        match restore(&store, &self.relays, self.suites()).await {
+        match restore(&store, self.net()).await {
             Ok(Some(client)) => {
                 self.phase = Phase::Ready {
                     store,

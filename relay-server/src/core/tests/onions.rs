@@ -17,7 +17,7 @@ use super::links::error_code;
 use super::net::{Net, START};
 use super::people::{Caller, Owner, frame, hello};
 use crate::core::store::{Quotas, StoreOp};
-use crate::core::{Limits, Metric, Ticket};
+use crate::core::{Limits, Metric, Rate, Ticket};
 
 const MS: Duration = Duration::from_ms(1);
 
@@ -209,17 +209,75 @@ fn rsa_keys(index: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(e.into_writer())
 }
 
-#[test]
-fn relays_of_rsa_4096_carry_mail() {
-    let mut net = Net::cold(4, Limits::default(), Quotas::default());
+/// Relays that offer these suites, RSA-4096 among them.
+fn with_rsa(relays: usize, suites: &[Suite], limits: Limits) -> Net {
+    let mut net = Net::cold(relays, limits, Quotas::default());
     for (index, node) in net.nodes.iter_mut().enumerate() {
-        node.config.suites = Suites::only(Suite::Rsa4096);
+        node.config.suites = Suites::new(suites).unwrap();
         let save = StoreOp::SaveOnionKeys(rsa_keys(index));
         node.store.submit(Ticket(u64::MAX), save);
         node.store.sync();
     }
-    (0..4).for_each(|index| net.start(index));
+    (0..relays).for_each(|index| net.start(index));
     net.advance(Duration::from_secs(1));
+    net
+}
+
+#[test]
+fn a_flood_of_dear_packets_is_throttled_while_others_are_served() {
+    let suites = [Suite::X25519, Suite::Rsa4096];
+    let mut net = with_rsa(2, &suites, Limits::default());
+    let dropped = |net: &Net| net.count(0, Metric::PacketDropped("cost"));
+    let mut flooder = Caller::at(&mut net, 0);
+    flooder.suite = Suite::Rsa4096;
+    // Replays: that they are worthless shows after the private operation only.
+    let packet = flooder.packet(&mut net, &[0, 1], &question(), Class::Message);
+    (0..200).for_each(|_| net.send(flooder.socket, packet.clone()));
+    assert_eq!(dropped(&net), 200 - 20, "its burst, and no more");
+    let mut cheap = Caller::at(&mut net, 0);
+    assert!(cheap.call(&mut net, &[0, 1], &question()).is_some());
+    // So are those who use the same suite: the flood had the share of one client.
+    let mut dear = Caller::at(&mut net, 0);
+    dear.suite = Suite::Rsa4096;
+    assert!(dear.call(&mut net, &[0, 1], &question()).is_some());
+    // It is not cut off, and goes on at the rate of its share.
+    assert!(net.is_open(flooder.socket));
+    let before = dropped(&net);
+    net.advance(Duration::from_secs(2));
+    (0..10).for_each(|_| net.send(flooder.socket, packet.clone()));
+    assert_eq!(
+        dropped(&net) - before,
+        10 - 3,
+        "what was left, and two seconds"
+    );
+}
+
+#[test]
+fn many_who_flood_with_dear_packets_take_from_that_suite_only() {
+    let dear_peeling = Rate {
+        per_minute: 0,
+        burst: 4 * 390,
+    };
+    let limits = Limits {
+        dear_peeling,
+        ..Limits::default()
+    };
+    let mut net = with_rsa(1, &[Suite::X25519, Suite::Rsa4096], limits);
+    for n in 0..8 {
+        let mut flooder = Caller::at(&mut net, 0);
+        flooder.suite = Suite::Rsa4096;
+        flooder.ask_in(&mut net, &[0], &question(), Class::Message);
+        // Four in all; each answer goes by another packet, of the relay to itself.
+        let peeled = net.count(0, Metric::Peeled("rsa4096"));
+        assert_eq!(peeled, (2 * (n + 1)).min(4), "{n}");
+    }
+    let mut cheap = Caller::at(&mut net, 0);
+    assert!(cheap.call(&mut net, &[0], &question()).is_some());
+}
+
+#[test]
+fn relays_of_rsa_4096_carry_mail() {
+    let mut net = with_rsa(4, &[Suite::Rsa4096], Limits::default());
     let mut owner = Owner::new(&mut net, 3);
     owner.caller.suite = Suite::Rsa4096;
     (0..3).for_each(|member| owner.subscribe(&mut net, member, 1));
@@ -385,6 +443,90 @@ fn when_a_key_is_spent_a_descriptor_without_it_is_out_at_once() {
     // Who has read it uses the next key, before its epoch begins.
     let reply = caller.call(&mut net, &[1, 0], &question());
     assert!(matches!(reply, Some(Reply::DirectorySync(_))), "{reply:?}");
+}
+
+#[test]
+fn when_every_key_is_spent_others_take_their_place() {
+    let mut net = Net::cold(2, Limits::default(), Quotas::default());
+    for node in &mut net.nodes {
+        node.config.suites = Suites::only(Suite::X25519);
+    }
+    net.nodes[0].config.replay = ReplayLimits::small(0);
+    (0..2).for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(1));
+    let keys = |net: &Net| net.descriptor(0).onion_keys().to_vec();
+    let first = keys(&net);
+    let caller = Caller::at(&mut net, 1);
+    // All of this epoch's key, then all of the next one's.
+    for _ in 0..2 {
+        let route = net.route(&[1, 0], Suite::X25519);
+        for _ in 0..128 {
+            let packet = route.request(None, b"", Class::Message, &mut net.rng);
+            let id = MessageId::random(&mut net.rng);
+            net.send(
+                caller.socket,
+                encode_frame(Tag::RelayForward, id, &packet.unwrap()),
+            );
+        }
+    }
+    net.advance(Duration::from_secs(1));
+    let second = keys(&net);
+    assert_eq!(second.len(), 2);
+    assert!(second.iter().all(|key| !first.contains(key)));
+    let sequence = net.descriptor(0).sequence();
+    net.advance(Duration::from_mins(1));
+    assert_eq!(net.descriptor(0).sequence(), sequence, "published once");
+    let mut caller = Caller::at(&mut net, 1);
+    assert!(caller.call(&mut net, &[1, 0], &question()).is_some());
+    net.kill(0, 0);
+    net.start(0);
+    net.advance(Duration::from_secs(20));
+    assert!(
+        net.relay(0).is_ready(),
+        "although the log fills the new keys' filters"
+    );
+}
+
+#[test]
+fn fault_14_keys_whose_tags_are_lost_are_replaced() {
+    let limits = Limits {
+        replay_backlog: 3,
+        ..Limits::default()
+    };
+    let mut net = Net::with(2, limits, Quotas::default());
+    let mut caller = Caller::at(&mut net, 0);
+    let packets: Vec<_> = (0..5)
+        .map(|_| caller.packet(&mut net, &[0, 1], &question(), Class::Bulk))
+        .collect();
+    let before = net.descriptor(0).onion_keys().to_vec();
+    net.nodes[0].cannot_log = true;
+    let send = |net: &mut Net, socket| {
+        packets
+            .iter()
+            .for_each(|packet| net.send(socket, packet.clone()));
+    };
+    send(&mut net, caller.socket);
+    net.advance(Duration::from_secs(3));
+    assert!(net.count(0, Metric::ReplayTagsLost) > 0);
+    let after = net.descriptor(0).onion_keys().to_vec();
+    let kept: Vec<_> = before.iter().filter(|key| after.contains(key)).collect();
+    assert_eq!(
+        (before.len(), after.len(), kept.len()),
+        (4, 4, 3),
+        "of four, one"
+    );
+    net.kill(0, 0);
+    net.start(0);
+    net.advance(Duration::from_secs(20));
+    let mut caller = Caller::at(&mut net, 0);
+    let peeled = net.count(0, Metric::Peeled("x25519"));
+    send(&mut net, caller.socket);
+    assert_eq!(
+        net.count(0, Metric::Peeled("x25519")),
+        peeled,
+        "none passes again"
+    );
+    assert!(caller.call(&mut net, &[0, 1], &question()).is_some());
 }
 
 #[test]

@@ -294,6 +294,7 @@ impl From<PathError> for Unsent {
             PathError::NoCommonSuite | PathError::Unknown(_) | PathError::TooFewRelays => {
                 Self::Failed(NetFailure::NoPath)
             }
+            PathError::BelowFloor(_) => Self::Failed(NetFailure::BelowFloor),
         }
     }
 }

@@ -58,6 +58,8 @@ pub struct NetConfig {
     pub bootstrap: Vec<Bootstrap>,
     /// Onion suites for paths, best first: the first that enough relays have. X25519 unless said otherwise.
     pub suites: Suites,
+    /// Rather nothing is sent than by a suite that is weaker than this one.
+    pub floor: Option<Suite>,
 }
 
 /// Links, relays and requests of one run of the engine.
@@ -156,7 +158,11 @@ impl NetConfig {
     /// With these relays to ask for the first directory, and paths of X25519.
     pub const fn new(bootstrap: Vec<Bootstrap>) -> Self {
         let suites = Suites::preferring(Suite::X25519);
-        Self { bootstrap, suites }
+        Self {
+            bootstrap,
+            suites,
+            floor: None,
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! The relays known, the guards kept among them, and paths through them.
 
-use std::collections::BTreeSet;
-
 use rand::seq::IndexedRandom;
 use rand_core::CryptoRng;
 
@@ -9,10 +7,9 @@ use super::guard_links::Shunned;
 use super::records::{DirectoryRow, GuardRow, NetRow};
 use super::{Bootstrap, NetConfig};
 use crate::client::store::{Row, Write};
-use crate::client::view::{Network, PrivacyWarning};
+use crate::client::view::{Network, Onion, PrivacyWarning};
 use crate::id::NodeId;
 use crate::onion::epoch::{ACCEPTED_FOR, EPOCH_LENGTH};
-use crate::onion::path::ENOUGH_RELAYS;
 use crate::onion::{
     Directory, Features, GuardSet, NetworkPrivacy, PathFinder, PathRules, Relaxation,
     RelayDescriptor, RelayHealth, RelayUrl, Suite, Suites, UnverifiedDescriptor, VanguardSet,
@@ -21,13 +18,6 @@ use crate::time::{Duration, Timestamp};
 
 /// How often guards and vanguards are looked after when nothing else calls for it.
 const MAINTENANCE: Duration = Duration::from_hours(1);
-
-/// Before anything is known.
-const UNKNOWN: Network = Network {
-    relays: 0,
-    hops: 0,
-    warning: Some(PrivacyWarning::OneRelay),
-};
 
 /// Directory, guards and vanguards.
 #[derive(Debug)]
@@ -39,8 +29,10 @@ pub(super) struct Relays {
     /// Relays of my own mailbox, as requests last named them: no guards or vanguards.
     own_swarm: Vec<NodeId>,
     network: Network,
-    /// Of paths, as relays are now.
-    suite: Suite,
+    /// Of paths, as relays are now; `None` if too few have one that may be used.
+    suite: Option<Suite>,
+    /// Too few relays have it for strict rules.
+    small: bool,
     synced: Timestamp,
     seen: usize,
     /// When fewer than half of the relays seen can be used.
@@ -78,12 +70,22 @@ impl Relays {
                 allow_loopback,
                 max_delay: Duration::ZERO,
                 suites: config.suites,
+                floor: config.floor,
             },
             guards,
             vanguards,
             own_swarm: kept.map(GuardRow::into_own_swarm).unwrap_or_default(),
-            network: UNKNOWN,
-            suite: config.suites.best(),
+            network: Network {
+                relays: 0,
+                hops: 0,
+                warning: Some(PrivacyWarning::OneRelay),
+                onion: Onion::InUse {
+                    suite: config.suites.best(),
+                    weaker: false,
+                },
+            },
+            suite: None,
+            small: true,
             synced,
             seen: usize::try_from(seen).unwrap_or(usize::MAX),
             keys_until: now,
@@ -105,15 +107,22 @@ impl Relays {
         &self.rules
     }
 
-    /// Onion suites, best first.
-    pub(super) const fn suites(&self) -> Suites {
-        self.rules.suites
+    /// Onion suites that may be used, best first.
+    pub(super) fn suites(&self) -> Suites {
+        self.rules.allowed()
     }
 
     /// Whether the relay has the suite that paths are of now. Others serve too, by paths of another.
     pub(super) fn has_suite(&self, relay: &RelayDescriptor) -> bool {
         let mut keys = relay.onion_keys().iter();
-        keys.any(|key| key.suite == self.suite.number())
+        keys.any(|key| self.suite.is_some_and(|suite| key.suite == suite.number()))
+    }
+
+    /// Whether the relay has a suite that may be used: nobody else can ever be asked anything.
+    fn is_allowed(&self, relay: &RelayDescriptor) -> bool {
+        let suites = self.suites();
+        let mut keys = relay.onion_keys().iter();
+        keys.any(|key| Suite::from_number(key.suite).is_some_and(|suite| suites.contains(suite)))
     }
 
     /// What people are told of the network.
@@ -146,9 +155,14 @@ impl Relays {
         self.keys_until <= now
     }
 
+    /// Whether too few relays have a suite that may be used: then none is a guard.
+    pub(super) const fn is_below_floor(&self) -> bool {
+        self.suite.is_none()
+    }
+
     /// Whether there are so few relays that the rules of paths relax.
-    pub(super) fn is_small(&self) -> bool {
-        self.directory.len() < ENOUGH_RELAYS
+    pub(super) const fn is_small(&self) -> bool {
+        self.small
     }
 
     /// Takes what pinned relays agree on in place of what was known; newer descriptors stay.
@@ -206,10 +220,13 @@ impl Relays {
             .nodes()
             .chain(self.own_swarm.iter().copied())
             .collect();
-        self.unsaved_guards |= self.vanguards.refresh(&finder, &avoid, rng);
-        let suite = finder.suite();
-        self.network = network(&finder.privacy());
-        self.suite = suite;
+        let (suite, small) = (finder.suite(), finder.is_small());
+        // Those that are kept wait for better times.
+        if suite.is_some() {
+            self.unsaved_guards |= self.vanguards.refresh(&finder, &avoid, rng);
+        }
+        self.network = network(&finder.privacy(), suite, &self.rules);
+        (self.suite, self.small) = (suite, small);
         let ends = self.directory.iter().map(RelayDescriptor::until);
         let guards = self.guards.nodes().map(|node| self.guard_until(node, now));
         let ends = ends.chain(guards).chain([self.keys_until]);
@@ -265,27 +282,15 @@ impl Relays {
 
     /// The relays of my mailbox and those of the same operators and subnets: no guards for me.
     fn kin_of_own_swarm(&self) -> Vec<NodeId> {
-        let members = self
-            .own_swarm
-            .iter()
-            .filter_map(|node| self.directory.get(node));
-        let subnets: BTreeSet<_> = members
-            .clone()
-            .flat_map(|relay| self.subnets(relay))
-            .collect();
-        let operators: BTreeSet<_> = members
-            .map(|relay| relay.info().operator.as_str())
-            .collect();
+        let members = self.own_swarm.iter();
+        let members = members.filter_map(|node| self.directory.get(node));
+        let members: Vec<_> = members.map(|relay| self.party(relay)).collect();
         let related = |relay: &&RelayDescriptor| {
-            let operator = relay.info().operator.as_str();
-            (!operator.is_empty() && operators.contains(operator))
-                || !self.subnets(relay).is_disjoint(&subnets)
+            let party = self.party(relay);
+            members.iter().any(|member| member.is_related(&party))
         };
-        let related = self
-            .directory
-            .iter()
-            .filter(related)
-            .map(RelayDescriptor::node);
+        let related = self.directory.iter().filter(related);
+        let related = related.map(RelayDescriptor::node);
         related.chain(self.own_swarm.iter().copied()).collect()
     }
 
@@ -312,7 +317,7 @@ impl Relays {
     fn guard_until(&self, node: NodeId, now: Timestamp) -> Timestamp {
         let relay = self.directory.get(&node);
         relay.map_or(Timestamp::EPOCH, |relay| {
-            usable_until(relay, self.rules.suites, now)
+            usable_until(relay, self.suites(), now)
         })
     }
 
@@ -320,7 +325,7 @@ impl Relays {
         let mut ends: Vec<_> = self
             .directory
             .iter()
-            .map(|relay| usable_until(relay, self.rules.suites, now))
+            .map(|relay| usable_until(relay, self.suites(), now))
             .collect();
         ends.sort_unstable_by(|a, b| b.cmp(a));
         let half = self.seen.max(1).div_ceil(2);
@@ -347,9 +352,11 @@ impl Relays {
         writes
     }
 
-    /// Relays that offer something.
+    /// Relays that offer something, and can be asked for it.
     pub(super) fn offering(&self, features: Features) -> Vec<NodeId> {
-        let offers = |relay: &&RelayDescriptor| relay.info().features.has(features);
+        let offers = |relay: &&RelayDescriptor| {
+            relay.info().features.has(features) && self.is_allowed(relay)
+        };
         self.directory
             .iter()
             .filter(offers)
@@ -372,8 +379,8 @@ impl Relays {
     }
 }
 
-/// What `privacy` means to people.
-fn network(privacy: &NetworkPrivacy) -> Network {
+/// What `privacy`, and the suite of paths, mean to people.
+fn network(privacy: &NetworkPrivacy, suite: Option<Suite>, rules: &PathRules) -> Network {
     let warning = match (privacy.relays, privacy.worst) {
         (0..3, _) => Some(PrivacyWarning::OneRelay),
         (_, Relaxation::Strict) => None,
@@ -383,6 +390,15 @@ fn network(privacy: &NetworkPrivacy) -> Network {
         relays: u32::try_from(privacy.relays).unwrap_or(u32::MAX),
         hops: u8::try_from(privacy.hops).unwrap_or(u8::MAX),
         warning,
+        onion: match suite {
+            Some(suite) => Onion::InUse {
+                suite,
+                weaker: suite.strength() < rules.allowed().best().strength(),
+            },
+            None => Onion::BelowFloor {
+                floor: rules.weakest(),
+            },
+        },
     }
 }
 
@@ -394,7 +410,7 @@ impl Relays {
         features: Features,
         now: Timestamp,
     ) -> bool {
-        let until = usable_until(relay, self.rules.suites, now);
+        let until = usable_until(relay, self.suites(), now);
         until > now && relay.info().features.has(features)
     }
 }

@@ -44,6 +44,8 @@ pub(in crate::client) enum NetFailure {
     GuardLost,
     /// The directory does not know the target, or has no path to it.
     NoPath,
+    /// Too few relays offer an onion suite that may be used.
+    BelowFloor,
     /// Too many other requests were made since.
     Displaced,
     /// The request does not fit its packet class: the caller's fault.

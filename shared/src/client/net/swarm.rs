@@ -3,15 +3,13 @@
 //! A mailbox's relays are drawn at random by weight, of distinct operators and subnets. Not the nearest to
 //! a key: an attacker can make keys near to anything. DESIGN §3.4.
 
-use std::collections::BTreeSet;
-
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_core::CryptoRng;
 
 use super::relays::Relays;
 use crate::id::NodeId;
-use crate::onion::{Features, RelayDescriptor, Subnet};
+use crate::onion::{Features, Party, RelayDescriptor};
 use crate::time::Timestamp;
 
 /// A swarm of three survives the loss of one. Fewer distinct relays than that are filled up with others.
@@ -35,23 +33,15 @@ impl Relays {
             .into_iter()
             .partition(|relay| !guards.contains(&relay.node()));
         let mut chosen = Vec::new();
-        let (mut operators, mut subnets) = (BTreeSet::new(), BTreeSet::new());
-        for guard in guards.iter().filter_map(|node| self.directory().get(node)) {
-            subnets.extend(self.subnets(guard));
-            operators.insert(guard.info().operator.as_str());
-        }
-        operators.remove("");
+        let kept = guards.iter().filter_map(|node| self.directory().get(node));
+        let mut taken: Vec<_> = kept.map(|guard| self.party(guard)).collect();
         let mut similar = Vec::new();
         for relay in fit {
-            let subnet = self.subnets(relay);
-            let operator = relay.info().operator.as_str();
-            let distinct = subnet.is_disjoint(&subnets) && !operators.contains(operator);
+            let party = self.party(relay);
+            let distinct = !taken.iter().any(|other| other.is_related(&party));
             match distinct && chosen.len() < count {
                 true => {
-                    subnets.extend(subnet);
-                    if !operator.is_empty() {
-                        operators.insert(operator);
-                    }
+                    taken.push(party);
                     chosen.push(relay.node());
                 }
                 false => similar.push(relay.node()),
@@ -114,10 +104,9 @@ impl Relays {
         order
     }
 
-    pub(super) fn subnets(&self, relay: &RelayDescriptor) -> BTreeSet<Subnet> {
-        let urls = relay.info().urls.iter();
-        urls.map(|url| url.subnet(self.rules().allow_loopback))
-            .collect()
+    /// Whose a relay says it is.
+    pub(super) fn party<'r>(&self, relay: &'r RelayDescriptor) -> Party<'r> {
+        Party::of(relay, self.rules().allow_loopback)
     }
 }
 

@@ -61,7 +61,9 @@ impl Net {
     fn settle_bootstrap(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
         if self.relays.is_stale(now) {
             self.bootstrap.want(now);
-        } else if self.primary_link().is_none() && self.guards.all_failed() {
+        } else if self.primary_link().is_none()
+            && (self.guards.all_failed() || self.relays.is_below_floor())
+        {
             self.bootstrap.suggest(now);
         }
         for relay in self.bootstrap.start(now, rng) {

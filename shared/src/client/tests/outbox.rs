@@ -94,7 +94,7 @@ fn a_text_is_remembered_until_its_receipt_in_case_its_session_is_lost() {
     let (writes, _) = outbox.held(&ID, &envelope(11), 3, 3);
     assert_eq!(outbox.unconfirmed(&ADDRESS), [ID.1], "held");
     assert!(!outbox.has_any(&ADDRESS), "and yet nothing is left to do");
-    assert!(outbox.changed_reasons(true, |_| false).is_empty());
+    assert!(outbox.changed_reasons(None, |_| false).is_empty());
     assert!(outbox.take_due(NOW).is_empty());
     let stored = writes.iter().find_map(|write| match write {
         Write::Put(row) => OutboxRow::decode(row).ok(),
@@ -153,12 +153,12 @@ fn backoff_doubles_with_jitter_and_stays_within_its_bounds() {
 fn who_waits_for_somebody_that_nobody_knows_is_told() {
     let mut outbox = Outbox::default();
     outbox.add(text(), NOW);
-    let reason = |outbox: &Outbox, unknown| outbox.reason(&ID, true, unknown).unwrap();
+    let reason = |outbox: &Outbox, unknown| outbox.reason(&ID, None, unknown).unwrap();
     assert_eq!(reason(&outbox, false), WaitReason::LookingUpContact);
     assert_eq!(reason(&outbox, true), WaitReason::ContactNotFound);
-    assert_eq!(outbox.changed_reasons(true, |_| false), [ID]);
-    assert!(outbox.changed_reasons(true, |_| false).is_empty());
-    assert_eq!(outbox.changed_reasons(true, |_| true), [ID], "it is shown");
+    assert_eq!(outbox.changed_reasons(None, |_| false), [ID]);
+    assert!(outbox.changed_reasons(None, |_| false).is_empty());
+    assert_eq!(outbox.changed_reasons(None, |_| true), [ID], "it is shown");
     assert_eq!(reason(&sealed(), true), WaitReason::WaitingForRelays);
 }
 
@@ -223,12 +223,15 @@ fn nothing_leaves_for_a_contact_who_is_blocked_and_nobody_is_woken_for_it() {
     outbox.block(ADDRESS);
     assert!(outbox.take_due(NOW).is_empty());
     assert_eq!(outbox.next_timeout(true), None);
-    let reason = |outbox: &Outbox, online| outbox.reason(&ID, online, false).unwrap();
-    assert_eq!(reason(&outbox, true), WaitReason::KeysChanged);
-    assert_eq!(reason(&outbox, false), WaitReason::KeysChanged);
-    assert_eq!(outbox.changed_reasons(true, |_| false), [ID]);
+    let reason = |outbox: &Outbox, offline| outbox.reason(&ID, offline, false).unwrap();
+    assert_eq!(reason(&outbox, None), WaitReason::KeysChanged);
+    assert_eq!(
+        reason(&outbox, Some(WaitReason::Offline)),
+        WaitReason::KeysChanged
+    );
+    assert_eq!(outbox.changed_reasons(None, |_| false), [ID]);
     outbox.unblock(&ADDRESS);
-    assert_eq!(outbox.changed_reasons(true, |_| false), [ID]);
-    assert_eq!(reason(&outbox, true), WaitReason::WaitingForRelays);
+    assert_eq!(outbox.changed_reasons(None, |_| false), [ID]);
+    assert_eq!(reason(&outbox, None), WaitReason::WaitingForRelays);
     assert_eq!(outbox.take_due(NOW).len(), 2);
 }

@@ -144,8 +144,31 @@ fn one_operator_or_subnet_is_on_a_path_once() {
 }
 
 #[test]
-fn an_operator_that_says_nothing_is_nobody_elses() {
+fn relays_that_name_no_operator_are_on_a_path_once() {
     let relays = (0..20).map(|index| {
+        let mut info = info(index);
+        if index < 8 {
+            info.operator.clear();
+        }
+        relay_with(index, &info, NOW)
+    });
+    let directory = Directory::from_iter(relays);
+    let finder = finder(&directory);
+    assert_eq!(finder.privacy().independent, 13);
+    for seed in 0..100 {
+        let pair = finder
+            .request_path(node(0), node(9), &[], &mut rng(seed))
+            .unwrap();
+        assert_eq!(pair.relaxed, Relaxation::Strict);
+        assert!((0..8).all(|unnamed| pair.out.nodes()[1] != node(unnamed)));
+    }
+    let related = finder.request_path(node(0), node(1), &[], &mut rng(1));
+    assert_eq!(related.unwrap_err(), PathError::Related);
+}
+
+#[test]
+fn a_small_network_without_operators_works() {
+    let relays = (0..5).map(|index| {
         let mut info = info(index);
         info.operator.clear();
         relay_with(index, &info, NOW)
@@ -154,7 +177,44 @@ fn an_operator_that_says_nothing_is_nobody_elses() {
     let pair = finder(&directory)
         .request_path(node(0), node(1), &[], &mut rng(1))
         .unwrap();
-    assert_eq!(pair.relaxed, Relaxation::Strict);
+    assert_eq!(pair.relaxed, Relaxation::SameOperator);
+    assert_eq!(pair.out.nodes().len(), 3);
+}
+
+#[test]
+fn one_machine_with_many_names_is_one_network() {
+    let relays = (0..20).map(|index| {
+        let mut info = info(index);
+        let url = format!("wss://r{index}.mallory.example/v1");
+        info.urls = vec![RelayUrl::parse(&url).unwrap()];
+        relay_with(index, &info, NOW)
+    });
+    let directory = Directory::from_iter(relays);
+    assert_eq!(finder(&directory).privacy().independent, 1);
+}
+
+#[test]
+fn a_relay_that_lists_the_networks_of_others_hides_none_of_them() {
+    let url = |index: u16| info(index).urls.remove(0);
+    let relays = (0..16).map(|index| {
+        let mut info = info(index);
+        if index < 4 {
+            // Its first URL, its second to fourth, and its operator are each somebody else's.
+            info.urls = (0..4).map(|n| url(4 + 3 * index + n % 3)).collect();
+            info.operator = format!("operator {}", 15 - index);
+        }
+        relay_with(index, &info, NOW)
+    });
+    let directory = Directory::from_iter(relays);
+    let finder = finder(&directory);
+    assert_eq!(finder.privacy().independent, 12);
+    // As a target, it can claim to be kin of two of three guards: a third is left.
+    let unrelated = |guard: u16| {
+        let path = finder.request_path(node(guard), node(0), &[], &mut rng(1));
+        path.is_ok()
+    };
+    let refused = (4..16).filter(|guard| !unrelated(*guard)).count();
+    assert_eq!(refused, 2);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::support::{NOW, node, relay_of};
 use crate::id::{ConnectionTag, NodeId};
+use crate::onion::Relaxation;
 use crate::onion::descriptor::RelayDescriptor;
 use crate::onion::path::{PathError, PathFinder, PathRules};
 use crate::onion::{
@@ -49,7 +50,7 @@ fn the_preference_decides_where_all_relays_have_all_suites() {
     let directory = network([Suite::ALL.as_slice(); 12]);
     for best in Suite::ALL {
         let finder = preferring(&directory, best);
-        assert_eq!(finder.suite(), best);
+        assert_eq!(finder.suite(), Some(best));
         assert_eq!(suite_to(&finder, 0, 1), Ok(best));
     }
     let default = finder(&directory, Suites::default());
@@ -60,7 +61,7 @@ fn the_preference_decides_where_all_relays_have_all_suites() {
 fn every_relay_of_a_path_has_its_suite() {
     let directory = network((0..30).map(|n| if n % 2 == 0 { BOTH } else { CLASSICAL }));
     let finder = preferring(&directory, XWing);
-    assert_eq!(finder.suite(), XWing);
+    assert_eq!(finder.suite(), Some(XWing));
     let mut vanguards = VanguardSet::new();
     vanguards.refresh(&finder, &[], &mut rng(1));
     assert!(vanguards.nodes().all(|node| has(&directory, &node, XWing)));
@@ -93,11 +94,11 @@ fn to_a_relay_without_the_preferred_suite_the_next_one_leads() {
 
 #[test]
 fn too_few_relays_with_the_preferred_suite_are_no_reason_to_meet_there() {
-    let directory = network((0..30).map(|n| if n < 11 { BOTH } else { CLASSICAL }));
+    let directory = network((0..37).map(|n| if n < 12 { BOTH } else { CLASSICAL }));
     let finder = preferring(&directory, XWing);
-    assert_eq!(finder.suite(), X25519);
+    assert_eq!(finder.suite(), Some(X25519));
     assert_eq!(suite_to(&finder, 0, 1), Ok(X25519));
-    assert_eq!(finder.privacy().relays, 30);
+    assert_eq!(finder.privacy().relays, 37);
 }
 
 #[test]
@@ -137,10 +138,84 @@ fn what_is_not_listed_is_not_used() {
 fn a_small_mixed_network_uses_what_most_of_it_has() {
     let nine = |with| network((0..9).map(move |n| if n < with { BOTH } else { CLASSICAL }));
     for (with, suite) in [(9, XWing), (5, XWing), (4, X25519), (0, X25519)] {
-        assert_eq!(preferring(&nine(with), XWing).suite(), suite, "{with} of 9");
+        let found = preferring(&nine(with), XWing).suite();
+        assert_eq!(found, Some(suite), "{with} of 9");
     }
     let one = network([BOTH]);
     assert_eq!(suite_to(&preferring(&one, XWing), 0, 0), Ok(XWing));
+}
+
+#[test]
+fn a_hostile_minority_talks_nobody_out_of_the_preferred_suite() {
+    for (relays, hostile) in [(12, 1), (12, 5), (30, 14), (40, 26)] {
+        let with = |n| if n < hostile { CLASSICAL } else { BOTH };
+        let directory = network((0..relays).map(with));
+        let finder = preferring(&directory, XWing);
+        assert_eq!(finder.suite(), Some(XWing), "{hostile} of {relays}");
+        assert_eq!(suite_to(&finder, relays - 1, relays - 2), Ok(XWing));
+        assert_eq!(finder.privacy().relays, usize::from(relays - hostile));
+    }
+}
+
+#[test]
+fn the_rules_go_by_the_relays_that_have_the_suite() {
+    let directory = network((0..12).map(|n| if n < 5 { CLASSICAL } else { BOTH }));
+    let finder = preferring(&directory, XWing);
+    assert!(finder.is_small(), "seven relays");
+    assert_eq!(finder.privacy().worst, Relaxation::GuardInSwarm);
+    let classical = preferring(&directory, X25519);
+    assert!(!classical.is_small(), "twelve");
+    assert_eq!(classical.privacy().worst, Relaxation::Strict);
+    // A swarm of five of the seven leaves none outside it but guard and target.
+    let swarm: Vec<_> = (7..12).map(node).collect();
+    let pair = finder.request_path(node(5), node(7), &swarm, &mut rng(1));
+    let pair = pair.unwrap();
+    assert_eq!(
+        (pair.out.suite(), pair.relaxed),
+        (XWing, Relaxation::Strict)
+    );
+}
+
+#[test]
+fn a_target_that_lacks_the_preferred_suite_loosens_nothing() {
+    // X-Wing is the second choice, and eight of fourteen have it: by its own count rules would give way.
+    let directory = network((0..14).map(|n| match n {
+        0 => [XWing].as_slice(),
+        1..8 => BOTH,
+        _ => CLASSICAL,
+    }));
+    let finder = preferring(&directory, X25519);
+    assert_eq!(suite_to(&finder, 1, 0), Ok(XWing));
+    let swarm = [node(0), node(1)];
+    let path = finder.request_path(node(1), node(0), &swarm, &mut rng(1));
+    assert_eq!(path.unwrap_err(), PathError::GuardInSwarm);
+}
+
+#[test]
+fn below_a_floor_there_is_no_path() {
+    let rules = PathRules {
+        suites: Suites::preferring(XWing),
+        floor: Some(XWing),
+        ..PathRules::default()
+    };
+    let with = |relays| network((0..12).map(move |n| if n < relays { BOTH } else { CLASSICAL }));
+    let few = with(6);
+    let finder = PathFinder::new(&few, rules, &RelayHealth::new(), NOW);
+    assert_eq!(finder.suite(), None);
+    assert_eq!(suite_to(&finder, 0, 1), Err(PathError::BelowFloor(XWing)));
+    let mut guards = GuardSet::new();
+    guards.refresh(&finder, &[], &mut rng(1));
+    assert_eq!(guards.in_use(&finder), None);
+    assert_eq!(finder.privacy().relays, 12);
+    let many = with(7);
+    let finder = PathFinder::new(&many, rules, &RelayHealth::new(), NOW);
+    assert_eq!(suite_to(&finder, 0, 1), Ok(XWing));
+    let lacking = suite_to(&finder, 0, 8);
+    assert_eq!(
+        lacking,
+        Err(PathError::Unknown(node(8))),
+        "as if it were not there"
+    );
 }
 
 #[test]

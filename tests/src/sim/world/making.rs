@@ -47,6 +47,7 @@ impl World {
             net: NetConfig {
                 bootstrap: bootstrap.collect(),
                 suites: Suites::preferring(self.plan.suite),
+                floor: self.plan.floor,
             },
             stock,
         };

@@ -104,6 +104,8 @@ pub(super) struct World {
     pinned: usize,
     /// The onion suite that the client prefers.
     prefers: Suite,
+    /// The weakest that it may use.
+    floor: Option<Suite>,
     /// Packets peeled, by suite and relay.
     pub(super) peeled: Vec<(Suite, usize)>,
     /// When every relay publishes a descriptor next.
@@ -205,6 +207,18 @@ impl World {
         seed: u64,
         prepare: impl FnOnce(&mut Vec<Relay>),
     ) -> Self {
+        Self::with_floor(prefers, None, count, pinned, seed, prepare)
+    }
+
+    /// The same, where it may use no weaker suite than `floor`.
+    pub(super) fn with_floor(
+        prefers: Suite,
+        floor: Option<Suite>,
+        count: usize,
+        pinned: usize,
+        seed: u64,
+        prepare: impl FnOnce(&mut Vec<Relay>),
+    ) -> Self {
         let mut rng = rng(seed);
         let mut relays: Vec<_> = (0..count).map(|n| Relay::new(n, START, &mut rng)).collect();
         prepare(&mut relays);
@@ -212,7 +226,12 @@ impl World {
             .iter_mut()
             .map(|relay| relay.publish(START, &mut rng))
             .collect();
-        let net = Net::restore(config(&relays, pinned, prefers), &[], START, &mut rng);
+        let net = Net::restore(
+            config(&relays, pinned, prefers, floor),
+            &[],
+            START,
+            &mut rng,
+        );
         let mut world = Self {
             now: START,
             rng,
@@ -231,6 +250,7 @@ impl World {
             last_frame: None,
             pinned,
             prefers,
+            floor,
             peeled: Vec::new(),
             next_publication: START + PUBLICATION,
         };
@@ -254,7 +274,7 @@ impl World {
         }
         self.replies.clear();
         self.failures.clear();
-        let config = config(&self.relays, self.pinned, self.prefers);
+        let config = config(&self.relays, self.pinned, self.prefers, self.floor);
         self.net = Net::restore(config, &rows, self.now, &mut self.rng);
         self.run();
     }
@@ -676,7 +696,7 @@ impl Buffer {
     }
 }
 
-fn config(relays: &[Relay], pinned: usize, prefers: Suite) -> NetConfig {
+fn config(relays: &[Relay], pinned: usize, prefers: Suite, floor: Option<Suite>) -> NetConfig {
     let pinned = relays.iter().take(pinned);
     let bootstrap = pinned.map(|relay| Bootstrap {
         node: relay.node,
@@ -684,6 +704,7 @@ fn config(relays: &[Relay], pinned: usize, prefers: Suite) -> NetConfig {
     });
     NetConfig {
         suites: Suites::preferring(prefers),
+        floor,
         ..NetConfig::new(bootstrap.collect())
     }
 }
