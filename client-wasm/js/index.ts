@@ -33,7 +33,7 @@ export async function start(options: StartOptions = {}): Promise<ZenTalk> {
       origin: location.origin,
       visible: visible(),
       onionSuite,
-      onionFloor,
+      ...(onionFloor && { onionFloor }),
     }),
     storage: navigator.storage,
     randomId: () =>

@@ -83,7 +83,8 @@ async function begin(start: Start): Promise<Tab> {
 /** Starts the engine with a bootstrap list that follows as soon as it is loaded. */
 function open(start: Start, notify: (notice: HostNotice) => void): Engine {
   const { database, origin, onionSuite, onionFloor } = start;
-  const host = new Host({ database, origin, online: navigator.onLine, onionSuite, onionFloor }, notify);
+  const options = { database, origin, online: navigator.onLine, onionSuite, ...(onionFloor && { onionFloor }) };
+  const host = new Host(options, notify);
   const tellOnline = (): void => {
     host.online(navigator.onLine);
     if (navigator.onLine) loader.hurry();
