@@ -16,12 +16,17 @@ use std::process::{Command, Stdio};
 
 use rand_core::{TryCryptoRng, TryRng};
 use zentalk_fuzz::devices::Device;
-use zentalk_shared::crypto::Secret32;
 use zentalk_shared::crypto::hash::blake2b_256_concat;
+use zentalk_shared::crypto::kdf::extract_expand;
 use zentalk_shared::crypto::kem::{Kem, Rsa4096Kem, X25519Kem, XWingKem};
+use zentalk_shared::crypto::{Secret, Secret32};
+use zentalk_shared::id::{ConnectionTag, NodeId};
 use zentalk_shared::identity::{AccountSecret, DeviceCertificate, DeviceSecret};
-use zentalk_shared::onion::ReplayLimits;
+use zentalk_shared::onion::build::{Hop, build_request};
 use zentalk_shared::onion::keyring::OnionKeys;
+use zentalk_shared::onion::peel::{Peeled, peel};
+use zentalk_shared::onion::surb::build_surb;
+use zentalk_shared::onion::{Class, Epoch, ReplayLimits};
 use zentalk_shared::session::{SessionMessage, SessionRecord, open, seal_message};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::{from_cbor, to_secret_cbor};
@@ -101,10 +106,11 @@ type Scenario = fn(&mut Draws, Look<'_>);
 /// "TODO: zeroize intermediates"), and only an allocator that wipes could. Browsers sign by WebCrypto instead.
 const LEFT_BY_RSA: [(&str, &str); 2] = [("account", "derived "), ("rsa_kem", "drawn ")];
 
-const SCENARIOS: [(&str, Scenario); 5] = [
+const SCENARIOS: [(&str, Scenario); 6] = [
     ("sessions", sessions),
     ("device", device),
     ("onion_keys", onion_keys),
+    ("packets", packets),
     ("account", account),
     ("rsa_kem", rsa_kem),
 ];
@@ -176,6 +182,57 @@ fn onion_keys(rng: &mut Draws, _: Look<'_>) {
     ring.rotate(NOW.saturating_add(Duration::from_hours(6)), rng)
         .unwrap();
     drop(ring.persist());
+}
+
+/// A packet is built and peeled, a reply is made and opened, over hops of either suite but RSA.
+fn packets(rng: &mut Draws, look: Look<'_>) {
+    packets_of::<X25519Kem>(rng, look);
+    packets_of::<XWingKem>(rng, look);
+}
+
+fn packets_of<K: Kem>(rng: &mut Draws, look: Look<'_>) {
+    let secrets = [0, 1, 2].map(|_| K::generate(rng).unwrap());
+    let hop = |(index, secret): (u8, &K::Secret)| Hop::<K> {
+        node: NodeId::from_bytes([index; 20]),
+        epoch: Epoch::at(NOW),
+        key: K::public(secret).clone(),
+        delay: Duration::ZERO,
+    };
+    let path: Vec<_> = (1..).zip(&secrets).map(hop).collect();
+    let through = |mut packet: Vec<u8>, rng: &mut Draws| {
+        for secret in &secrets {
+            packet = match peel::<K>(secret, packet, |_| Ok(()), rng).unwrap() {
+                Peeled::Forward { packet, .. } => packet,
+                Peeled::Deliver { body, .. } => body,
+                Peeled::Process { .. } => return vec![],
+            };
+        }
+        packet
+    };
+    let packet = build_request(&path, None, b"a request", Class::Message, rng).unwrap();
+    through(packet, rng);
+    let tag = ConnectionTag::from_bytes([1; 16]);
+    let (surb, keys) = build_surb(&path, tag, NOW, rng).unwrap();
+    keys_of_replies::<K>(&to_secret_cbor(&keys), look);
+    let reply = through(surb.reply(b"a reply", Class::Message).unwrap(), rng);
+    assert!(keys.open(reply).unwrap().starts_with(b"a reply"));
+}
+
+/// The reply key, the secrets of the hops, and what PROTOCOL §5 derives from these.
+fn keys_of_replies<K: Kem>(keys: &[u8], look: Look<'_>) {
+    let secrets = byte_strings(keys)
+        .into_iter()
+        .filter(|(_, bytes)| bytes.len() == 32);
+    let secrets: Vec<_> = secrets.map(|(_, bytes)| Zeroizing::new(bytes)).collect();
+    assert_eq!(secrets.len(), 4);
+    for secret in &secrets {
+        look(Held::Bytes(secret));
+        let keys: Secret<208> = extract_expand(b"ZenTalk onion v1", secret, &[K::SUITE]);
+        let (routing_and_mac, rest) = keys.as_bytes().split_at(64);
+        look(Held::Bytes(routing_and_mac));
+        // Between them the replay tag, which a relay keeps.
+        look(Held::Bytes(&rest[16..]));
+    }
 }
 
 /// The RSA suite of an onion key.
@@ -457,6 +514,11 @@ fn of_a_device_nothing_is_left() {
 #[test]
 fn of_onion_keys_nothing_is_left() {
     nothing_is_left_of("onion_keys");
+}
+
+#[test]
+fn of_packets_nothing_is_left() {
+    nothing_is_left_of("packets");
 }
 
 #[test]

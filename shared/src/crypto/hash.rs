@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use super::secret::Secret32;
+use super::wipe::{CURVE, SMALL, wiping};
 
 /// A message authentication code did not match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -58,9 +59,11 @@ fn framed_len(part: &[u8]) -> [u8; 4] {
 /// Keyed BLAKE2b with 16 bytes of output over the parts, concatenated as they stand: callers give
 /// parts of fixed length.
 pub fn keyed_mac_128(key: &Secret32, parts: &[&[u8]]) -> [u8; 16] {
-    let mut mac: Blake2bMac<U16> = keyed(key);
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize_fixed().into()
+    wiping::<SMALL, _>(|| {
+        let mut mac: Blake2bMac<U16> = keyed(key);
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize_fixed().into()
+    })
 }
 
 /// Checks a [`keyed_mac_128`] in constant time.
@@ -73,36 +76,17 @@ pub fn verify_mac_128(key: &Secret32, parts: &[&[u8]], mac: &[u8; 16]) -> Result
 
 /// Keyed BLAKE2b with 32 bytes of output over the parts, concatenated as they stand.
 pub fn keyed_256(key: &Secret32, parts: &[&[u8]]) -> [u8; 32] {
-    let mut hasher = KeyedHasher::new(key);
-    parts.iter().for_each(|part| hasher.update(part));
-    hasher.finalize()
-}
-
-/// Keyed BLAKE2b-256 fed piece by piece: the hash of the onion's wide-block cipher.
-#[derive(Clone)]
-pub struct KeyedHasher(Blake2bMac<U32>);
-
-impl KeyedHasher {
-    /// Starts with a 32-byte key.
-    pub fn new(key: &Secret32) -> Self {
-        Self(keyed(key))
-    }
-
-    /// Appends bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// The 32 bytes of output.
-    pub fn finalize(self) -> [u8; 32] {
-        self.0.finalize_fixed().into()
-    }
+    wiping::<SMALL, _>(|| {
+        let mut mac: Blake2bMac<U32> = keyed(key);
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize_fixed().into()
+    })
 }
 
 /// Keyed BLAKE3 (O'Connor, Aumasson, Neves and Wilcox-O'Hearn, 2020, §2.3): for the wide-block cipher
 /// only, whose input is long enough for its parallel chunks to count.
 pub fn keyed_blake3(key: &Secret32, data: &[u8]) -> [u8; 32] {
-    blake3::keyed_hash(key.as_bytes(), data).into()
+    wiping::<CURVE, _>(|| blake3::keyed_hash(key.as_bytes(), data).into())
 }
 
 /// Starts any keyed BLAKE2b with a 32-byte key.
@@ -226,11 +210,9 @@ mod tests {
     }
 
     #[test]
-    fn streaming_equals_one_shot() {
-        let mut hasher = KeyedHasher::new(&counting_key());
-        [b"one".as_slice(), b"", b"two"]
-            .iter()
-            .for_each(|part| hasher.update(part));
-        assert_eq!(hasher.finalize(), keyed_256(&counting_key(), &[b"onetwo"]));
+    fn parts_are_concatenated() {
+        let parts = [b"one".as_slice(), b"", b"two"];
+        let key = counting_key();
+        assert_eq!(keyed_256(&key, &parts), keyed_256(&key, &[b"onetwo"]));
     }
 }

@@ -69,7 +69,7 @@ pub fn hmac_sha256_pair(key: &Secret32, one: &[u8], two: &[u8]) -> (Secret32, Se
 
 /// Checks an HMAC-SHA256 in constant time.
 pub fn verify_hmac_sha256(key: &Secret32, parts: &[&[u8]], mac: &[u8; 32]) -> Result<(), BadMac> {
-    mac_over(key, parts).verify_slice(mac).map_err(|_| BadMac)
+    wiping::<SMALL, _>(|| mac_over(key, parts).verify_slice(mac).map_err(|_| BadMac))
 }
 
 fn mac_over(key: &Secret32, parts: &[&[u8]]) -> Hmac<Sha256> {

@@ -10,7 +10,7 @@ use zeroize::zeroize_stack;
 
 /// Enough for hashes, ciphers and MACs.
 pub(crate) const SMALL: usize = 4 << 10;
-/// Enough for curve arithmetic.
+/// Enough for curve arithmetic, and for the tree of BLAKE3.
 pub(crate) const CURVE: usize = 16 << 10;
 /// Enough for lattice arithmetic.
 pub(crate) const LATTICE: usize = 128 << 10;
