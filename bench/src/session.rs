@@ -113,7 +113,8 @@ impl Pair {
     pub(crate) fn respond(&self, length: usize) -> Row {
         let (alice, bob) = (Rc::clone(&self.alice), Rc::clone(&self.bob));
         let rng = &mut rng(23);
-        let agreed = initiate(alice.identity(), bob.verified_bundle(), NOW, rng).expect("proper keys");
+        let agreed =
+            initiate(alice.identity(), bob.verified_bundle(), NOW, rng).expect("proper keys");
         let initial = agreed.header;
         let mut ratchet =
             Ratchet::initiate(agreed.secret, agreed.peer_ratchet_key, agreed.peer_kem_key);
@@ -136,7 +137,8 @@ impl Pair {
         let (text, mut rng) = (vec![1; length], rng(24));
         let mut start = move |bundle: UnverifiedBundle| {
             let bundle = bundle.verify(&bob.certificate, NOW).expect("verifies");
-            let mut record = SessionRecord::start(alice.me(), bundle, NOW, &mut rng).expect("starts");
+            let mut record =
+                SessionRecord::start(alice.me(), bundle, NOW, &mut rng).expect("starts");
             record
                 .encrypt(alice.me(), &text, &mut rng)
                 .expect("encrypts")
