@@ -103,6 +103,8 @@ pub struct Device {
     pub sessions: Option<SessionRecord>,
     /// What it takes the time for. Every beginning takes a millisecond.
     pub clock: Timestamp,
+    /// When it begins the next session, at the earliest: see `SessionMessage::time_to_begin_anew`.
+    pub not_before: Timestamp,
 }
 
 impl Device {
@@ -130,6 +132,7 @@ impl Device {
             prekeys,
             sessions: None,
             clock: NOW,
+            not_before: NOW,
         };
         (device, published)
     }
@@ -139,10 +142,11 @@ impl Device {
         let mut after = self.clone();
         after.clock += Duration::from_ms(1);
         let sessions = match &self.sessions {
-            Some(record) => record.start_over(self.local(), bundle, after.clock, rng),
-            None => SessionRecord::start(self.local(), bundle, after.clock, rng),
+            Some(record) => record.start_over(self.local(), bundle, self.not_before, after.clock, rng),
+            None => SessionRecord::start(self.local(), bundle, after.clock.max(self.not_before), rng),
         };
         after.sessions = Some(sessions.expect("an honest bundle begins a session"));
+        after.not_before = NOW;
         after
     }
 

@@ -218,7 +218,9 @@ impl Sessions {
 
     fn write_name(&self, out: &mut Vec<u8>) {
         for device in self.each.iter().chain([&self.device]) {
-            out.extend(device.clock.as_ms().to_be_bytes());
+            for time in [device.clock, device.not_before] {
+                out.extend(time.as_ms().to_be_bytes());
+            }
             out.extend(to_cbor(&device.prekeys));
             let record = device.sessions.as_ref().map(SessionRecord::encode);
             out.extend(record.iter().flat_map(|record| record.iter()));
@@ -291,8 +293,10 @@ impl Local {
             }
             Err(error) => {
                 self.wants_anew |= error.calls_for_new_session() && !self.renewed;
-                let clock = &mut self.sessions.device.clock;
-                *clock = message.decoded.time_to_begin_anew(*clock);
+                if error.calls_for_new_session() {
+                    let device = &mut self.sessions.device;
+                    device.not_before = message.decoded.time_to_begin_anew(device.clock);
+                }
             }
         }
     }

@@ -324,17 +324,22 @@ impl Contacts {
         row.devices = BoundedList::new(devices).unwrap_or_default();
     }
 
-    /// A session with a known device is to be begun anew: the write that notes it, or nothing if one was within
-    /// [`RENEW_PAUSE`].
-    pub(super) fn renew(&mut self, peer: &PeerDevice, now: Timestamp) -> Option<Write> {
+    /// Whether a session with a known device may be begun anew: not if one was within [`RENEW_PAUSE`].
+    pub(super) fn may_renew(&self, peer: &PeerDevice, now: Timestamp) -> bool {
+        let row = self.rows.get(&peer.address);
+        let mut devices = row.into_iter().flat_map(|row| row.devices.iter());
+        let stored = devices.find(|stored| stored.device == peer.device);
+        let last = stored.map(|stored| stored.renewed);
+        last.is_some_and(|last| last.is_none_or(|at| now.since(at) >= RENEW_PAUSE))
+    }
+
+    /// A session with a device was begun anew: the write that notes it.
+    pub(super) fn renewed(&mut self, peer: &PeerDevice, now: Timestamp) -> Option<Write> {
         let row = self.rows.get_mut(&peer.address)?;
         let mut devices = row.devices.clone().into_inner();
         let stored = devices
             .iter_mut()
             .find(|stored| stored.device == peer.device)?;
-        if stored.renewed.is_some_and(|at| now.since(at) < RENEW_PAUSE) {
-            return None;
-        }
         stored.renewed = Some(now);
         row.devices = BoundedList::new(devices).ok()?;
         Some(Write::Put(row.row()))

@@ -2,6 +2,8 @@
 //! device that has no session. Each attempt that finds nothing asks more relays than the one before, since
 //! reader and publisher need not know the same relays.
 
+use std::collections::BTreeMap;
+
 use super::api::Step;
 use super::engine::{Client, Ctx};
 use super::lookup::{Answer, Found, StartSession};
@@ -96,7 +98,8 @@ impl Client {
             self.net.want_directory(ctx.now, &mut ctx.rng);
         }
         // News of somebody to whom nothing is to be said can wait until something is.
-        if !self.outbox.has_any(&address) && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
+        let is_wanted = self.outbox.has_any(&address) || self.lookups.wants_any_anew(&address);
+        if !is_wanted && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
             self.lookups.done(&address);
         }
     }
@@ -109,8 +112,13 @@ impl Client {
             let contents = AccountContents::verify(&contents, &address, ctx.now).ok()?;
             Some((record, contents))
         };
-        let latest = records
+        // Usually all have the same.
+        let different: BTreeMap<_, _> = records
             .iter()
+            .map(|one| (one.bytes().as_ref(), one))
+            .collect();
+        let latest = different
+            .into_values()
             .filter_map(open)
             .max_by_key(|(record, contents)| (contents.list.sequence(), record.sequence()));
         let known = latest.and_then(|(record, contents)| {

@@ -150,6 +150,12 @@ impl Lookups {
         self.entry(address, now).anew.insert(device, begun);
     }
 
+    /// Whether any device of this contact is to get a new session.
+    pub(super) fn wants_any_anew(&self, address: &Address) -> bool {
+        let lookup = self.open.get(address);
+        lookup.is_some_and(|lookup| !lookup.anew.is_empty())
+    }
+
     /// If this device is to get a new session although there is one: when that is begun, at the earliest.
     pub(super) fn wants_anew(&self, address: &Address, device: &DeviceId) -> Option<Timestamp> {
         self.open.get(address)?.anew.get(device).copied()
@@ -260,11 +266,11 @@ impl Lookups {
 
     /// A session was started. True when it was the last one wanted.
     pub(super) fn started(&mut self, address: &Address, device: &DeviceId) -> bool {
-        let Some(Lookup {
-            stage: Stage::PreKeys { asked, .. },
-            ..
-        }) = self.open.get_mut(address)
-        else {
+        let Some(lookup) = self.open.get_mut(address) else {
+            return false;
+        };
+        lookup.anew.remove(device);
+        let Stage::PreKeys { asked, .. } = &mut lookup.stage else {
             return false;
         };
         asked.retain(|waiting| waiting != device);

@@ -40,14 +40,10 @@ impl Client {
             // Nothing could be said in it: it is begun when the next message cannot be opened.
             return;
         }
-        let Some(write) = self.contacts.renew(peer, ctx.now) else {
-            return;
-        };
-        ctx.batch.writes.push(write);
-        self.lookups
-            .want_anew(peer.address, peer.device, begun, ctx.now);
-        ctx.batch
-            .step(Step::Notice(peer.address, Notice::SessionRenewed));
+        if self.contacts.may_renew(peer, ctx.now) {
+            self.lookups
+                .want_anew(peer.address, peer.device, begun, ctx.now);
+        }
     }
 
     /// Texts whose arrival nobody has confirmed were perhaps sealed in a session that is lost.

@@ -199,11 +199,16 @@ impl Client {
             // Verified while the prekeys were on the way.
             return self.lookup_failed(address, None, ctx);
         }
-        let begun = anew.map_or(ctx.now, |after| after.max(ctx.now));
+        let not_before = anew.unwrap_or(ctx.now);
         let before = load_record(&address, &id, ctx);
         let record = match &before {
-            Some(record) => record.start_over(self.local(), bundle, begun, &mut ctx.rng),
-            None => SessionRecord::start(self.local(), bundle, begun, &mut ctx.rng),
+            Some(record) => {
+                record.start_over(self.local(), bundle, not_before, ctx.now, &mut ctx.rng)
+            }
+            None => {
+                let begun = ctx.now.max(not_before);
+                SessionRecord::start(self.local(), bundle, begun, &mut ctx.rng)
+            }
         };
         let Ok(record) = record else {
             self.lookups.failed(&address, None, ctx.now, &mut ctx.rng);
@@ -219,18 +224,29 @@ impl Client {
             .writes
             .extend(self.contacts.update(&address, |_| {}));
         if anew.is_some() {
-            // The peer learns of the session from the first message in it: there has to be one.
-            let introduction = ItemRow::new(
-                MessageId::random(&mut ctx.rng),
-                address,
-                ctx.now,
-                false,
-                ItemBody::Profile,
-            );
-            self.enqueue(introduction, ctx.now, ctx);
-            self.resend(address, ctx);
+            self.begun_anew(address, id, ctx);
         }
         self.session_ready(&address, &id, ctx);
+    }
+
+    /// A session took the place of another one: people are told, and so is the peer.
+    fn begun_anew(&mut self, address: Address, device: DeviceId, ctx: &mut Ctx<'_>) {
+        let peer = PeerDevice { address, device };
+        ctx.batch
+            .writes
+            .extend(self.contacts.renewed(&peer, ctx.now));
+        ctx.batch
+            .step(Step::Notice(address, Notice::SessionRenewed));
+        // The peer learns of the session from the first message in it: there has to be one.
+        let introduction = ItemRow::new(
+            MessageId::random(&mut ctx.rng),
+            address,
+            ctx.now,
+            false,
+            ItemBody::Profile,
+        );
+        self.enqueue(introduction, ctx.now, ctx);
+        self.resend(address, ctx);
     }
 
     fn session_ready(&mut self, address: &Address, device: &DeviceId, ctx: &mut Ctx<'_>) {

@@ -5,8 +5,8 @@
 //!
 //! - A relay is in *one* network, that of its first URL, and of *one* operator: it can claim kinship with two
 //!   groups of relays at most, however many URLs it lists.
-//! - Relays that name no operator are taken for one operator's. A name is free, so this costs an attacker nothing;
-//!   it keeps two relays of somebody who did not bother to write one off one path.
+//! - A relay that names no operator is its network's. A name is free: to take all without one for one operator's
+//!   would cost an attacker nothing, and those who left it out the paths among them.
 //! - The count is that of the largest set of independent relays, so another relay never lowers it, whatever it
 //!   claims, and raises it by one at most.
 
@@ -21,8 +21,14 @@ pub const MAX_INDEPENDENT: usize = 256;
 /// Who a relay says it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party<'a> {
-    operator: &'a str,
+    operator: Operator<'a>,
     subnet: Subnet,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Operator<'a> {
+    Named(&'a str),
+    OfNetwork(Subnet),
 }
 
 impl<'a> Party<'a> {
@@ -31,13 +37,21 @@ impl<'a> Party<'a> {
         let info = relay.info();
         // A descriptor without a URL does not verify.
         let first = info.urls.first().map(|url| url.subnet(allow_loopback));
-        Self {
-            operator: &info.operator,
-            subnet: first.unwrap_or_else(|| Subnet::Name(String::new())),
-        }
+        Self::new(
+            &info.operator,
+            first.unwrap_or_else(|| Subnet::Name(String::new())),
+        )
     }
 
-    /// Whether both name one operator, or none.
+    fn new(operator: &'a str, subnet: Subnet) -> Self {
+        let operator = match operator.is_empty() {
+            true => Operator::OfNetwork(subnet.clone()),
+            false => Operator::Named(operator),
+        };
+        Self { operator, subnet }
+    }
+
+    /// Whether both have one operator.
     pub fn same_operator(&self, other: &Self) -> bool {
         self.operator == other.operator
     }
@@ -58,9 +72,9 @@ impl<'a> Party<'a> {
 /// A relay joins an operator and a network, so this is a largest matching between the two (Kuhn's algorithm:
 /// whoever finds its network taken asks its holder to move to another one).
 pub(super) fn independent<'p, 'a: 'p>(parties: impl Iterator<Item = &'p Party<'a>>) -> usize {
-    let mut networks: BTreeMap<&str, BTreeSet<&Subnet>> = BTreeMap::new();
+    let mut networks: BTreeMap<&Operator<'_>, BTreeSet<&Subnet>> = BTreeMap::new();
     for party in parties {
-        let of_operator = networks.entry(party.operator).or_default();
+        let of_operator = networks.entry(&party.operator).or_default();
         of_operator.insert(&party.subnet);
     }
     let mut matching = Matching::default();
@@ -75,15 +89,19 @@ pub(super) fn independent<'p, 'a: 'p>(parties: impl Iterator<Item = &'p Party<'a
 
 #[derive(Default)]
 struct Matching<'a> {
-    networks: BTreeMap<&'a str, &'a Subnet>,
-    operators: BTreeMap<&'a Subnet, &'a str>,
+    networks: BTreeMap<&'a Operator<'a>, &'a Subnet>,
+    operators: BTreeMap<&'a Subnet, &'a Operator<'a>>,
     /// Networks from which a search found no way out: no later one will.
     closed: BTreeSet<&'a Subnet>,
 }
 
 impl<'a> Matching<'a> {
     /// Finds `newcomer` a network, moving others if need be.
-    fn settle(&mut self, newcomer: &'a str, networks: &BTreeMap<&'a str, BTreeSet<&'a Subnet>>) {
+    fn settle(
+        &mut self,
+        newcomer: &'a Operator<'a>,
+        networks: &BTreeMap<&'a Operator<'a>, BTreeSet<&'a Subnet>>,
+    ) {
         let mut wanted_by = BTreeMap::new();
         let mut seeking = VecDeque::from([newcomer]);
         while let Some(operator) = seeking.pop_front() {
@@ -102,7 +120,7 @@ impl<'a> Matching<'a> {
     }
 
     /// Everybody on the way to the `free` network takes the one that it asked for; the newcomer leaves none.
-    fn shift(&mut self, free: &'a Subnet, wanted_by: &BTreeMap<&'a Subnet, &'a str>) {
+    fn shift(&mut self, free: &'a Subnet, wanted_by: &BTreeMap<&'a Subnet, &'a Operator<'a>>) {
         let mut next = Some(free);
         while let Some((network, operator)) = next.and_then(|at| Some((at, *wanted_by.get(at)?))) {
             self.operators.insert(network, operator);
@@ -117,10 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn party(operator: &'static str, network: u8) -> Party<'static> {
-        Party {
-            operator,
-            subnet: Subnet::V4([network, 0, 0]),
-        }
+        Party::new(operator, Subnet::V4([network, 0, 0]))
     }
 
     const NAMES: [&str; 6] = ["", "a", "b", "c", "d", "e"];
@@ -157,9 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn relays_without_an_operator_are_one_operators() {
-        let unnamed = parties(&[(0, 1), (0, 2), (0, 3), (1, 4)]);
-        assert_eq!(independent(unnamed.iter()), 2);
+    fn relays_without_an_operator_are_their_networks() {
+        let unnamed = parties(&[(0, 1), (0, 2), (0, 3), (0, 3), (1, 3), (1, 4)]);
+        assert_eq!(independent(unnamed.iter()), 4);
+        assert!(!unnamed[0].is_related(&unnamed[1]));
+        assert!(unnamed[2].is_related(&unnamed[3]) && unnamed[3].is_related(&unnamed[4]));
     }
 
     #[test]
@@ -178,7 +195,7 @@ mod tests {
             .map(|(operator, n)| {
                 let [high, low] = n.to_be_bytes();
                 let subnet = Subnet::V4([10, high, low]);
-                Party { operator, subnet }
+                Party::new(operator, subnet)
             })
             .collect();
         assert_eq!(independent(all.iter()), MAX_INDEPENDENT);

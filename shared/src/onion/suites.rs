@@ -137,6 +137,10 @@ impl Relays {
         let enough = own >= ENOUGH_RELAYS && 3 * own >= whole;
         most || enough || self.all == network.all
     }
+
+    const fn are_most_of(self, network: Self) -> bool {
+        self.all >= LONGEST_PATH && 2 * self.all > network.all
+    }
 }
 
 /// The suites that paths may use, best first: those `wanted` that enough relays of the `network` have. If there is none,
@@ -148,7 +152,12 @@ pub fn usable(
     having: impl Fn(Suite) -> Relays,
 ) -> Option<Suites> {
     let wanted = floor.map_or(wanted, |floor| wanted.not_below(floor));
-    let fit = |suite: &Suite| having(*suite).suffice(network);
+    let fit = |suite: &Suite| {
+        let own = having(*suite);
+        // Everybody's suite goes by number too: else four relays without it, of as many names, would make a fleet that
+        // has it under one name unusable.
+        own.suffice(network) || (*suite == Suite::X25519 && own.are_most_of(network))
+    };
     let fitting: Vec<Suite> = wanted.iter().filter(fit).collect();
     match (Suites::new(&fitting), floor) {
         (Ok(fitting), _) => Some(fitting),
@@ -303,6 +312,20 @@ mod tests {
         };
         assert!(honest.suffice(network), "they cannot talk others out of it");
         assert!(!theirs.suffice(network), "nor draw others to themselves");
+    }
+
+    #[test]
+    fn a_few_with_many_names_do_not_make_a_fleet_with_one_unusable() {
+        let of = |all, independent| Relays { all, independent };
+        let network = of(34, 5);
+        let having = |suite: Suite| match suite {
+            Rsa4096 => of(4, 4),
+            X25519 | XWing => of(30, 1),
+        };
+        let chosen = usable(Suites::default(), None, network, having).unwrap();
+        assert_eq!(chosen.best(), X25519);
+        let floor = Some(XWing);
+        assert_eq!(usable(Suites::default(), floor, network, having), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //!
 //! // sending: one record per (Address, DeviceId)
 //! SessionRecord::start(me: LocalDevice, bundle: PreKeyBundle, now, rng) -> Result<SessionRecord, InitiateError>
-//! record.start_over(&self, me, bundle, now, rng) -> Result<SessionRecord, InitiateError>
+//! record.start_over(&self, me, bundle, not_before, now, rng) -> Result<SessionRecord, InitiateError>
 //! record.encrypt(&mut self, me, plaintext: &[u8], rng) -> Result<Vec<u8>, EncryptError>    // session message
 //! seal_message(message: &[u8], to: &SealingKey, rng) -> Result<Vec<Envelope>, SealError>   // Box<[u8; 8000]>
 //!

@@ -44,8 +44,8 @@ pub struct FirstMessage {
     pub certificate: DeviceCertificate,
     /// Prekeys to forget.
     pub used: UsedPreKeys,
-    /// The peer began anew although it had a session with us: it has lost that one, and what was sealed
-    /// in it and not yet delivered will not open there.
+    /// Its session took the place of another one: the peer may have lost that, or never been able to open it, and what
+    /// was sealed in it and not yet delivered may not open there.
     pub started_over: bool,
 }
 

@@ -60,22 +60,26 @@ impl SessionRecord {
 
     /// Begins another session with the same device, because the peer does not have this one (see
     /// [`ReceiveError::calls_for_new_session`](super::ReceiveError::calls_for_new_session)). A bundle of
-    /// another device begins a record of its own. `now`: see [`SessionMessage::time_to_begin_anew`].
+    /// another device begins a record of its own. `not_before`: see
+    /// [`SessionMessage::time_to_begin_anew`].
     pub fn start_over(
         &self,
         me: LocalDevice<'_>,
         bundle: PreKeyBundle,
+        not_before: Timestamp,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, InitiateError> {
+        let begun = now.max(not_before);
         if PeerDevice::from(bundle.certificate()) != self.peer {
-            return Self::start(me, bundle, now, rng);
+            return Self::start(me, bundle, begun, rng);
         }
         let last = self.every().map(|session| session.begun_at(now)).max();
-        let begun = last.map_or(now, |last| now.max(last + Duration::from_ms(1)));
+        let begun = last.map_or(begun, |last| begun.max(last + Duration::from_ms(1)));
         let mut after = self.clone();
         let old = core::mem::replace(&mut after.current, Session::start(me, bundle, begun, rng)?);
         after.archive(old, now);
+        after.settle(now);
         Ok(after)
     }
 
@@ -139,19 +143,18 @@ impl SessionRecord {
         let (plaintext, session) = found.decrypt(message, now)?;
         let mut after = self.clone();
         after.put(session, now);
-        after.choose(now);
-        after.expire(now);
+        after.settle(now);
         Ok(Some((plaintext, after)))
     }
 
-    /// The record with a session that the peer began, and whether the peer has begun it although it had the one
-    /// that was current.
+    /// The record with a session that the peer began, and whether it took the place of another one, in which there may
+    /// be what the peer cannot open.
     pub(super) fn adopt(&self, new: Session, now: Timestamp) -> (Self, bool) {
         let id = new.id;
         let mut after = self.clone();
         after.archive(new, now);
-        after.choose(now);
-        let started_over = after.current.id == id && self.current.is_confirmed();
+        after.settle(now);
+        let started_over = after.current.id == id;
         (after, started_over)
     }
 
@@ -171,7 +174,18 @@ impl SessionRecord {
         self.archive(session, now);
     }
 
-    /// The rule.
+    /// The rule; then what is beyond the bounds of the archive ends.
+    fn settle(&mut self, now: Timestamp) {
+        self.choose(now);
+        self.archived.sort_by_key(|one| Reverse(one.since));
+        let kept = self.archived.len().min(MAX_ARCHIVED);
+        let excess = self.archived.split_off(kept);
+        self.retire(excess);
+        let old = |archived: &mut Archived| now.since(archived.since) > ARCHIVE_LIFETIME;
+        let expired = self.archived.extract_if(.., old).collect();
+        self.retire(expired);
+    }
+
     fn choose(&mut self, now: Timestamp) {
         let rank = |session: &Session| (session.begun_at(now), Reverse(session.id));
         let archived = self.archived.iter().enumerate();
@@ -187,19 +201,6 @@ impl SessionRecord {
 
     fn archive(&mut self, session: Session, since: Timestamp) {
         self.archived.insert(0, Archived { session, since });
-        self.archived.sort_by_key(|one| Reverse(one.since));
-        let excess = self
-            .archived
-            .split_off(self.archived.len().min(MAX_ARCHIVED));
-        self.retire(excess);
-        self.expire(since);
-    }
-
-    /// Ends the sessions whose time in the archive is over.
-    fn expire(&mut self, now: Timestamp) {
-        let old = |archived: &mut Archived| now.since(archived.since) > ARCHIVE_LIFETIME;
-        let expired = self.archived.extract_if(.., old).collect();
-        self.retire(expired);
     }
 
     fn retire(&mut self, ended: Vec<Archived>) {

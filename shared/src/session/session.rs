@@ -93,7 +93,7 @@ impl Session {
             ad: agreed.ad.clone(),
             ratchet,
             origin: Origin::Peer,
-            begun: begun_at(initial.begun, now),
+            begun: initial.begun,
         };
         Ok(AcceptedSession {
             session,

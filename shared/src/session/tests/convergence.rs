@@ -89,8 +89,8 @@ impl World {
                 self.refused += 1;
                 if error.calls_for_new_session() {
                     let refused = SessionMessage::decode(&message).unwrap();
-                    let clock = &mut self.parties[to].clock;
-                    *clock = refused.time_to_begin_anew(*clock);
+                    let clock = self.parties[to].clock;
+                    self.parties[to].not_before = refused.time_to_begin_anew(clock);
                     self.starts(to);
                     self.sends(to);
                 } else {

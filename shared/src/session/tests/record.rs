@@ -268,7 +268,7 @@ fn a_session_in_place_of_one_that_could_not_be_opened_counts_although_the_clock_
     alice.clock += Duration::from_hours(11);
     alice.starts(bob.bundle(true));
     let lost = SessionMessage::decode(&alice.sends(bob.peer(), b"lost")).unwrap();
-    bob.clock = lost.time_to_begin_anew(bob.clock);
+    bob.not_before = lost.time_to_begin_anew(bob.clock);
     bob.starts(alice.bundle(true));
     let instead = bob.sends(alice.peer(), b"instead");
     alice.receives_at(&instead, alice.clock).unwrap();
@@ -285,7 +285,7 @@ fn a_bundle_of_another_device_begins_a_record_of_its_own() {
     let record = alice.record(bob.peer()).clone();
     let mut rng = crate::test_support::rng(1);
     let other = record
-        .start_over(alice.me(), carol.bundle(true), NOW, &mut rng)
+        .start_over(alice.me(), carol.bundle(true), NOW, NOW, &mut rng)
         .unwrap();
     assert_eq!((other.peer(), other.sessions().count()), (&carol.peer(), 1));
     alice.starts(carol.bundle(true));

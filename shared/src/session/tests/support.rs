@@ -26,6 +26,8 @@ pub(super) struct Party {
     pub(super) records: BTreeMap<PeerDevice, SessionRecord>,
     /// When it began its last session.
     pub(super) clock: Timestamp,
+    /// When it begins the next one, at the earliest.
+    pub(super) not_before: Timestamp,
     pub(super) rng: ChaCha20Rng,
 }
 
@@ -48,6 +50,7 @@ impl Party {
             prekeys: PreKeySecrets::random(MADE, &mut rng),
             records: BTreeMap::new(),
             clock: NOW,
+            not_before: NOW,
             rng,
         }
     }
@@ -80,8 +83,13 @@ impl Party {
         let me = local(&self.account, &self.certificate, self.device.identity());
         self.clock += Duration::from_ms(1);
         let record = match self.records.get(&peer) {
-            Some(record) => record.start_over(me, bundle, self.clock, &mut self.rng),
-            None => SessionRecord::start(me, bundle, self.clock, &mut self.rng),
+            Some(record) => {
+                record.start_over(me, bundle, self.not_before, self.clock, &mut self.rng)
+            }
+            None => {
+                let begun = self.clock.max(self.not_before);
+                SessionRecord::start(me, bundle, begun, &mut self.rng)
+            }
         };
         self.records.insert(peer, record.unwrap());
     }
