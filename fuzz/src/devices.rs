@@ -142,8 +142,12 @@ impl Device {
         let mut after = self.clone();
         after.clock += Duration::from_ms(1);
         let sessions = match &self.sessions {
-            Some(record) => record.start_over(self.local(), bundle, self.not_before, after.clock, rng),
-            None => SessionRecord::start(self.local(), bundle, after.clock.max(self.not_before), rng),
+            Some(record) => {
+                record.start_over(self.local(), bundle, self.not_before, after.clock, rng)
+            }
+            None => {
+                SessionRecord::start(self.local(), bundle, after.clock.max(self.not_before), rng)
+            }
         };
         after.sessions = Some(sessions.expect("an honest bundle begins a session"));
         after.not_before = NOW;
