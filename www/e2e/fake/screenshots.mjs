@@ -151,6 +151,14 @@ const scenes = {
       await number(page);
     },
   ],
+  "unconfirmed": [
+    "/?fake=seeded",
+    async (page) => {
+      await choose(page, /Tomás/);
+      await steer(page, "unconfirmed", await steer(page, "addressOf", "Tomás Herrera"), 20);
+      await page.locator("li.notice").last().waitFor();
+    },
+  ],
   "verify-changed": [
     "/?fake=seeded",
     async (page) => {

@@ -242,6 +242,17 @@ describe("changed devices", () => {
     await done();
   });
 
+  test("that nobody has confirmed for long: the line says since when, and what that may mean", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.3");
+    await choose(page, /Tomás/);
+    await steer(page, "unconfirmed", await addressOf(page, "Tomás Herrera"), 20);
+    const line = page.locator("li.notice", { hasText: "Tomás Herrera’s devices were last confirmed on" });
+    await visible(line);
+    const day = await page.evaluate(() => new Date(Date.now() - 20 * 86_400_000).getDate());
+    assert.match(await line.textContent(), new RegExp(`confirmed on .*\\b${day}\\b.*They may be away`));
+    await done();
+  });
+
   test("of somebody verified: texts wait and say why; accepting sends them", async () => {
     const { page, done } = await app.open("/?fake=seeded&speed=0.3");
     await choose(page, /Nora/);

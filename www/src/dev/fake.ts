@@ -308,6 +308,12 @@ export class FakeEngine extends FakeStore implements ZenTalk {
     if (contact.verification === "verified") this.keep({ ...contact, verification: "changed" });
   }
 
+  /** They have not been heard of for so many days, and are written to for the first time. */
+  unconfirmed(address: string, days: number): void {
+    const now = this.now();
+    this.notice(address, "devicesUnconfirmed", now, now - days * 86_400_000);
+  }
+
   /** The text of the QR code on their screen; that of a later version of the app if asked so. */
   theirQr(address: string, later = false): string {
     const number = this.numberWith(address);

@@ -31,8 +31,9 @@ export class FakeStore {
     return this.put({ id, address, direction, text, sentAt, orderedAt: sentAt, ...(state ? { state } : {}) });
   }
 
-  protected notice(address: string, notice: NoticeKind, at: number): void {
-    this.put({ id: this.newId(), address, direction: "notice", notice, text: "", sentAt: at, orderedAt: at });
+  protected notice(address: string, notice: NoticeKind, at: number, since?: number): void {
+    const when = { sentAt: at, orderedAt: at, ...(since === undefined ? {} : { since }) };
+    this.put({ id: this.newId(), address, direction: "notice", notice, text: "", ...when });
   }
 
   protected put(message: Message): Message {
