@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { DESKTOP, PHONE } from "../browser.mjs";
-import { choose, qrReader, startApp, steer, visible } from "./app.mjs";
+import { choose, qrReader, startApp, steer, until, visible } from "./app.mjs";
 
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -209,7 +209,7 @@ describe("with a keyboard only", () => {
     assert.equal(await focused(page), "The number that they sent you");
     await page.keyboard.insertText(await steer(page, "theirQr", await steer(page, "addressOf", "Tomás Herrera")));
     await page.keyboard.press("Enter");
-    await page.waitForFunction(() => document.activeElement?.textContent?.includes("They match"));
+    await until(page, () => document.activeElement?.textContent?.includes("They match"));
     await tabTo(page, /^Mark as verified$/);
     await page.keyboard.press("Enter");
     await visible(page.getByRole("heading", { name: "You have verified Tomás Herrera" }));
@@ -266,7 +266,7 @@ test("new messages are read out, older ones are not", async () => {
   assert.equal((await said())?.trim(), "");
   const nora = await steer(page, "addressOf", "Nora Lindqvist");
   await steer(page, "receive", nora, "Hello there");
-  await page.waitForFunction(() => document.body.textContent.includes("Nora Lindqvist: Hello there"));
+  await until(page, () => document.body.textContent.includes("Nora Lindqvist: Hello there"));
   assert.equal((await said())?.trim(), "Nora Lindqvist: Hello there");
   await done();
 });

@@ -82,5 +82,19 @@ export function qrReader() {
   };
 }
 
-/** Waits until `check`, evaluated in the page, is true. */
-export const until = (page, check, arg) => page.waitForFunction(check, arg, { timeout: 20_000 });
+/**
+ * Waits until `check`, evaluated in the page, is true. What it throws before that (it asks for an element that is not
+ * drawn yet) is "not yet"; at the deadline it is the reason given.
+ */
+export async function until(page, check, arg, timeout = 20_000) {
+  const deadline = Date.now() + timeout;
+  for (let thrown; ; await new Promise((go) => setTimeout(go, 30))) {
+    try {
+      if (await page.evaluate(check, arg)) return;
+      thrown = undefined;
+    } catch (error) {
+      thrown = error;
+    }
+    if (Date.now() > deadline) throw new Error(`not within ${timeout} ms: ${check}`, { cause: thrown });
+  }
+}
