@@ -4,7 +4,7 @@
 
 import { closed, fromApi, internal, type ZenTalkError } from "./errors.js";
 import type { Answer, Message, Request, ZenTalkEvent } from "./generated.js";
-import type { FromWorker, ToWorker } from "./protocol.js";
+import type { ChosenOnion, FromWorker, ToWorker } from "./protocol.js";
 import type {
   Connection,
   Contact,
@@ -13,6 +13,7 @@ import type {
   Me,
   MessagePage,
   Network,
+  OnionOptions,
   SafetyComparison,
   SafetyNumber,
   State,
@@ -31,7 +32,7 @@ export interface Page {
   /** Starts a worker; `receive` is called with what it says, `crashed` when it cannot go on. */
   spawn(receive: (message: FromWorker) => void, crashed: () => void): WorkerPort;
   /** What a worker is told first. */
-  start(): ToWorker;
+  start(onion: ChosenOnion): ToWorker;
   storage?: StorageManager | undefined;
   /** 32 random hex digits. */
   randomId(): string;
@@ -62,13 +63,15 @@ export class Client implements ZenTalk {
   /** Failed messages that this page has seen, and whose they are. */
   readonly #failed = new Map<string, string>();
   #worker: WorkerPort | undefined;
+  #onion: ChosenOnion;
   #lastId = 0;
   #crashedAt: number | undefined;
   /** Set when nothing works any more, to what every call rejects with. */
   #end: (() => ZenTalkError) | undefined;
 
-  constructor(page: Page) {
+  constructor(page: Page, onion: OnionOptions = {}) {
     this.#page = page;
+    this.#onion = chosen(onion);
     this.#spawn();
   }
 
@@ -145,6 +148,12 @@ export class Client implements ZenTalk {
     return { persisted, usageBytes: estimate?.usage ?? 0, quotaBytes: estimate?.quota ?? 0 };
   }
 
+  async setOnion(options: OnionOptions): Promise<void> {
+    // A worker that takes the place of this one goes by it, too.
+    this.#onion = chosen(options);
+    await this.#ask({ kind: "setOnion", ...this.#onion }, "done");
+  }
+
   async erase(): Promise<void> {
     await this.#ask({ kind: "erase" }, "done");
   }
@@ -190,7 +199,7 @@ export class Client implements ZenTalk {
       () => current() && this.#crashed(),
     );
     this.#worker = worker;
-    worker.postMessage(this.#page.start());
+    worker.postMessage(this.#page.start(this.#onion));
   }
 
   #receive(message: FromWorker): void {
@@ -254,6 +263,10 @@ export class Client implements ZenTalk {
     if (message.state?.kind === "failed") this.#failed.set(message.id, message.address);
     else this.#failed.delete(message.id);
   }
+}
+
+function chosen({ onionSuite, onionFloor }: OnionOptions): ChosenOnion {
+  return { onionSuite: onionSuite ?? onionFloor ?? "x25519", ...(onionFloor && { onionFloor }) };
 }
 
 const UNKNOWN_MESSAGE = "This message has not failed, or is not in this browser.";

@@ -2,7 +2,7 @@
 //
 // npm `zentalk-client`: a private messenger's engine in a browser tab.
 
-import { Client } from "./client.js";
+import { Client, type Page } from "./client.js";
 import type { FromWorker } from "./protocol.js";
 import { checkSupport } from "./support.js";
 import type { StartOptions, ZenTalk } from "./types.js";
@@ -15,32 +15,30 @@ export async function start(options: StartOptions = {}): Promise<ZenTalk> {
   checkSupport(globalThis);
   const database = options.database ?? "zentalk";
   const bootstrap = new URL(options.bootstrap ?? "/bootstrap.json", document.baseURI).href;
-  const onionFloor = options.onionFloor;
-  const onionSuite = options.onionSuite ?? onionFloor ?? "x25519";
   const visible = (): boolean => document.visibilityState === "visible";
   const tellVisible = (): void => client.setVisible(visible());
-  const client = new Client({
+  const page: Page = {
     spawn: (receive, crashed) => {
       const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
       worker.addEventListener("message", (event: MessageEvent<FromWorker>) => receive(event.data));
       worker.addEventListener("error", crashed);
       return worker;
     },
-    start: () => ({
+    start: (onion) => ({
       type: "start",
       database,
       bootstrap,
       origin: location.origin,
       visible: visible(),
-      onionSuite,
-      ...(onionFloor && { onionFloor }),
+      ...onion,
     }),
     storage: navigator.storage,
     randomId: () =>
       Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
     now: () => performance.now(),
     closed: () => document.removeEventListener("visibilitychange", tellVisible),
-  });
+  };
+  const client = new Client(page, options);
   document.addEventListener("visibilitychange", tellVisible);
   // Until the engine has answered once, nobody can say that it works.
   await client.state().catch((error: unknown) => {

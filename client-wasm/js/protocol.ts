@@ -4,18 +4,19 @@
 
 import type { Answer, ApiError, OnionSuite, Request, ZenTalkEvent } from "./generated.js";
 
+/** How packets are encrypted, defaults filled in. */
+export interface ChosenOnion {
+  onionSuite: OnionSuite;
+  onionFloor?: OnionSuite;
+}
+
 /** A page's orders to its worker. `start` comes first. */
 export type ToWorker =
-  | {
-      type: "start";
-      database: string;
-      bootstrap: string;
-      origin: string;
-      visible: boolean;
-      onionSuite: OnionSuite;
-      onionFloor?: OnionSuite;
-    }
-  /** `id` is the page's; one answer or refusal comes back. */
+  | ({ type: "start"; database: string; bootstrap: string; origin: string; visible: boolean } & ChosenOnion)
+  /**
+   * `id` is the page's; one answer or refusal comes back. What `setOnion` says, this worker also goes by when it
+   * comes to run the engine later.
+   */
   | { type: "ask"; id: number; request: Request }
   | { type: "visible"; visible: boolean }
   /** Answered by `closed`. */

@@ -47,25 +47,28 @@ export type {
   ZenTalkEvent,
 } from "./generated.js";
 
-export interface StartOptions {
-  /** URL of the bootstrap list, on the page's own origin; default `/bootstrap.json`. */
-  bootstrap?: string;
-  /** Name of the IndexedDB database; default `zentalk`. */
-  database?: string;
+/** How packets are encrypted for the relays that they pass. All tabs should name the same. */
+export interface OnionOptions {
   /**
-   * How packets are encrypted for the relays that they pass; default `x25519`. `xwing` also protects who talks to
-   * whom against those who record packets today and have a quantum computer later; packets are then twice as
-   * large. (What you write is protected against them in any case.) Relays that do not offer the suite are
-   * left out while enough others do, otherwise another suite is used; `Network.onion` says which. All tabs should
-   * name the same.
+   * The suite to prefer; default: the floor, or `x25519`. `xwing` also protects who talks to whom against those who
+   * record packets today and have a quantum computer later; packets are then twice as large. (What you write is
+   * protected against them in any case.) Relays that do not offer the suite are left out while enough others do,
+   * otherwise another suite is used; `Network.onion` says which.
    */
   onionSuite?: OnionSuite;
   /**
    * Rather nothing is sent than by a suite that is weaker than this one; weakest first: `x25519`, `rsa4096`, `xwing`.
    * Not set: no floor. While too few relays offer such a suite, `Network.onion` is `belowFloor` and messages wait for
-   * the reason `onionBelowFloor`. All tabs should name the same.
+   * the reason `onionBelowFloor`.
    */
   onionFloor?: OnionSuite;
+}
+
+export interface StartOptions extends OnionOptions {
+  /** URL of the bootstrap list, on the page's own origin; default `/bootstrap.json`. */
+  bootstrap?: string;
+  /** Name of the IndexedDB database; default `zentalk`. */
+  database?: string;
 }
 
 export interface StorageReport {
@@ -109,6 +112,12 @@ export interface ZenTalk {
   acceptKeys(address: string): Promise<Contact>;
   connection(): Promise<Connection>;
   network(): Promise<Network>;
+  /**
+   * Encrypts packets otherwise than `start` was told: what is left out has its default. Resolves when it is in effect,
+   * in whichever tab runs the engine; every connection is made anew for it. Nothing is stored: the next `start`, and
+   * other tabs that may come to run the engine, have to be told as well.
+   */
+  setOnion(options: OnionOptions): Promise<void>;
   /** Asks the browser to keep storage and reports what it said. */
   storage(): Promise<StorageReport>;
   /** Deletes every key and message in this browser. */

@@ -412,6 +412,15 @@ pub enum Request {
     Connection,
     /// Answered by `network`.
     Network,
+    /// Answered by `done` when it is in effect: if it changes anything, the engine has started anew by then.
+    #[serde(rename_all = "camelCase")]
+    SetOnion {
+        /// The onion suite to prefer.
+        onion_suite: OnionSuite,
+        /// Rather nothing is sent than by a weaker one than this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        onion_floor: Option<OnionSuite>,
+    },
     /// Answered by `done` when nothing is left.
     Erase,
 }

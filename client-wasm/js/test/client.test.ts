@@ -32,7 +32,7 @@ function page() {
       workers.push(worker);
       return worker;
     },
-    start: () => ({ type: "start", database: "d", bootstrap: "b", origin: "o", visible: true, onionSuite: "x25519" }),
+    start: (onion) => ({ type: "start", database: "d", bootstrap: "b", origin: "o", visible: true, ...onion }),
     randomId: () => `id${++state.ids}`,
     now: () => state.now,
     closed: () => void state.closed++,
@@ -168,6 +168,26 @@ test("a crashed worker is replaced once, and what it had not answered is asked a
   await assert.rejects(client.me(), { code: "internal" });
   assert.equal(workers.length, 2);
   assert.equal(state.closed, 1);
+});
+
+test("how packets are encrypted is asked for with its defaults, and told to a worker that follows", async () => {
+  const { client, worker } = page();
+  const onion = (): unknown[] =>
+    worker().got.flatMap((order): unknown[] => {
+      if (order.type === "start") return [[order.onionSuite, order.onionFloor]];
+      return order.type === "ask" && order.request.kind === "setOnion" ? [order.request] : [];
+    });
+  const asked = [client.setOnion({}), client.setOnion({ onionSuite: "xwing" }), client.setOnion({ onionFloor: "xwing" })];
+  assert.deepEqual(onion(), [
+    ["x25519", undefined],
+    { kind: "setOnion", onionSuite: "x25519" },
+    { kind: "setOnion", onionSuite: "xwing" },
+    { kind: "setOnion", onionSuite: "xwing", onionFloor: "xwing" },
+  ]);
+  for (const id of [1, 2, 3]) worker().say({ type: "answer", id, answer: { kind: "done" } });
+  assert.deepEqual(await Promise.all(asked), [undefined, undefined, undefined]);
+  worker().crash();
+  assert.deepEqual(onion(), [["xwing", "xwing"]]);
 });
 
 test("crashes far apart are each survived", () => {

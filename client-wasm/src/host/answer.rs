@@ -42,7 +42,7 @@ impl Task {
         }
     }
 
-    /// Reads a request. `Create` and `Erase` are not the engine's business and are asked for nothing.
+    /// Reads a request. `Create`, `SetOnion` and `Erase` are not the engine's business and are asked for nothing.
     pub(super) fn new(request: Request) -> Result<Self, ApiError> {
         Ok(match request {
             Request::State => Self::read(Want::State),
@@ -67,7 +67,7 @@ impl Task {
             }
             Request::Connection => Self::read(Want::Connection),
             Request::Network => Self::read(Want::Network),
-            Request::Erase => Self::read(Want::Done),
+            Request::SetOnion { .. } | Request::Erase => Self::read(Want::Done),
             request => Self::command(request)?,
         })
     }

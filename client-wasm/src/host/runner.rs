@@ -189,6 +189,17 @@ impl Runner {
                 self.turn(std::mem::take(work)).await?;
                 self.erase(responder).await?;
             }
+            Wake::Ask(
+                Request::SetOnion {
+                    onion_suite,
+                    onion_floor,
+                },
+                responder,
+            ) => {
+                self.turn(std::mem::take(work)).await?;
+                self.set_onion(onion_suite, onion_floor).await?;
+                respond(responder, Ok(Answer::Done));
+            }
             Wake::Ask(request, responder) => self.ask(request, responder, work),
             Wake::Bootstrap(text) => {
                 self.turn(std::mem::take(work)).await?;

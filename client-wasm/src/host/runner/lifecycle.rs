@@ -9,7 +9,8 @@ use zentalk_shared::time::Duration;
 
 use super::{Asked, Creating, Over, Phase, Runner, Work, links, respond, unavailable};
 use crate::api::{
-    Answer, ApiError, Conversation, CreatingStep, ErrorCode, Me, StorageFailure, ZenTalkEvent,
+    Answer, ApiError, Conversation, CreatingStep, ErrorCode, Me, OnionSuite, StorageFailure,
+    ZenTalkEvent,
 };
 use crate::bootstrap;
 use crate::host::answer::Want;
@@ -217,6 +218,25 @@ impl Runner {
             }
             Err(error) => self.fail(error, vec![(Want::Done, responder)]),
         }
+    }
+
+    /// Has packets encrypted like this from now on. An engine that does otherwise starts anew: no link and no
+    /// packet under way outlives the change.
+    pub(super) async fn set_onion(
+        &mut self,
+        suite: OnionSuite,
+        floor: Option<OnionSuite>,
+    ) -> Result<(), Over> {
+        let before = self.net();
+        self.options.onion_suite = Some(suite);
+        self.options.onion_floor = floor;
+        let after = self.net();
+        let same = (before.suites, before.floor) == (after.suites, after.floor);
+        if same || !matches!(self.phase, Phase::Ready { .. }) {
+            return Ok(());
+        }
+        self.drop_links();
+        self.start().await
     }
 
     /// Takes a bootstrap list that was loaded late; the engine starts anew if it names other relays.
