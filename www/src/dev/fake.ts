@@ -17,8 +17,12 @@ import type {
   MessagePage,
   MessageState,
   Network,
+  Onion,
+  OnionOptions,
+  OnionSuite,
   SafetyComparison,
   SafetyNumber,
+  StartOptions,
   StorageReport,
   Verification,
   ZenTalk,
@@ -42,6 +46,7 @@ export interface FakeOptions {
   speed?: number;
   origin?: string;
   now?: () => number;
+  onion?: OnionOptions;
 }
 
 const STEPS: CreatingStep[] = ["accountKey", "deviceKeys", "certificates", "saving", "publishing"];
@@ -54,6 +59,9 @@ export class FakeEngine extends FakeStore implements ZenTalk {
   private readonly people = new Map<string, Person>();
   private link: Connection = { kind: "online", since: 0, receiving: true };
   private net: Network = { relays: 24, hops: 3, onion: { kind: "inUse", suite: "x25519", weaker: false } };
+  private wanted: OnionOptions;
+  /** The best onion suite that enough relays have. */
+  private offered: OnionSuite = "xwing";
   private kept = false;
   private nextFailure: FailReason | null = null;
   private nextRejection: FakeError | null = null;
@@ -68,6 +76,8 @@ export class FakeEngine extends FakeStore implements ZenTalk {
     this.now = options.now ?? (() => Date.now());
     for (const person of Object.values(PEOPLE)) this.people.set(addressFor(person.code), person);
     this.link = { kind: "online", since: this.now(), receiving: true };
+    this.wanted = options.onion ?? {};
+    this.net = { ...this.net, onion: this.onion() };
     if (options.scene === "seeded" || options.scene === "long") this.seed(options.scene);
   }
 
@@ -224,6 +234,15 @@ export class FakeEngine extends FakeStore implements ZenTalk {
     return { persisted: this.kept, usageBytes: 1_340_000, quotaBytes: 2_100_000_000 };
   }
 
+  async setOnion(options: OnionOptions): Promise<void> {
+    await this.pause(40);
+    this.throwPlanned();
+    this.wanted = options;
+    this.connecting(1);
+    await this.pause(150);
+    this.reconnect();
+  }
+
   async erase(): Promise<void> {
     await this.pause(200);
     this.throwPlanned();
@@ -266,6 +285,17 @@ export class FakeEngine extends FakeStore implements ZenTalk {
     const network = { ...rest, ...changes };
     this.net = network;
     this.emit({ kind: "network", network });
+  }
+
+  /** The relays have nothing better than this any more, or have it again. */
+  setOffered(suite: OnionSuite): void {
+    this.offered = suite;
+    this.reconnect();
+  }
+
+  /** What the app has asked for. */
+  wantedOnion(): OnionOptions {
+    return this.wanted;
   }
 
   setPersisted(persisted: boolean): void {
@@ -399,6 +429,21 @@ export class FakeEngine extends FakeStore implements ZenTalk {
     return safetyNumberOf(this.requireSelf().address, address);
   }
 
+  /** A path of what relays offer and the app wants, if there is one. */
+  private reconnect(): void {
+    const onion = this.onion();
+    this.setNetwork({ onion });
+    if (onion.kind === "inUse") this.online();
+    else this.connecting(2, 30_000);
+  }
+
+  private onion(): Onion {
+    const { onionFloor, onionSuite = onionFloor ?? "x25519" } = this.wanted;
+    if (onionSuite === "x25519" || onionSuite === this.offered) return { kind: "inUse", suite: onionSuite, weaker: false };
+    if (onionFloor && onionFloor !== "x25519") return { kind: "belowFloor", floor: onionFloor };
+    return { kind: "inUse", suite: this.offered, weaker: true };
+  }
+
   private setConnection(connection: Connection): void {
     this.link = connection;
     this.emit({ kind: "connection", connection });
@@ -432,10 +477,11 @@ declare global {
 }
 
 /** What `zentalk-client` exports. */
-export async function start(): Promise<ZenTalk> {
+export async function start(options: StartOptions = {}): Promise<ZenTalk> {
   const query = new URLSearchParams(location.search);
   const scene = (query.get("fake") ?? "empty") as Scene;
-  const engine = new FakeEngine({ scene, speed: Number(query.get("speed") ?? 1), origin: location.origin });
+  const speed = Number(query.get("speed") ?? 1);
+  const engine = new FakeEngine({ scene, speed, origin: location.origin, onion: options });
   if (scene === "unsupported") throw new FakeError("unsupportedBrowser", "IndexedDB is not available in this window.");
   if (scene === "broken") throw new FakeError("storage", "The database could not be opened: it was made by a newer version.");
   if (scene === "corrupt") engine.rejectNext("storage", "What is stored could not be read.");

@@ -389,6 +389,7 @@ export const strings = {
           };
       }
     },
+    choose: "Choose the encryption",
     receiving: "Mailbox",
     receivingYes: "Open: mail arrives at once",
     receivingNo: "Not open yet",
@@ -406,6 +407,27 @@ export const strings = {
         text: "Messages stay unreadable to all of them. But with so few, one relay may have several roles, and those who run them could work out together who talks to whom.",
       },
     } satisfies Record<NonNullable<Network["privacyWarning"]>, { title: string; text: string }>,
+  },
+
+  route: {
+    title: "Encryption of the route",
+    about:
+      "What you write stays unreadable either way, also for quantum computers. This is about who talks to whom: how your packets are wrapped for the relays that pass them on.",
+    names: { x25519: "Usual: X25519", xwing: "Post-quantum: X-Wing" } satisfies Partial<Record<OnionSuite, string>>,
+    hints: {
+      x25519:
+        "Small packets. But whoever records them now, and has a quantum computer one day, could work out then who talked to whom.",
+      xwing:
+        "Keeps that from quantum computers, too. Packets are twice as large: 18\u00a0kB for a short message instead of 9\u00a0kB, on each part of the way. Relays that lack it are left out while enough others have it.",
+    } satisfies Partial<Record<OnionSuite, string>>,
+    only: "Send nothing rather than use something weaker",
+    onlyHint: "While too few relays have X-Wing, what you write waits, and nothing reaches you.",
+    changing: "Reconnecting with it…",
+    notConnected: "It is used as soon as you are connected.",
+    inUse: (suite: OnionSuite) => `In use now: ${onionSuite[suite]}.`,
+    failed: (reason: string) => `The change did not take effect: ${reason} Reload ZenTalk to go on with it.`,
+    notKept: "This browser does not keep the choice: it holds until you reload.",
+    details: "Show the connection",
   },
 
   storage: {

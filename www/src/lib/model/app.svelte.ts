@@ -10,6 +10,7 @@ import type {
   Me,
   Message,
   Network,
+  OnionOptions,
   StorageReport,
   ZenTalk,
   ZenTalkEvent,
@@ -21,6 +22,7 @@ import { Activity } from "./activity.svelte.ts";
 import { Announcer } from "./announcer.svelte.ts";
 import { codeOf, sentenceFor } from "./errors.ts";
 import { withConversation } from "./order.ts";
+import { RouteEncryption } from "./route-encryption.svelte.ts";
 import { Router } from "./router.svelte.ts";
 import { SafetyCheck } from "./safety-check.svelte.ts";
 import { ThemeChoice } from "./theme.svelte.ts";
@@ -61,6 +63,7 @@ export class App {
 
   readonly router = new Router();
   readonly theme = new ThemeChoice();
+  readonly route = new RouteEncryption((options) => this.#engine.setOnion(options));
   readonly activity = new Activity();
   readonly announcer = new Announcer();
 
@@ -71,13 +74,14 @@ export class App {
   readonly unread = $derived(this.conversations.reduce((sum, c) => sum + c.unread, 0));
 
   /** Opens the engine. Never rejects: what goes wrong becomes a phase. */
-  async open(start: () => Promise<ZenTalk>): Promise<void> {
+  async open(start: (onion: OnionOptions) => Promise<ZenTalk>): Promise<void> {
     this.phase = { kind: "opening" };
     this.invite = inviteFromFragment(location.hash);
     try {
-      const client = await start();
+      const client = await start(this.route.begin());
       this.#client = client;
       client.subscribe((event) => this.#on(event));
+      void this.route.opened();
       const state = await client.state();
       if (state.kind === "empty") this.phase = { kind: "welcome", erased: false, problem: null };
       else await this.#enter(state.me);

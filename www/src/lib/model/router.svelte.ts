@@ -1,7 +1,11 @@
 // Where the person is. Kept in `history.state`, never in the address: addresses of people must not
 // end up in the browser's history, synchronised tabs or screenshots of the address bar.
 
-export type View = { name: "home" } | { name: "conversation"; address: string } | { name: "settings" };
+export type View =
+  | { name: "home" }
+  | { name: "conversation"; address: string }
+  /** `at`: a section to begin with. */
+  | { name: "settings"; at?: "route" };
 export type Sheet = "card" | "add" | "connection" | "contact" | "verify" | "erase" | "limits";
 
 const HOME: View = { name: "home" };
