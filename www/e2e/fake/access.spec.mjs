@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { DESKTOP, PHONE } from "../browser.mjs";
-import { choose, qrReader, startApp, steer, until, visible } from "./app.mjs";
+import { becomes, calm, choose, focused, qrReader, startApp, steer, until, visible } from "./app.mjs";
 
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -15,16 +15,31 @@ after(() => app.close());
 
 async function violations(page) {
   // Animated colours are not what is measured.
-  await page.waitForTimeout(400);
+  await calm(page);
   await page.evaluate(axeSource);
   const { violations: found } = await page.evaluate(() => window.axe.run());
   return found.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(" | ")}`);
 }
 
+async function press(page, name, leadsTo) {
+  await page.getByRole("button", { name }).click();
+  await visible(leadsTo);
+}
+
+/** Each: [path, steps to the screen and until it is there, how the page is opened]. */
 const screens = {
-  welcome: ["/?fake=empty"],
-  invited: ["/?fake=empty#add/zen1qx8f3k2m9d7t5w0s3jn54khce6mua7lqpzry9x8"],
-  "missing name": ["/?fake=empty", (page) => page.getByRole("button", { name: "Start talking" }).click()],
+  welcome: ["/?fake=empty", (page) => visible(page.getByLabel("Your name"))],
+  invited: [
+    "/?fake=empty#add/zen1qx8f3k2m9d7t5w0s3jn54khce6mua7lqpzry9x8",
+    (page) => visible(page.getByText("Somebody sent you their link")),
+  ],
+  "missing name": [
+    "/?fake=empty",
+    async (page) => {
+      await page.getByRole("button", { name: "Start talking" }).click();
+      await visible(page.getByRole("alert").filter({ hasText: "Enter a name" }));
+    },
+  ],
   creating: [
     "/?fake=empty&speed=20",
     async (page) => {
@@ -43,18 +58,19 @@ const screens = {
       await page.getByRole("button", { name: "Send", exact: true }).click();
       await visible(page.getByRole("button", { name: "Retry" }));
       await steer(page, "offline");
+      await visible(page.getByText("You are offline.", { exact: false }));
     },
   ],
   request: ["/?fake=seeded", (page) => choose(page, /Mirjam/)],
-  card: ["/?fake=seeded", (page) => page.getByRole("button", { name: "My link and QR code" }).click()],
-  add: ["/?fake=seeded", (page) => page.getByRole("button", { name: "Add a contact" }).click()],
+  card: ["/?fake=seeded", (page) => press(page, "My link and QR code", page.getByRole("dialog"))],
+  add: ["/?fake=seeded", (page) => press(page, "Add a contact", page.getByRole("dialog"))],
   connection: [
     "/?fake=seeded",
     async (page) => {
       await visible(page.getByRole("navigation"));
       const onion = { kind: "belowFloor", floor: "xwing" };
       await steer(page, "setNetwork", { relays: 2, hops: 2, privacyWarning: "fewRelays", onion });
-      await page.getByRole("button", { name: /^Connection/ }).click();
+      await press(page, /^Connection/, page.getByRole("group", { name: "Nothing is sent or received" }));
     },
   ],
   contact: [
@@ -62,6 +78,7 @@ const screens = {
     async (page) => {
       await choose(page, /Nora/);
       await page.locator("section.conversation > header").getByRole("button", { name: /Show details/ }).click();
+      await visible(page.getByRole("dialog", { name: "Contact" }));
     },
   ],
   "keys changed": ["/?fake=seeded", (page) => choose(page, /Ines/)],
@@ -104,15 +121,25 @@ const screens = {
       await visible(page.getByRole("alert").filter({ hasText: "The disk is gone." }));
     },
   ],
-  settings: ["/?fake=seeded", (page) => page.getByRole("button", { name: "Settings" }).click()],
+  settings: ["/?fake=seeded", (page) => press(page, "Settings", page.getByRole("heading", { name: "Settings" }))],
+  "settings, route": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      await steer(page, "setOffered", "x25519");
+      await press(page, "Settings", page.getByRole("heading", { name: "Settings" }));
+      await page.getByRole("radio", { name: "Post-quantum: X-Wing" }).check();
+      await page.getByRole("switch").check();
+      await visible(page.getByRole("group", { name: "Nothing is sent or received" }));
+    },
+  ],
   erase: [
     "/?fake=seeded",
     async (page) => {
       await page.getByRole("button", { name: "Settings" }).click();
-      await page.getByRole("button", { name: /^Erase this/ }).click();
+      await press(page, /^Erase this/, page.getByRole("dialog"));
     },
   ],
-  unsupported: ["/?fake=unsupported"],
+  unsupported: ["/?fake=unsupported", (page) => visible(page.getByText("This browser cannot run ZenTalk"))],
 };
 
 describe("axe finds nothing", () => {
@@ -123,7 +150,7 @@ describe("axe finds nothing", () => {
     ]) {
       test(`${name}, ${viewport.width} px, ${colorScheme}`, async () => {
         const { page, done } = await app.open(path, { viewport, colorScheme, ...options });
-        await steps?.(page);
+        await steps(page);
         assert.deepEqual(await violations(page), []);
         const overflow = await page.evaluate(() => {
           const { scrollWidth, scrollHeight } = document.documentElement;
@@ -137,11 +164,6 @@ describe("axe finds nothing", () => {
 });
 
 describe("with a keyboard only", () => {
-  const focused = (page) =>
-    page.evaluate(() => {
-      const e = document.activeElement;
-      return e?.getAttribute("aria-label") ?? e?.labels?.[0]?.textContent?.trim() ?? e?.textContent?.trim() ?? "";
-    });
   /** Tabs until the focus is on something with this name. */
   async function tabTo(page, name, key = "Tab") {
     for (let i = 0; i < 40; i += 1) {
@@ -153,20 +175,20 @@ describe("with a keyboard only", () => {
 
   test("from the first screen to a conversation and back", async () => {
     const { page, done } = await app.open("/?fake=empty&speed=0.1");
-    await visible(page.getByLabel("Your name"));
+    await becomes(() => focused(page), "Your name");
     await page.keyboard.type("Ada");
     await page.keyboard.press("Enter");
     await visible(page.getByRole("heading", { name: "Share your link" }));
     const link = await steer(page, "linkFor", "friend");
 
     await page.keyboard.press("Tab");
-    assert.match(await focused(page), /Skip to the conversation/);
+    await becomes(() => focused(page), /Skip to the conversation/);
     await tabTo(page, /^Add a contact$/);
     await page.keyboard.press("Enter");
     await visible(page.getByRole("dialog", { name: "Add a contact" }));
-    assert.equal(await focused(page), "Link or code");
+    await becomes(() => focused(page), "Link or code");
     await page.keyboard.press("Escape");
-    assert.match(await focused(page), /^Add a contact$/, "the focus returns to the button");
+    await becomes(() => focused(page), /^Add a contact$/, "the focus returns to the button");
 
     await page.keyboard.press("Enter");
     await page.keyboard.insertText(link);
@@ -174,7 +196,7 @@ describe("with a keyboard only", () => {
     await page.keyboard.type("Friend");
     await page.keyboard.press("Enter");
     await visible(page.getByRole("region", { name: "Conversation with Friend" }));
-    assert.equal(await focused(page), "Message to Friend");
+    await becomes(() => focused(page), "Message to Friend");
 
     await page.keyboard.type("First");
     await page.keyboard.press("Enter");
@@ -184,17 +206,17 @@ describe("with a keyboard only", () => {
 
     // One stop for all states, arrows between them, Enter explains.
     await page.keyboard.press("Shift+Tab");
-    assert.match(await focused(page), /^Sent: held by 3 of 3/);
+    await becomes(() => focused(page), /^Sent: held by 3 of 3/);
     await page.keyboard.press("Enter");
     await visible(page.locator("li.item", { hasText: "Second" }).locator(".words", { hasText: "held by 3 of 3" }));
     await page.keyboard.press("ArrowUp");
-    assert.ok(await page.evaluate(() => document.activeElement?.closest("li")?.textContent?.includes("First")));
+    await until(page, () => document.activeElement?.closest("li")?.textContent?.includes("First"));
     await page.keyboard.press("Shift+Tab");
-    assert.equal(await focused(page), "Messages with Friend", "the messages can be scrolled");
+    await becomes(() => focused(page), "Messages with Friend", "the messages can be scrolled");
     await page.keyboard.press("Shift+Tab");
-    assert.equal(await focused(page), "Verify");
+    await becomes(() => focused(page), "Verify");
     await page.keyboard.press("Shift+Tab");
-    assert.match(await focused(page), /Friend.*Show details$/s);
+    await becomes(() => focused(page), /Friend.*Show details$/s);
     await done();
   });
 
@@ -206,16 +228,16 @@ describe("with a keyboard only", () => {
     await visible(page.getByRole("list", { name: "60 digits in 12 groups" }));
     await tabTo(page, /^Paste theirs$/);
     await page.keyboard.press("Enter");
-    assert.equal(await focused(page), "The number that they sent you");
+    await becomes(() => focused(page), "The number that they sent you");
     await page.keyboard.insertText(await steer(page, "theirQr", await steer(page, "addressOf", "Tomás Herrera")));
     await page.keyboard.press("Enter");
     await until(page, () => document.activeElement?.textContent?.includes("They match"));
     await tabTo(page, /^Mark as verified$/);
     await page.keyboard.press("Enter");
     await visible(page.getByRole("heading", { name: "You have verified Tomás Herrera" }));
-    assert.equal(await focused(page), "Not verified any more", "undo is where the focus is");
+    await becomes(() => focused(page), "Not verified any more", "undo is where the focus is");
     await page.keyboard.press("Escape");
-    assert.equal(await focused(page), "Safety number", "the focus returns to the button");
+    await becomes(() => focused(page), "Safety number", "the focus returns to the button");
     await done();
   });
 
@@ -225,7 +247,7 @@ describe("with a keyboard only", () => {
     await tabTo(page, /^Accept and send$/, "Shift+Tab");
     await page.keyboard.press("Enter");
     await page.getByRole("complementary").waitFor({ state: "detached" });
-    assert.equal(await page.evaluate(() => document.activeElement?.id), "pane");
+    await until(page, () => document.activeElement?.id === "pane");
     await done();
   });
 
@@ -237,7 +259,25 @@ describe("with a keyboard only", () => {
     await visible(page.getByRole("heading", { name: "Settings" }));
     await tabTo(page, /^As the system$/);
     await page.keyboard.press("ArrowRight");
-    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "light");
+    await until(page, () => document.documentElement.dataset.theme === "light");
+    await done();
+  });
+
+  test("the encryption of the route is chosen, and insisted on", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1");
+    await visible(page.getByRole("navigation"));
+    await tabTo(page, /^Settings$/);
+    await page.keyboard.press("Enter");
+    await visible(page.getByRole("heading", { name: "Settings" }));
+    await tabTo(page, /^Usual: X25519$/);
+    await page.keyboard.press("ArrowDown");
+    await becomes(() => focused(page), "Post-quantum: X-Wing");
+    await visible(page.getByText("In use now: X-Wing (post-quantum)."));
+    await page.keyboard.press("Tab");
+    await becomes(() => focused(page), "Send nothing rather than use something weaker");
+    await page.keyboard.press("Space");
+    await becomes(() => page.getByRole("switch").isChecked(), true);
+    await becomes(() => steer(page, "wantedOnion"), { onionSuite: "xwing", onionFloor: "xwing" });
     await done();
   });
 
@@ -246,13 +286,15 @@ describe("with a keyboard only", () => {
     await choose(page, /Nora/);
     await page.locator("body").press("Tab");
     for (let i = 0; i < 14; i += 1) {
-      const outline = await page.evaluate(() => {
-        const e = document.activeElement;
-        const box = e.closest(".box");
-        const style = getComputedStyle(e);
-        return { name: e.outerHTML.slice(0, 80), visible: style.outlineStyle !== "none" || (box && getComputedStyle(box).boxShadow !== "none") || e.id === "pane" || e === document.body };
-      });
-      assert.ok(outline.visible, outline.name);
+      const outline = () =>
+        page.evaluate(() => {
+          const e = document.activeElement;
+          const box = e.closest(".box");
+          const style = getComputedStyle(e);
+          const shown = style.outlineStyle !== "none" || (box && getComputedStyle(box).boxShadow !== "none");
+          return shown || e.id === "pane" || e === document.body ? "visible" : e.outerHTML.slice(0, 80);
+        });
+      await becomes(outline, "visible");
       await page.keyboard.press("Tab");
     }
     await done();
@@ -262,12 +304,11 @@ describe("with a keyboard only", () => {
 test("new messages are read out, older ones are not", async () => {
   const { page, done } = await app.open("/?fake=seeded");
   await choose(page, /Nora/);
-  const said = () => page.locator(".sr-only[role=status]").last().textContent();
-  assert.equal((await said())?.trim(), "");
+  const said = async () => (await page.locator(".sr-only[role=status]").last().textContent())?.trim();
+  await becomes(said, "");
   const nora = await steer(page, "addressOf", "Nora Lindqvist");
   await steer(page, "receive", nora, "Hello there");
-  await until(page, () => document.body.textContent.includes("Nora Lindqvist: Hello there"));
-  assert.equal((await said())?.trim(), "Nora Lindqvist: Hello there");
+  await becomes(said, "Nora Lindqvist: Hello there");
   await done();
 });
 
@@ -276,8 +317,6 @@ test("with reduced motion nothing keeps moving", async () => {
   await page.getByLabel("Your name").fill("Ada");
   await page.keyboard.press("Enter");
   await visible(page.getByRole("heading", { name: "Making your keys" }));
-  await page.waitForTimeout(100);
-  const running = await page.evaluate(() => document.getAnimations().filter((a) => a.playState === "running").length);
-  assert.equal(running, 0);
+  await until(page, () => document.getAnimations().every((a) => a.playState !== "running"));
   await done();
 });

@@ -1,7 +1,6 @@
-import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { PHONE } from "../browser.mjs";
-import { choose, gone, startApp, steer, visible } from "./app.mjs";
+import { becomes, choose, focused, fragment, gone, record, recorded, startApp, steer, visible } from "./app.mjs";
 
 let app;
 before(async () => (app = await startApp()));
@@ -13,14 +12,13 @@ describe("first run", () => {
   test("a name and one button lead to the link", async () => {
     const { page, done } = await app.open("/?fake=empty&speed=3");
     await visible(page.getByRole("heading", { name: /Talk privately/ }));
-    assert.equal(await page.evaluate(() => document.activeElement?.tagName), "INPUT");
+    await becomes(() => focused(page), "Your name");
+    await record(page, "#app");
     await page.getByLabel("Your name").fill("Ada");
     await page.getByRole("button", { name: "Start talking" }).click();
-    await visible(page.getByRole("heading", { name: "Making your keys" }));
-    await visible(page.locator("li[aria-current=step]", { hasText: "Certificates" }));
     await visible(page.getByRole("heading", { name: "Share your link" }));
-    const link = await page.getByLabel("Your link", { exact: true }).inputValue();
-    assert.match(link, /\/#add\/zen1/);
+    await recorded(page, /Making your keys/, /Certificates/, /Share your link/);
+    await becomes(() => page.getByLabel("Your link", { exact: true }).inputValue(), /\/#add\/zen1/);
     await done();
   });
 
@@ -29,7 +27,7 @@ describe("first run", () => {
     await page.getByLabel("Your name").fill("   ");
     await page.getByRole("button", { name: "Start talking" }).click();
     await visible(page.getByRole("alert").filter({ hasText: "Enter a name" }));
-    assert.equal(await page.getByLabel("Your name").getAttribute("aria-invalid"), "true");
+    await becomes(() => page.getByLabel("Your name").getAttribute("aria-invalid"), "true");
     await done();
   });
 
@@ -58,10 +56,11 @@ describe("first run", () => {
   test("the link is copied, and the button says so", async () => {
     const { page, context, done } = await app.open("/?fake=seeded");
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    await visible(page.getByRole("button", { name: "Copy link" }));
+    await record(page, "button");
     await page.getByRole("button", { name: "Copy link" }).click();
-    await visible(page.getByRole("button", { name: "Copied" }));
-    const copied = await page.evaluate(() => navigator.clipboard.readText());
-    assert.match(copied, /#add\/zen1/);
+    await recorded(page, /Copied/);
+    await becomes(() => page.evaluate(() => navigator.clipboard.readText()), /#add\/zen1/);
     await done();
   });
 
@@ -81,6 +80,7 @@ describe("first run", () => {
 test("what is stored and cannot be read can be erased, to begin anew", async () => {
   const { page, done } = await app.open("/?fake=corrupt&speed=0.1");
   await page.getByRole("button", { name: /^Erase this identity/ }).click();
+  await becomes(() => focused(page), /confirm$/);
   await page.keyboard.type("erase");
   await page.keyboard.press("Enter");
   await visible(page.getByLabel("Your name"));
@@ -94,7 +94,7 @@ describe("a contact link", () => {
     await page.getByLabel("Your name").fill("Ada");
     await page.getByRole("button", { name: "Start and write to them" }).click();
     await visible(page.getByRole("region", { name: /^Conversation with/ }));
-    assert.equal(new URL(page.url()).hash, "");
+    await becomes(() => fragment(page), "");
     await done();
   });
 
@@ -102,12 +102,13 @@ describe("a contact link", () => {
     const { page, done } = await app.open(`/?fake=seeded&speed=0.1#add/${code}`);
     const dialog = page.getByRole("dialog", { name: "Add a contact" });
     await visible(dialog.getByText("zen1 qx8f 3k2m", { exact: false }));
+    await becomes(() => focused(page), "What do you call them?");
     await page.keyboard.type("Sam");
     await page.keyboard.press("Enter");
     await visible(page.getByRole("region", { name: "Conversation with Sam" }));
-    assert.equal(new URL(page.url()).hash, "");
+    await becomes(() => fragment(page), "");
     // The focus is where one writes, not on the button that is gone.
-    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Message to Sam");
+    await becomes(() => focused(page), "Message to Sam");
     await done();
   });
 
@@ -118,7 +119,7 @@ describe("a contact link", () => {
     await visible(page.getByRole("dialog", { name: "Add a contact" }));
     await page.keyboard.press("Escape");
     await gone(page.getByRole("dialog"));
-    assert.equal(new URL(page.url()).hash, "");
+    await becomes(() => fragment(page), "");
     await done();
   });
 

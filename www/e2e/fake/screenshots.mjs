@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { DESKTOP, PHONE } from "../browser.mjs";
-import { qrReader, startApp, steer } from "./app.mjs";
+import { calm, qrReader, startApp, steer } from "./app.mjs";
 
 const folder = fileURLToPath(new URL("../screenshots/", import.meta.url));
 const sizes = { phone: PHONE, desktop: DESKTOP };
@@ -16,11 +16,15 @@ before(async () => {
 });
 after(() => app.close());
 
-const settle = (page) => page.waitForTimeout(450);
 const choose = (page, name) => page.getByRole("navigation").getByRole("button", { name }).click();
 
 const header = (page) => page.locator("section.conversation > header");
 const number = (page) => page.getByRole("list", { name: "60 digits in 12 groups" }).waitFor();
+
+async function route(page) {
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.locator("#s-route").evaluate((heading) => heading.scrollIntoView());
+}
 
 /** Each: [path, steps before the picture, how the page is opened]. */
 const scenes = {
@@ -210,6 +214,35 @@ const scenes = {
     },
   ],
   "settings": ["/?fake=seeded", (page) => page.getByRole("button", { name: "Settings" }).click()],
+  "settings-route": ["/?fake=seeded&speed=0.1", (page) => route(page)],
+  "settings-route-only": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      await route(page);
+      await page.getByRole("radio", { name: "Post-quantum: X-Wing" }).check();
+      await page.getByRole("switch").check();
+      await page.getByText("In use now: X-Wing").waitFor();
+    },
+  ],
+  "settings-route-weaker": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      await steer(page, "setOffered", "x25519");
+      await route(page);
+      await page.getByRole("radio", { name: "Post-quantum: X-Wing" }).check();
+      await page.getByRole("group", { name: /^Weaker/ }).waitFor();
+    },
+  ],
+  "settings-route-below-floor": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      await steer(page, "setOffered", "x25519");
+      await route(page);
+      await page.getByRole("radio", { name: "Post-quantum: X-Wing" }).check();
+      await page.getByRole("switch").check();
+      await page.getByRole("group", { name: "Nothing is sent or received" }).waitFor();
+    },
+  ],
   "settings-end": [
     "/?fake=seeded",
     async (page) => {
@@ -223,7 +256,7 @@ const scenes = {
     async (page) => {
       await choose(page, /Nora/);
       await page.locator("li.item", { hasText: "Note 180." }).waitFor();
-      await page.waitForTimeout(300);
+      await calm(page);
       await page.locator(".scroller").evaluate((s) => (s.scrollTop -= 700));
       const nora = await steer(page, "addressOf", "Nora Lindqvist");
       await steer(page, "receive", nora, "Are you still there?");
@@ -240,7 +273,7 @@ for (const [name, [path, steps, options]] of Object.entries(scenes)) {
         const { page, done } = await app.open(path, { viewport, colorScheme, ...touch, ...options });
         await page.evaluate(() => document.fonts.ready);
         await steps?.(page);
-        await settle(page);
+        await calm(page);
         await page.screenshot({ path: `${folder}${name}-${size}-${colorScheme}.png` });
         await done();
       });
