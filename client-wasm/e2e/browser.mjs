@@ -89,6 +89,16 @@ export async function open(context, url, faults) {
   return page;
 }
 
+/** Waits until `check`, asked every quarter of a second, gives something, and gives it; undefined after `ms`. */
+export async function within(ms, check) {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const found = await check();
+    if (found !== undefined || Date.now() > deadline) return found;
+    await new Promise((go) => setTimeout(go, 250));
+  }
+}
+
 /** Calls a method of the client; a rejection becomes `{ code, message }`. */
 export function call(page, method, ...args) {
   return page.evaluate(([method, args]) => window.call(method, args), [method, args]);
@@ -98,7 +108,7 @@ export function call(page, method, ...args) {
  * Waits for an event that has the fields `wanted`. A function, not a string: what is polled as a string is
  * evaluated anew outside the inspector, where the policy forbids `eval`.
  */
-export function event(page, wanted, timeout = 20_000) {
+export function event(page, wanted, timeout = 60_000) {
   const find = (wanted) => {
     const fits = (found, wanted) =>
       found === wanted ||

@@ -16,6 +16,15 @@ const args = [
   "--disable-dev-shm-usage",
 ];
 
+/** `SLOW=6` makes pages run six times slower, to find tests that read too early. */
+const SLOW = Number(process.env.SLOW ?? 1);
+
+export async function slowDown(page) {
+  if (SLOW <= 1) return;
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Emulation.setCPUThrottlingRate", { rate: SLOW });
+}
+
 export const PHONE = { width: 390, height: 844 };
 export const DESKTOP = { width: 1280, height: 800 };
 

@@ -138,6 +138,16 @@ export class Person {
   }
 }
 
+/** Waits until `read` gives something that `fits`, and gives it; at the deadline, whatever it gave last. */
+export async function eventually(read, fits) {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const value = await read();
+    if (fits(value) || Date.now() > deadline) return value;
+    await new Promise((go) => setTimeout(go, 100));
+  }
+}
+
 /** Two people who have each other's conversation open: the second came by the first one's link. */
 export async function acquainted(url, [first, second] = ["Ada", "Ben"]) {
   const ada = await new Person(first, url).arrive();

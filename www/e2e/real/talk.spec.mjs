@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { startNetwork } from "./network.mjs";
-import { acquainted, PATIENCE_MS } from "./person.mjs";
+import { acquainted, eventually, PATIENCE_MS } from "./person.mjs";
 import { relaysOf } from "./sockets.mjs";
 
 const LIMIT = { timeout: 5 * PATIENCE_MS };
@@ -75,7 +76,7 @@ describe("two people", LIMIT, () => {
     const before = await ada.received();
     await ada.page.reload();
     await ada.sees("Hello from Ben");
-    assert.deepEqual(await ada.received(), before);
+    assert.deepEqual(await eventually(() => ada.received(), (now) => isDeepStrictEqual(now, before)), before);
     await ada.write("after a reload");
     await ben.sees("after a reload");
     for (const person of [ada, ben]) {
@@ -118,6 +119,9 @@ describe("relays that are killed", LIMIT, () => {
     await Promise.all([ada?.done(), ben?.done()]);
   });
 
+  /** Whom somebody is connected to, as soon as that is anybody. */
+  const guardsOf = ({ profile }) => eventually(() => relaysOf(profile, network.relays), (found) => found.length > 0);
+
   /** Every message is there exactly once. */
   async function everythingArrived(written) {
     for (const text of written) await ada.reaches(text, "delivered");
@@ -127,8 +131,9 @@ describe("relays that are killed", LIMIT, () => {
   }
 
   test("(d1) a relay in the middle", async () => {
-    const guards = new Set([...(await relaysOf(ada.profile, network.relays)), ...(await relaysOf(ben.profile, network.relays))]);
+    const guards = new Set([...(await guardsOf(ada)), ...(await guardsOf(ben))]);
     const middle = network.relays.find((relay) => !guards.has(relay));
+    assert.ok(middle, "somebody is in the middle");
     const written = texts("around the middle", 4);
     await ada.write(written[0]);
     await middle.kill();
@@ -138,7 +143,7 @@ describe("relays that are killed", LIMIT, () => {
   });
 
   test("(d2) the guard of the sender", async () => {
-    const [guard] = await relaysOf(ada.profile, network.relays);
+    const [guard] = await guardsOf(ada);
     assert.ok(guard, "the sender is connected to a relay");
     const written = texts("around the guard", 4);
     await ada.write(written[0]);
