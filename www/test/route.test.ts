@@ -46,10 +46,12 @@ describe("what is kept", () => {
       [null, X25519],
       ["xwing", XWING],
       ["xwingOnly", ONLY],
-      ["of a later version", X25519],
+      ["x25519", X25519],
+      ["of a later version", XWING],
+      ["", XWING],
     ] as const) {
       kept.clear();
-      if (value) kept.set(KEY, value);
+      if (value !== null) kept.set(KEY, value);
       expect(new RouteEncryption(engine().apply).begin()).toEqual(options);
     }
   });
@@ -130,6 +132,8 @@ describe("the engine", () => {
     hear(KEY, "xwingOnly");
     expect([told, route.current]).toEqual([[ONLY], "xwingOnly"]);
     expect(kept.size, "what is kept is the other tab's").toBe(0);
+    hear(KEY, "of a later version");
+    expect(route.current, "the stronger one").toBe("xwing");
     hear(null, null);
     expect(route.current).toBe("x25519");
     detach();

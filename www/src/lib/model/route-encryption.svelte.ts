@@ -17,8 +17,11 @@ const OPTIONS: Record<Route, OnionOptions> = {
   xwingOnly: { onionSuite: "xwing", onionFloor: "xwing" },
 };
 
-/** What was stored; anything else, also of a later version, is the default. */
-const routeOf = (value: string | null): Route => (value === "xwing" || value === "xwingOnly" ? value : "x25519");
+/** What was stored; nothing is the default. What only a later version knows was chosen for its strength, presumably. */
+function routeOf(value: string | null): Route {
+  if (value === null || value === "x25519") return "x25519";
+  return value === "xwingOnly" ? value : "xwing";
+}
 
 function stored(): Route {
   try {
