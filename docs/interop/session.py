@@ -183,7 +183,8 @@ def message_key(mk):
 
 def open_message(mk, ad, header, ciphertext):
     key, nonce = message_key(mk)
-    return aes_gcm_open(key, nonce, ciphertext, ad + header)
+    keys, counters = header[:2304], header[2304:]
+    return aes_gcm_open(key, nonce, ciphertext, ad + b2(256, "ZenTalk ratchet header v1", keys) + counters)
 
 
 @dataclass

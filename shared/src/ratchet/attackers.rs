@@ -87,7 +87,7 @@ impl World {
             self.dh_secrets.push(own.dh.clone());
             self.kem_secrets.push(own.ek.clone());
         }
-        let chain = 1 + self.index_of(&message.0.dh);
+        let chain = 1 + self.index_of(&message.0.dh());
         self.sent.push(Sent {
             from,
             message,
@@ -191,13 +191,16 @@ impl Attacker {
             if self
                 .chains
                 .iter()
-                .any(|(dh, n, _)| (*dh, *n) == (header.dh, 0))
+                .any(|(dh, n, _)| (*dh, *n) == (header.dh(), 0))
             {
                 continue;
             }
-            let kem = self.kem.iter().map(|secret| secret.decapsulate(&header.ct));
+            let kem = self
+                .kem
+                .iter()
+                .map(|secret| secret.decapsulate(&header.ct()));
             let kem: Vec<Secret32> = kem.collect();
-            for dh in self.shared_with(&header.dh, world) {
+            for dh in self.shared_with(&header.dh(), world) {
                 for (kem, root) in kem
                     .iter()
                     .flat_map(|kem| self.roots.iter().map(move |root| (kem, root)))
@@ -205,7 +208,7 @@ impl Attacker {
                     let (root, chain) = root.step(&dh, kem);
                     if opens(&chain, 0, &sent.message) {
                         self.roots.push(root);
-                        self.chains.push((header.dh, 0, chain));
+                        self.chains.push((header.dh(), 0, chain));
                         return true;
                     }
                 }
@@ -230,10 +233,10 @@ impl Attacker {
     fn opens(&self, message: &Message) -> bool {
         let (header, ciphertext) = message;
         let by_key = self.message_keys.iter().any(|(dh, n, key)| {
-            (*dh, *n) == (header.dh, header.n) && key.open(AD, header, ciphertext).is_ok()
+            (*dh, *n) == (header.dh(), header.n) && key.open(AD, header, ciphertext).is_ok()
         });
         let mut chains = self.chains.iter();
-        by_key || chains.any(|(dh, from, key)| *dh == header.dh && opens(key, *from, message))
+        by_key || chains.any(|(dh, from, key)| *dh == header.dh() && opens(key, *from, message))
     }
 }
 
@@ -354,7 +357,7 @@ proptest! {
         both.kem = world.kem_secrets.clone();
         let read = both.reads(&world);
         for (sent, (read, promised)) in world.sent.iter().zip(read.into_iter().zip(expected)) {
-            let later = world.index_of(&sent.message.0.dh) >= world.chains.len() - 3;
+            let later = world.index_of(&sent.message.0.dh()) >= world.chains.len() - 3;
             prop_assert!(read || !(promised || later));
             prop_assert!(!read || promised || sent.at > theft.at || sent.received.is_none_or(|at| at > theft.at));
         }

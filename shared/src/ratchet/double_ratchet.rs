@@ -8,14 +8,14 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::chain_key::ChainKey;
-use super::header::Header;
+use super::header::{ChainHeader, Header};
 use super::message_key::MessageKey;
 use super::root_key::RootKey;
 use super::skipped_keys::{MAX_SKIP, SkippedKeys};
 use crate::crypto::Secret32;
 use crate::crypto::aead::TAG_LEN;
 use crate::crypto::dh::{X25519Public, X25519Secret};
-use crate::crypto::ml_kem::{MlKemCiphertext, MlKemPublic, MlKemSecret};
+use crate::crypto::ml_kem::{MlKemPublic, MlKemSecret};
 use crate::time::Timestamp;
 use crate::wire::budget::{MAX_CONTENT_LEN, MAX_SESSION_MESSAGE_LEN, RATCHET_HEADER_LEN};
 
@@ -92,8 +92,8 @@ pub(super) enum Turn {
 pub(super) struct OwnStep {
     pub(super) dh: X25519Secret,
     pub(super) ek: MlKemSecret,
-    /// For the peer's `ek`; repeated in every header of the chain.
-    pub(super) ct: MlKemCiphertext,
+    /// Repeated in every header of the chain: the public halves of `dh` and `ek`, and the ciphertext for the peer's `ek`.
+    pub(super) header: Arc<ChainHeader>,
     pub(super) chain: ChainKey,
     pub(super) pn: u32,
     pub(super) n: u32,
@@ -108,12 +108,14 @@ pub(super) struct PeerStep {
 }
 
 /// The peer's current chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct ReceivingChain {
     pub(super) dh: X25519Public,
     /// The key of message `next`.
     pub(super) key: ChainKey,
     pub(super) next: u32,
+    /// What the last message of the chain that authenticated repeats, for the hash of it: not stored, no part of the state.
+    pub(super) header: Option<Arc<ChainHeader>>,
 }
 
 impl Ratchet {
@@ -152,12 +154,12 @@ impl Ratchet {
             ciphertext,
         )?;
         let mut skipped = SkippedKeys::default();
-        skipped.keep(header.dh, &opened.first, 0, header.n, now);
+        skipped.keep(header.dh(), &opened.first, 0, header.n, now);
         let ratchet = Self {
             root: opened.root,
             receiving: Some(opened.chain),
             turn: Turn::Theirs(Arc::new(PeerStep {
-                dh: header.dh,
+                dh: header.dh(),
                 ek: opened.ek,
                 pn: 0,
             })),
@@ -198,11 +200,14 @@ impl Ratchet {
         ciphertext: &[u8],
         now: Timestamp,
     ) -> Result<(Vec<u8>, Self), DecryptError> {
-        if let Some(key) = self.skipped.get(&header.dh, header.n) {
+        let known = self.receiving.as_ref();
+        let header = &header.knowing(known.and_then(|chain| chain.header.as_ref()));
+        let dh = header.dh();
+        if let Some(key) = self.skipped.get(&dh, header.n) {
             return self.decrypt_skipped(key, ad, header, ciphertext, now);
         }
         match (&self.receiving, &self.turn) {
-            (Some(chain), _) if chain.dh == header.dh => {
+            (Some(chain), _) if chain.dh == dh => {
                 self.decrypt_in_chain(chain, ad, header, ciphertext, now)
             }
             (_, Turn::Ours(own)) => self.decrypt_step(own, ad, header, ciphertext, now),
@@ -222,7 +227,7 @@ impl Ratchet {
             .open(ad, header, ciphertext)
             .map_err(|_| DecryptError::Forged)?;
         let mut after = self.clone();
-        after.skipped.remove(&header.dh, header.n);
+        after.skipped.remove(&header.dh(), header.n);
         after.skipped.expire(now);
         Ok((plaintext, after))
     }
@@ -264,12 +269,12 @@ impl Ratchet {
         if let Some(old) = &self.receiving {
             skipped.keep(old.dh, &old.key, old.next, header.pn, now);
         }
-        skipped.keep(header.dh, &opened.first, 0, header.n, now);
+        skipped.keep(header.dh(), &opened.first, 0, header.n, now);
         let after = Self {
             root: opened.root,
             receiving: Some(opened.chain),
             turn: Turn::Theirs(Arc::new(PeerStep {
-                dh: header.dh,
+                dh: header.dh(),
                 ek: opened.ek,
                 pn: own.n,
             })),
@@ -303,12 +308,13 @@ fn step(
         .diffie_hellman(&peer.dh)
         .map_err(|_| EncryptError::LowOrderPoint)?;
     let (root, chain) = root.step(&dh_secret, &kem_secret);
+    let header = ChainHeader::new(dh.public(), ek.public().encoding(), &ct);
     Ok((
         root,
         OwnStep {
             dh,
             ek,
-            ct,
+            header,
             chain,
             pn: peer.pn,
             n: 0,
@@ -339,16 +345,17 @@ fn open_step(
         return Err(DecryptError::TooFarAhead(header.n));
     }
     let dh_secret = own_dh
-        .diffie_hellman(&header.dh)
+        .diffie_hellman(&header.dh())
         .map_err(|_| DecryptError::LowOrderPoint)?;
-    let (root, first) = root.step(&dh_secret, &own_ek.decapsulate(&header.ct));
+    let (root, first) = root.step(&dh_secret, &own_ek.decapsulate(&header.ct()));
     let chain = ReceivingChain {
-        dh: header.dh,
+        dh: header.dh(),
         key: first.clone(),
         next: 0,
+        header: None,
     };
     let (plaintext, chain) = open_in_chain(&chain, ad, header, ciphertext)?;
-    let ek = MlKemPublic::try_from(header.ek.as_slice()).map_err(|_| DecryptError::BadKemKey)?;
+    let ek = MlKemPublic::try_from(header.ek().as_slice()).map_err(|_| DecryptError::BadKemKey)?;
     Ok(OpenedStep {
         plaintext,
         root,
@@ -386,6 +393,7 @@ fn open_in_chain(
             dh: chain.dh,
             key,
             next,
+            header: Some(header.chain().clone()),
         },
     ))
 }
@@ -394,7 +402,7 @@ impl OwnStep {
     /// The next message of the chain. Unchanged on failure.
     fn encrypt(&mut self, ad: &[u8], plaintext: &[u8]) -> Result<(Header, Vec<u8>), EncryptError> {
         let next = self.n.checked_add(1).ok_or(EncryptError::ChainExhausted)?;
-        let header = self.header();
+        let header = Header::new(&self.header, self.pn, self.n);
         let (message_key, chain) = self.chain.step();
         let ciphertext = message_key
             .seal(ad, &header, plaintext)
@@ -403,29 +411,27 @@ impl OwnStep {
         self.n = next;
         Ok((header, ciphertext))
     }
-
-    fn header(&self) -> Header {
-        Header {
-            dh: *self.dh.public(),
-            ek: Box::new(*self.ek.public().encoding()),
-            ct: self.ct.clone(),
-            pn: self.pn,
-            n: self.n,
-        }
-    }
 }
 
 impl PartialEq for OwnStep {
     fn eq(&self, other: &Self) -> bool {
         self.dh.to_bytes() == other.dh.to_bytes()
             && self.ek.seed() == other.ek.seed()
-            && self.ct == other.ct
+            && self.header == other.header
             && self.chain == other.chain
             && (self.pn, self.n) == (other.pn, other.n)
     }
 }
 
 impl Eq for OwnStep {}
+
+impl PartialEq for ReceivingChain {
+    fn eq(&self, other: &Self) -> bool {
+        (self.dh, self.next) == (other.dh, other.next) && self.key == other.key
+    }
+}
+
+impl Eq for ReceivingChain {}
 
 impl fmt::Debug for Ratchet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

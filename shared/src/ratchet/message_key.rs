@@ -21,7 +21,7 @@ impl MessageKey {
         Self(key)
     }
 
-    /// Ciphertext and tag of `plaintext`, bound to `ad ‖ header`.
+    /// Ciphertext and tag of `plaintext`, bound to `ad` and `header`.
     pub(super) fn seal(
         &self,
         ad: &[u8],
@@ -54,9 +54,10 @@ impl MessageKey {
     }
 }
 
+/// ad ‖ hash of what the chain's headers repeat ‖ pn ‖ n.
 fn associated_data(ad: &[u8], header: &Header) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(ad.len() + Header::LEN);
+    let mut bytes = Vec::with_capacity(ad.len() + Header::AUTHENTICATED_LEN);
     bytes.extend_from_slice(ad);
-    header.append_to(&mut bytes);
+    header.append_authenticated(&mut bytes);
     bytes
 }

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::chain_key::ChainKey;
 use super::double_ratchet::{OwnStep, PeerStep, Ratchet, ReceivingChain, Turn};
+use super::header::ChainHeader;
 use super::message_key::MessageKey;
 use super::root_key::RootKey;
 use super::skipped_keys::{MAX_SKIPPED, SkippedChain, SkippedKeys};
@@ -192,7 +193,7 @@ impl From<&Turn> for StoredTurn {
                 ours: Some(StoredOwnStep {
                     dh: own.dh.clone(),
                     ek: own.ek.seed().clone(),
-                    ct: own.ct.clone(),
+                    ct: own.header.ct(),
                     chain: own.chain.clone(),
                     pn: own.pn,
                     n: own.n,
@@ -248,6 +249,7 @@ impl TryFrom<Stored> for Ratchet {
                 dh: chain.dh,
                 key: chain.key,
                 next: chain.next,
+                header: None,
             }),
             turn: stored.turn.try_into()?,
             skipped,
@@ -259,20 +261,27 @@ impl TryFrom<StoredTurn> for Turn {
     type Error = RecordError;
     fn try_from(turn: StoredTurn) -> Result<Self, RecordError> {
         match (turn.ours, turn.theirs) {
-            (Some(own), None) => Ok(Self::Ours(Arc::new(OwnStep {
-                dh: own.dh,
-                ek: MlKemSecret::from_seed(own.ek),
-                ct: own.ct,
-                chain: own.chain,
-                pn: own.pn,
-                n: own.n,
-            }))),
+            (Some(own), None) => Ok(Self::Ours(Arc::new(own.into()))),
             (None, Some(peer)) => Ok(Self::Theirs(Arc::new(PeerStep {
                 dh: peer.dh,
                 ek: peer.ek,
                 pn: peer.pn,
             }))),
             _ => Err(RecordError::Inconsistent),
+        }
+    }
+}
+
+impl From<StoredOwnStep> for OwnStep {
+    fn from(own: StoredOwnStep) -> Self {
+        let ek = MlKemSecret::from_seed(own.ek);
+        Self {
+            header: ChainHeader::new(own.dh.public(), ek.public().encoding(), &own.ct),
+            dh: own.dh,
+            ek,
+            chain: own.chain,
+            pn: own.pn,
+            n: own.n,
         }
     }
 }

@@ -45,7 +45,7 @@ fn fault_01_a_reply_needs_the_responders_secrets() {
         SessionMessage::decode(&hello).unwrap(),
         SessionMessage::decode(&reply).unwrap(),
     );
-    assert_ne!(first.header().dh, second.header().dh);
+    assert_ne!(first.header().dh(), second.header().dh());
 }
 
 fn unknown_prekey(bytes: &[u8]) -> AcceptError {

@@ -104,8 +104,8 @@ fn fault_09_no_message_goes_without_a_kem_and_a_ratchet_step() {
         let reply = SessionMessage::decode(&reply).unwrap();
         for header in [reply_to.header(), reply.header()] {
             assert_eq!(header.encode().len(), Header::LEN);
-            assert!(header.ct.as_bytes().iter().any(|byte| *byte != 0));
-            assert!(chains.insert(header.dh), "every turn is a new step");
+            assert!(header.ct().as_bytes().iter().any(|byte| *byte != 0));
+            assert!(chains.insert(header.dh()), "every turn is a new step");
         }
         alice.reads(&reply.encode());
     }

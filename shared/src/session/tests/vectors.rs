@@ -6,6 +6,7 @@
 use crate::crypto::Secret32;
 use crate::crypto::aead::Aes256GcmKey;
 use crate::crypto::dh::X25519Secret;
+use crate::crypto::hash::blake2b_256_concat;
 use crate::crypto::ml_kem::MlKemPublic;
 use crate::id::{DeviceId, SessionId};
 use crate::identity::test_support::MADE;
@@ -140,9 +141,11 @@ fn every_secret_of_a_first_message_follows_from_its_inputs() {
     let okm = hkdf_by_hand(&[0; 32], &mk, b"ZenTalk message v1", 44);
     assert_eq!(okm, [vector.bytes("key"), vector.bytes("nonce")].concat());
     let message = SessionMessage::decode(&vector.bytes("bytes")).unwrap();
-    assert_eq!(message.header().ct, ct);
-    assert_eq!(message.header().dh, *secret("dh_secret").public());
-    let aad = [agreement.bytes("ad"), message.header.0.to_vec()].concat();
+    assert_eq!(message.header().ct(), ct);
+    assert_eq!(message.header().dh(), *secret("dh_secret").public());
+    let (keys, counters) = message.header.0.split_at(2304);
+    let digest = blake2b_256_concat(b"ZenTalk ratchet header v1", keys);
+    let aad = [&agreement.bytes("ad")[..], &digest, counters].concat();
     let key = Aes256GcmKey::new(&Secret32::from_bytes(vector.array("key")));
     let opened = key.open(&vector.array("nonce"), &aad, &message.ciphertext);
     assert_eq!(opened.unwrap(), vector.bytes("plaintext"));
