@@ -63,7 +63,7 @@ class RsaKey:
         return b2(256, "ZenTalk kem rsa4096 v1", plaintext, ciphertext)
 
 
-# Peel
+# Hops
 
 @dataclass
 class HopKeys:
@@ -79,6 +79,57 @@ class HopKeys:
         keys = hkdf(b"ZenTalk onion v1", secret, bytes([suite]), 208)
         return cls(keys[:32], keys[32:64], keys[64:80], keys[80:])
 
+
+# Build
+
+@dataclass
+class PathHop:
+    """A relay of a path, as the sender sees it: which key (`epoch`), the delay in milliseconds, and what the KEM gave."""
+
+    node: bytes
+    epoch: int
+    delay: int
+    ciphertext: bytes
+    secret: bytes
+
+
+def build_header(suite, path, command, padding=b""):
+    """The header that leads through `path` to the last hop's `command`. `padding`: random, where a shorter path leaves room."""
+    ct = CIPHERTEXT[suite]
+    slot, length = 64 + ct, 4 * 64 + 3 * ct
+    keys = [HopKeys.of(suite, hop.secret) for hop in path]
+    prefixes = [bytes([1, suite]) + hop.epoch.to_bytes(2, "big") for hop in path]
+
+    def encrypted(index, plain):
+        return xor(plain, chacha20(keys[index].routing, bytes(len(plain))))
+
+    def mac(index, routing):
+        return b2_mac(128, keys[index].mac, prefixes[index] + path[index].ciphertext + routing)
+
+    # What the zeros that the hops before the last append have become when they reach it.
+    filler = b""
+    for hop_keys in keys[:-1]:
+        filler += bytes(slot)
+        filler = xor(filler, chacha20(hop_keys.routing, bytes(length + slot))[-len(filler):])
+    routing = encrypted(len(path) - 1, command + padding) + filler
+    need(len(routing) == length, "length")
+    for index in range(len(path) - 2, -1, -1):
+        following = path[index + 1]
+        fields = following.epoch.to_bytes(2, "big") + path[index].delay.to_bytes(4, "big") + following.node
+        forward = b"\1\0" + fields + mac(index + 1, routing) + bytes(20)
+        routing = encrypted(index, (forward + following.ciphertext + routing)[:length])
+    return prefixes[0] + path[0].ciphertext + mac(0, routing) + routing
+
+
+def build_request(suite, path, header, surb, payload, capacity):
+    """The packet of a request with this header; `surb` for the answer."""
+    body = bytes(32) + surb + payload.ljust(capacity, b"\0")
+    for hop in reversed(path):
+        body = lioness(HopKeys.of(suite, hop.secret).body, body)
+    return header + body
+
+
+# Peel
 
 @dataclass
 class Forward:
