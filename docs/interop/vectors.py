@@ -7,13 +7,16 @@ N times, spaces join. A vector of a kind that is not known here fails: nobody sh
 import sys
 from pathlib import Path
 
+import kinds_dht
 import kinds_identity
 import kinds_onion
 import kinds_primitives
 import kinds_session
 from report import Report, Vector
 
-KINDS = kinds_primitives.KINDS | kinds_onion.KINDS | kinds_identity.KINDS | kinds_session.KINDS
+KINDS = (
+    kinds_primitives.KINDS | kinds_onion.KINDS | kinds_identity.KINDS | kinds_session.KINDS | kinds_dht.KINDS
+)
 # Not protocol: records as clients keep them; one frame of every type, made up.
 NOT_OURS = {"frames.txt", "ratchet-record-v1.txt", "session-record-v1.txt"}
 

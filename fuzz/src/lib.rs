@@ -7,6 +7,7 @@
 
 mod content;
 pub mod devices;
+mod dht;
 mod identity;
 mod onion;
 mod ratchet;
@@ -52,6 +53,9 @@ pub const TARGETS: &[Target] = &[
     target("relay_packets", relay::packets),
     target("record_contents", rpc::record_contents),
     target("rpc", rpc::messages),
+    target("dht_message", dht::message),
+    target("dht_table", dht::table),
+    target("dht_node", dht::node),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

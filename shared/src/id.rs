@@ -117,6 +117,10 @@ identifier! {
     NodeId, 20
 }
 identifier! {
+    /// A point of the DHT's key space: where a relay stands, or where a record belongs. See `dht`.
+    Position, 20
+}
+identifier! {
     /// A mailbox: BLAKE2b-160 of its Ed25519 mailbox key. Says nothing about whose it is.
     MailboxId, 20
 }
@@ -147,7 +151,8 @@ identifier! {
 
 random!(MessageId, SurbId, ConnectionTag, SessionId);
 printable!(
-    Address, DeviceId, NodeId, MailboxId, RecordKey, EnvelopeId, MessageId, SurbId, SessionId
+    Address, DeviceId, NodeId, Position, MailboxId, RecordKey, EnvelopeId, MessageId, SurbId,
+    SessionId
 );
 
 impl fmt::Debug for ConnectionTag {

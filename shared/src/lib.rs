@@ -38,6 +38,8 @@ pub mod onion;
 
 pub mod rpc;
 
+pub mod dht;
+
 pub mod client;
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ macro_rules! cbor_as_bytes {
 
         impl<C> minicbor::CborLen<C> for $type {
             fn cbor_len(&self, ctx: &mut C) -> usize {
-                let bytes: &[u8] = self.as_bytes().as_ref();
+                let bytes = self.as_bytes();
+                let bytes: &[u8] = bytes.as_ref();
                 bytes.len().cbor_len(ctx) + bytes.len()
             }
         }

@@ -77,6 +77,22 @@ tags! {
     Typing = 0x0020, 256;
     /// Content: messages delivered or read.
     Receipt = 0x0021, 65_536;
+    /// DHT, between relays: are you there?
+    DhtPing = 0x0030, 64;
+    /// DHT: yes.
+    DhtPong = 0x0031, 64;
+    /// DHT: hold this record.
+    DhtStore = 0x0032, budget::MAX_RPC_LEN;
+    /// DHT: what has become of it.
+    DhtStored = 0x0033, 64;
+    /// DHT: whom do you know near a point?
+    DhtFindNode = 0x0034, 64;
+    /// DHT: have you this record, or whom do you know near it?
+    DhtFindValue = 0x0035, 64;
+    /// DHT: relays near the point.
+    DhtNodes = 0x0036, 8192;
+    /// DHT: the record, and relays near it.
+    DhtValue = 0x0037, 36_864;
     /// Between relays: store this envelope too.
     ReplicatePut = 0x0040, 8192;
     /// Between relays: the envelope is durable.

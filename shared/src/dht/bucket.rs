@@ -1,0 +1,176 @@
+//! One bucket: up to K contacts of one distance, the one that was seen longest ago first, and others that wait.
+//!
+//! Contacts that answer stay: who has been there for long will stay for long (Kademlia §4.1), and nobody pushes them
+//! out by being new. A newcomer waits until one of them fails.
+
+use super::contact::Contact;
+use crate::id::NodeId;
+use crate::time::Timestamp;
+
+/// Contacts of one bucket.
+pub const K: usize = 20;
+/// Contacts of one network in one bucket, and as many that wait.
+pub const MAX_OF_NETWORK: usize = 2;
+/// Failures in a row after which a contact goes, even if nobody waits.
+const PATIENCE: u8 = 2;
+
+/// A k-bucket.
+#[derive(Clone, Debug)]
+pub(super) struct KBucket {
+    /// Seen longest ago first.
+    entries: Vec<Entry>,
+    /// Seen longest ago first.
+    waiting: Vec<Contact>,
+    /// When something in it was last looked up.
+    pub(super) refreshed: Timestamp,
+    /// Who is being pinged for a newcomer's sake.
+    probed: Option<NodeId>,
+}
+
+/// A contact and how it does.
+#[derive(Clone, Debug)]
+struct Entry {
+    contact: Contact,
+    seen: Timestamp,
+    failures: u8,
+}
+
+/// What has become of a contact that was shown to the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is in the table, and was not before.
+    New,
+    /// It was in the table, and has been seen again.
+    Known,
+    /// The bucket is full: it waits. Whom to ping, if that is not under way, or just now answered.
+    Waits(Option<Contact>),
+    /// Two of its network are in the bucket already.
+    Crowded,
+    /// It is this relay itself.
+    Myself,
+}
+
+impl KBucket {
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self {
+            entries: Vec::new(),
+            waiting: Vec::new(),
+            refreshed: now,
+            probed: None,
+        }
+    }
+
+    pub(super) fn contacts(&self) -> impl Iterator<Item = &Contact> {
+        self.entries.iter().map(|entry| &entry.contact)
+    }
+
+    pub(super) fn contains(&self, node: &NodeId) -> bool {
+        self.contacts().any(|contact| contact.node() == *node)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes a contact that has just been seen. Whoever was seen more recently than `fresh` ago is not pinged again.
+    pub(super) fn insert(
+        &mut self,
+        contact: &Contact,
+        now: Timestamp,
+        fresh: Timestamp,
+    ) -> Inserted {
+        let node = contact.node();
+        if self.probed == Some(node) {
+            self.probed = None;
+        }
+        if let Some(at) = self.position_of(&node) {
+            let mut entry = self.entries.remove(at);
+            // Who has moved to another network comes as a newcomer.
+            if entry.contact.network() == contact.network() {
+                (entry.seen, entry.failures) = (now, 0);
+                entry.contact = contact.clone();
+                self.entries.push(entry);
+                return Inserted::Known;
+            }
+        }
+        if crowded(self.contacts(), contact) {
+            return Inserted::Crowded;
+        }
+        if self.entries.len() < K {
+            self.push(contact.clone(), now);
+            return Inserted::New;
+        }
+        self.wait(contact);
+        Inserted::Waits(self.probe(fresh))
+    }
+
+    /// A contact did not answer. True if it is gone.
+    pub(super) fn failed(&mut self, node: &NodeId, now: Timestamp) -> Option<Inserted> {
+        if self.probed == Some(*node) {
+            self.probed = None;
+        }
+        self.waiting.retain(|contact| contact.node() != *node);
+        let at = self.position_of(node)?;
+        let entry = self.entries.get_mut(at)?;
+        entry.failures = entry.failures.saturating_add(1);
+        if entry.failures < PATIENCE && self.waiting.is_empty() {
+            return None;
+        }
+        self.entries.remove(at);
+        Some(self.promote(now))
+    }
+
+    /// The newest of those that wait takes the free place.
+    fn promote(&mut self, now: Timestamp) -> Inserted {
+        while let Some(contact) = self.waiting.pop() {
+            if !crowded(self.contacts(), &contact) {
+                self.push(contact, now);
+                return Inserted::New;
+            }
+        }
+        Inserted::Waits(None)
+    }
+
+    fn wait(&mut self, contact: &Contact) {
+        self.waiting
+            .retain(|waiting| waiting.node() != contact.node());
+        if crowded(self.waiting.iter(), contact) {
+            return;
+        }
+        if self.waiting.len() >= K {
+            self.waiting.remove(0);
+        }
+        self.waiting.push(contact.clone());
+    }
+
+    /// Whom to ping: the one seen longest ago, unless that is recent, or a ping is under way.
+    fn probe(&mut self, fresh: Timestamp) -> Option<Contact> {
+        let oldest = self.entries.first()?;
+        if self.probed.is_some() || oldest.seen >= fresh {
+            return None;
+        }
+        self.probed = Some(oldest.contact.node());
+        Some(oldest.contact.clone())
+    }
+
+    fn push(&mut self, contact: Contact, now: Timestamp) {
+        self.entries.push(Entry {
+            contact,
+            seen: now,
+            failures: 0,
+        });
+    }
+
+    fn position_of(&self, node: &NodeId) -> Option<usize> {
+        self.contacts().position(|contact| contact.node() == *node)
+    }
+}
+
+fn crowded<'a>(mut contacts: impl Iterator<Item = &'a Contact>, newcomer: &Contact) -> bool {
+    let same = |contact: &&Contact| contact.network() == newcomer.network();
+    contacts
+        .by_ref()
+        .filter(same)
+        .nth(MAX_OF_NETWORK - 1)
+        .is_some()
+}
