@@ -141,8 +141,8 @@ impl World {
     /// What the relay has last published, if it is of now.
     fn published(&self) -> Option<RelayDescriptor> {
         let descriptors = self.store.restore().descriptors;
-        let verified = descriptors.iter().filter_map(|bytes| {
-            let descriptor = UnverifiedDescriptor::decode(bytes).ok()?;
+        let verified = descriptors.iter().filter_map(|saved| {
+            let descriptor = UnverifiedDescriptor::decode(&saved.descriptor).ok()?;
             descriptor.verify(self.now).ok()
         });
         verified.max_by_key(RelayDescriptor::sequence)

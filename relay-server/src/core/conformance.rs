@@ -9,6 +9,7 @@ use zentalk_shared::wire::budget::ENVELOPE_LEN;
 use zentalk_shared::wire::codec::{BoundedBytes, Bytes};
 use zeroize::Zeroizing;
 
+use super::proofs::Proof;
 use super::store::*;
 
 /// A store that the suite can drive.
@@ -494,7 +495,14 @@ pub(crate) fn records_only_grow<S: TestStore>() {
 
 pub(crate) fn everything_survives_a_restart<S: TestStore>() {
     let mut store = with_mailbox::<S>(Quotas::default());
-    let node = NodeId::from_bytes([8; 20]);
+    let descriptor = |node, byte, address: Option<&str>| SavedDescriptor {
+        node: NodeId::from_bytes([node; 20]),
+        descriptor: vec![byte],
+        proof: address.map(|address| Proof {
+            at: Timestamp::from_ms(1_800_000_000_123),
+            address: address.parse().unwrap(),
+        }),
+    };
     let tag = |epoch, n| {
         let mut bytes = [n; ReplayEntry::LEN];
         bytes[1..3].copy_from_slice(&[0, epoch]);
@@ -509,18 +517,12 @@ pub(crate) fn everything_survives_a_restart<S: TestStore>() {
         StoreOp::AppendReplay(vec![tag(1, 1), tag(2, 2)]),
         StoreOp::AppendReplay(vec![tag(2, 3)]),
         StoreOp::KeepReplay(vec![Epoch::from_number(2)]),
-        StoreOp::SaveDescriptor {
-            node,
-            descriptor: vec![1],
-        },
-        StoreOp::SaveDescriptor {
-            node,
-            descriptor: vec![2],
-        },
-        StoreOp::SaveDescriptor {
-            node: NodeId::from_bytes([9; 20]),
-            descriptor: vec![3],
-        },
+        StoreOp::SaveDescriptor(descriptor(8, 1, None)),
+        StoreOp::SaveDescriptor(descriptor(8, 2, Some("192.0.2.7:443"))),
+        StoreOp::SaveDescriptor(descriptor(7, 3, Some("[2001:db8::7]:9001"))),
+        StoreOp::SaveDescriptor(descriptor(6, 4, Some("192.0.2.7:443"))),
+        StoreOp::SaveDescriptor(descriptor(6, 5, None)),
+        StoreOp::SaveDescriptor(descriptor(9, 6, None)),
         StoreOp::ForgetDescriptor(NodeId::from_bytes([9; 20])),
     ] {
         assert_eq!(store.run(op), Ok(StoreReply::Done));
@@ -540,7 +542,11 @@ pub(crate) fn everything_survives_a_restart<S: TestStore>() {
         Restored {
             onion_keys: Some(Zeroizing::new(vec![2])),
             replay: vec![tag(2, 2), tag(2, 3)],
-            descriptors: vec![vec![2]],
+            descriptors: vec![
+                descriptor(6, 5, None),
+                descriptor(7, 3, Some("[2001:db8::7]:9001")),
+                descriptor(8, 2, Some("192.0.2.7:443")),
+            ],
             mailboxes: vec![mailbox],
         }
     );

@@ -4,7 +4,6 @@
 //!  epoch begins ─▶ rotate ─▶ SaveOnionKeys ─Stored─▶ publish: sign, keep, announce
 //!  key spent    ─▶ publish without it               packet ─▶ log_soon ─ 1 s ─▶ AppendReplay
 //!  all spent, or tags lost ─▶ wipe them, rotate
-//!  handshake, Directory frame ─▶ learn ─▶ SaveDescriptor
 //! ```
 //! Keys are durable before they are published: a key that was lost would take packets with it.
 
@@ -18,17 +17,16 @@ use zentalk_shared::onion::{
 use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, Reply};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::{BoundedList, Bytes, to_cbor};
-use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet, LinkErrorCode};
+use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet};
 use zentalk_shared::wire::{HEADER_LEN, Tag};
 
 use super::config::CoreConfig;
+use super::dial_back::DialBack;
 use super::io::{ConnId, Metric, Output};
 use super::relay::{Relay, StartError, Step, Timer};
 use super::requests::After;
 use super::store::{Restored, StoreError, StoreOp};
 
-/// A directory is asked of one peer this often.
-const SYNC_EVERY: Duration = Duration::from_mins(10);
 /// After a failure of the store, the keys are saved again.
 const RETRY: Duration = Duration::from_secs(5);
 /// A descriptor is good for this long; it is renewed every onion epoch.
@@ -39,8 +37,6 @@ const REPLAY_FLUSH_AFTER: Duration = Duration::from_secs(1);
 const EPOCHS_BACK: u64 = 3;
 /// What a directory frame has room for, less its own CBOR.
 const MAX_FRAME: usize = Tag::Directory.max_payload() - 256;
-/// To verify the descriptor of a relay that is not known yet costs as much as this many frames.
-const DESCRIPTOR_COST: u32 = 100;
 /// What one descriptor adds to a list besides its bytes.
 const PER_ITEM: usize = 3;
 
@@ -63,7 +59,7 @@ pub(super) struct RelayDirectory {
     /// Digest and encoded answer for who has nothing; rebuilt when the directory changes.
     cached: Option<([u8; 32], Vec<u8>)>,
     /// Links on which a directory was asked for.
-    asked: Vec<NodeId>,
+    pub(super) asked: Vec<NodeId>,
 }
 
 impl RelayDirectory {
@@ -71,6 +67,7 @@ impl RelayDirectory {
         config: &CoreConfig,
         me: NodeId,
         restored: &Restored,
+        dial_back: &mut DialBack,
         step: &mut Step<'_>,
     ) -> Result<Self, StartError> {
         let (suites, limits) = (config.suites, config.replay);
@@ -82,15 +79,15 @@ impl RelayDirectory {
             None => RelayKeys::generate(suites, limits, step.now, &mut step.rng)?,
         };
         let (mut relays, mut last_sequence) = (Directory::new(), 0);
-        for bytes in &restored.descriptors {
-            let claimed = UnverifiedDescriptor::decode(bytes);
+        for saved in &restored.descriptors {
+            let claimed = UnverifiedDescriptor::decode(&saved.descriptor);
             // What has expired meanwhile is of no use.
             let Some(descriptor) = claimed.ok().and_then(|d| d.verify(step.now).ok()) else {
                 continue;
             };
             match descriptor.node() == me {
                 true => last_sequence = descriptor.sequence(),
-                false => drop(relays.insert(descriptor)),
+                false => dial_back.restore(descriptor, saved.proof, &mut relays, step),
             }
         }
         Ok(Self {
@@ -129,7 +126,7 @@ impl RelayDirectory {
         self.asked.retain(|asked| asked != node);
     }
 
-    fn insert(&mut self, descriptor: RelayDescriptor) -> Inserted {
+    pub(super) fn insert(&mut self, descriptor: RelayDescriptor) -> Inserted {
         let inserted = self.relays.insert(descriptor);
         if inserted.changed() {
             self.cached = None;
@@ -137,8 +134,14 @@ impl RelayDirectory {
         inserted
     }
 
+    pub(super) fn remove(&mut self, node: &NodeId) {
+        if self.relays.remove(node) {
+            self.cached = None;
+        }
+    }
+
     /// Digest, and the body for who has nothing.
-    fn answer(&mut self) -> ([u8; 32], &[u8]) {
+    pub(super) fn answer(&mut self) -> ([u8; 32], &[u8]) {
         let relays = &self.relays;
         let (digest, body) = self.cached.get_or_insert_with(|| {
             let digest = relays.digest();
@@ -265,44 +268,22 @@ impl Relay {
         Ok(())
     }
 
-    /// Takes a verified descriptor, on disk too if it is news.
-    fn keep(&mut self, descriptor: RelayDescriptor) {
-        let (node, bytes) = (descriptor.node(), descriptor.bytes().to_vec());
+    /// Takes a descriptor that is to be believed, on disk too if it is news.
+    pub(super) fn keep(&mut self, descriptor: RelayDescriptor) {
+        let node = descriptor.node();
         if self.directory.insert(descriptor).changed() {
-            self.store(
-                StoreOp::SaveDescriptor {
-                    node,
-                    descriptor: bytes,
-                },
-                After::Nothing,
-            );
-        }
-    }
-
-    /// Another relay has shown its descriptor.
-    pub(super) fn learn(&mut self, descriptor: RelayDescriptor) {
-        if descriptor.node() != self.me {
-            self.keep(descriptor);
+            self.save_descriptor(&node);
         }
     }
 
     /// Forgets descriptors that are over.
     pub(super) fn expire_directory(&mut self, step: &Step<'_>) {
+        self.dial_back.claims.expire(step.now);
         let me = self.me;
         let over = |d: &&RelayDescriptor| d.until() <= step.now && d.node() != me;
-        let gone: Vec<_> = self
-            .directory
-            .relays
-            .iter()
-            .filter(over)
-            .map(|d| d.node())
-            .collect();
-        if self.directory.relays.expire(step.now) > 0 {
-            self.directory.cached = None;
-        }
-        for node in gone {
-            self.store(StoreOp::ForgetDescriptor(node), After::Nothing);
-        }
+        let relays = self.directory.relays.iter();
+        let gone: Vec<_> = relays.filter(over).map(RelayDescriptor::node).collect();
+        gone.iter().for_each(|node| self.forget_relay(node));
     }
 
     /// A packet has passed: its tag is logged within a second.
@@ -375,90 +356,6 @@ impl Relay {
             false => body.to_vec(),
         };
         self.send(conn, Tag::Directory, &body, step);
-    }
-
-    pub(super) fn schedule_directory_sync(&mut self, step: &mut Step<'_>) {
-        let spread = step.jitter(SYNC_EVERY);
-        self.timers
-            .set(step.now + spread + SYNC_EVERY, Timer::SyncDirectory);
-    }
-
-    /// Asks one linked relay, chosen at random.
-    pub(super) fn sync_directory(&mut self, step: &mut Step<'_>) {
-        let linked = self.peers.dialed();
-        let pick = step
-            .rng
-            .next_u64()
-            .checked_rem(linked.len() as u64)
-            .unwrap_or(0);
-        if let Some(conn) = usize::try_from(pick).ok().and_then(|pick| linked.get(pick)) {
-            self.ask_directory(*conn, step);
-        }
-        self.schedule_directory_sync(step);
-    }
-
-    pub(super) fn ask_directory(&mut self, conn: ConnId, step: &mut Step<'_>) {
-        let Some(node) = self
-            .peers
-            .nodes()
-            .find(|node| self.peers.conn(node) == Some(conn))
-            .copied()
-        else {
-            return;
-        };
-        if !self.directory.asked.contains(&node) {
-            self.directory.asked.push(node);
-        }
-        let known = Some(Bytes(self.directory.answer().0));
-        self.send(
-            conn,
-            Tag::DirectoryGet,
-            &to_cbor(&DirectoryGet { known }),
-            step,
-        );
-    }
-
-    /// A directory that was asked for, or a relay's announcement of its own descriptor. To verify one
-    /// takes time, so nobody may send more than that unasked.
-    pub(super) fn on_directory(
-        &mut self,
-        conn: ConnId,
-        from: NodeId,
-        body: DirectoryBody,
-        step: &mut Step<'_>,
-    ) -> Result<(), LinkErrorCode> {
-        let asked = self.directory.asked.iter().position(|node| *node == from);
-        if body.descriptors.len() > 1 && asked.is_none() {
-            return Err(LinkErrorCode::Malformed);
-        }
-        if let Some(at) = asked.filter(|_| body.descriptors.len() != 1) {
-            self.directory.asked.swap_remove(at);
-        }
-        for bytes in body.descriptors.iter() {
-            let claimed =
-                UnverifiedDescriptor::decode(bytes).map_err(|_| LinkErrorCode::Malformed)?;
-            let node = claimed.claimed_node();
-            if node == self.me || (asked.is_none() && node != from) {
-                continue;
-            }
-            let known = self.directory.relays.get(&node);
-            if known.is_some_and(|known| known.bytes() == bytes) {
-                continue;
-            }
-            // Too many new ones at once: the others come with a later question.
-            if known.is_none() && self.charge(conn, DESCRIPTOR_COST, step).is_err() {
-                return Ok(());
-            }
-            let verified = match self.directory.relays.get(&node) {
-                Some(known) => claimed.verify_renewal(known, step.now),
-                None => claimed.verify(step.now),
-            };
-            // The sender may have it from somebody else, or our clocks may differ: skip it.
-            if let Ok(descriptor) = verified {
-                self.learn(descriptor);
-            }
-        }
-        Ok(())
     }
 
     /// The part of the directory from an offset on, as much as fits.

@@ -1,5 +1,7 @@
 //! What goes into the core and what comes out of it.
 
+use core::net::SocketAddr;
+
 use zentalk_shared::id::NodeId;
 use zentalk_shared::wire::link::LinkErrorCode;
 
@@ -26,8 +28,8 @@ pub struct Origin(pub u64);
 pub enum Remote {
     /// Somebody connected. `None`: from where is not to be counted (loopback in development).
     Accepted(Option<Origin>),
-    /// This relay did, as the core had asked.
-    Dialed(Dial),
+    /// This relay did, as the core had asked; this is where its name has led to.
+    Dialed(Dial, SocketAddr),
 }
 
 /// What happened.
@@ -79,6 +81,10 @@ pub enum Metric {
     Processed,
     /// Packets dropped, by reason.
     PacketDropped(&'static str),
+    /// Relays looked for at the URL that they claim, by whether they were found.
+    DialedBack(&'static str),
+    /// Descriptors that were not even kept to be looked into, by reason.
+    ClaimRefused(&'static str),
     /// Connections refused or closed for what the peer did, by reason.
     LinkRefused(&'static str),
     /// Remote calls answered, by type.

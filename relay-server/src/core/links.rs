@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use zentalk_shared::id::{ConnectionTag, MessageId, NodeId};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::{BoundedText, to_cbor};
-use zentalk_shared::wire::link::{Handshake, HandshakeAck, LinkError, LinkErrorCode, LinkProof};
+use zentalk_shared::wire::link::{LinkError, LinkErrorCode};
 use zentalk_shared::wire::{Frame, FrameError, Tag, decode_frame, encode_frame};
 
 use super::admission::{Bucket, Doorkeeper, Rate};
 use super::config::Limits;
-use super::frames::body;
-use super::handshake::{self, Challenged, Dialing, Greeting, Me};
+use super::handshake::{Challenged, Dialing, Me};
 use super::io::{ConnId, Dial, Metric, Origin, Output, Remote};
 use super::relay::{Relay, Step, Timer};
 
@@ -30,11 +29,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Links {
     /// In order, so that one seed always gives one run.
-    links: BTreeMap<ConnId, Link>,
+    pub(super) links: BTreeMap<ConnId, Link>,
     door: Doorkeeper,
 }
 
-struct Link {
+pub(super) struct Link {
     /// Where it comes from, if it was accepted.
     accepted: Option<Option<Origin>>,
     heard: Timestamp,
@@ -44,10 +43,10 @@ struct Link {
     bucket: Bucket,
     /// What it may still make this relay peel.
     peeling: Bucket,
-    state: State,
+    pub(super) state: State,
 }
 
-enum State {
+pub(super) enum State {
     /// Accepted; the handshake is awaited.
     Greeting,
     /// Accepted; a relay was answered and its proof is awaited.
@@ -109,7 +108,10 @@ impl Relay {
     pub(super) fn on_opened(&mut self, conn: ConnId, remote: Remote, step: &mut Step<'_>) {
         match remote {
             Remote::Accepted(origin) => self.on_accepted(conn, origin, step),
-            Remote::Dialed(dial) => self.on_dialed(conn, dial, step),
+            Remote::Dialed(dial, address) => {
+                self.peers.opened(dial, address);
+                self.on_dialed(conn, dial, step);
+            }
         }
     }
 
@@ -225,114 +227,7 @@ impl Relay {
         }
     }
 
-    fn on_handshake_frame(
-        &mut self,
-        conn: ConnId,
-        state: State,
-        frame: &Frame<'_>,
-        step: &mut Step<'_>,
-    ) -> Result<(), LinkErrorCode> {
-        match (state, frame.tag) {
-            (State::Greeting, Tag::Handshake) => self.on_handshake(conn, body(frame)?, step),
-            (State::Challenged(challenged), Tag::LinkProof) => {
-                let descriptor = challenged.prove(&body::<LinkProof>(frame)?)?;
-                self.open_link(conn, State::Relay(descriptor.node()), step);
-                self.relay_linked(conn, descriptor, false, step);
-                Ok(())
-            }
-            (State::Dialing(dial, dialing), Tag::HandshakeAck) => {
-                let ack: HandshakeAck =
-                    body(frame).inspect_err(|_| self.peers.failed.push(dial))?;
-                if ack.node == self.me {
-                    self.dialed_myself(dial);
-                    return Err(LinkErrorCode::Unauthenticated);
-                }
-                let result = match self.directory.own() {
-                    None => Err(LinkErrorCode::ShuttingDown),
-                    Some(descriptor) => {
-                        let me = Me {
-                            signer: &self.secrets.signer,
-                            descriptor,
-                            directory: self.directory.relays(),
-                            suites: self.config.suites,
-                        };
-                        dialing.on_ack(&ack, &me, step.now)
-                    }
-                };
-                let (descriptor, proof) = result.inspect_err(|_| self.peers.failed.push(dial))?;
-                self.send(conn, Tag::LinkProof, &to_cbor(&proof), step);
-                self.dial_succeeded(dial, descriptor.node());
-                self.open_link(conn, State::Relay(descriptor.node()), step);
-                self.relay_linked(conn, descriptor, true, step);
-                Ok(())
-            }
-            (State::Dialing(dial, _), _) => {
-                self.peers.failed.push(dial);
-                Err(LinkErrorCode::Malformed)
-            }
-            _ => Err(LinkErrorCode::Malformed),
-        }
-    }
-
-    fn on_handshake(
-        &mut self,
-        conn: ConnId,
-        hello: Handshake,
-        step: &mut Step<'_>,
-    ) -> Result<(), LinkErrorCode> {
-        let descriptor = self.directory.own().ok_or(LinkErrorCode::Full)?;
-        let me = Me {
-            signer: &self.secrets.signer,
-            descriptor,
-            directory: self.directory.relays(),
-            suites: self.config.suites,
-        };
-        match handshake::greet(hello, &me, step.now, &mut step.rng)? {
-            Greeting::Visitor(ack) => {
-                self.open_link(conn, State::Visitor, step);
-                self.send(conn, Tag::HandshakeAck, &to_cbor(&ack), step);
-            }
-            Greeting::Client { tag, received, ack } => {
-                self.on_client(conn, tag, received, ack, step)?;
-            }
-            Greeting::Relay(challenged, ack) => {
-                if let Some(link) = self.links.links.get_mut(&conn) {
-                    link.state = State::Challenged(challenged);
-                }
-                self.send(conn, Tag::HandshakeAck, &to_cbor(&ack), step);
-            }
-        }
-        Ok(())
-    }
-
-    fn on_client(
-        &mut self,
-        conn: ConnId,
-        tag: ConnectionTag,
-        received: u64,
-        mut ack: HandshakeAck,
-        step: &mut Step<'_>,
-    ) -> Result<(), LinkErrorCode> {
-        if !self.is_guard() {
-            return Err(LinkErrorCode::Full);
-        }
-        let attached = self
-            .tags
-            .attach(tag, conn, received, step.now)
-            .ok_or(LinkErrorCode::Full)?;
-        if let Some(old) = attached.replaced {
-            self.close(old, None, step);
-        }
-        self.open_link(conn, State::Client(tag), step);
-        ack.resumed = attached.resumed;
-        self.send(conn, Tag::HandshakeAck, &to_cbor(&ack), step);
-        for frame in attached.missed {
-            self.output(Output::Send(conn, frame));
-        }
-        Ok(())
-    }
-
-    fn open_link(&mut self, conn: ConnId, state: State, step: &Step<'_>) {
+    pub(super) fn open_link(&mut self, conn: ConnId, state: State, step: &Step<'_>) {
         let Some(link) = self.links.links.get_mut(&conn) else {
             return;
         };
@@ -344,6 +239,11 @@ impl Relay {
         link.state = state;
         link.heard = step.now;
         self.timers.set(step.now + SILENCE, Timer::Link(conn));
+    }
+
+    /// From which network somebody has connected, as far as that is known.
+    pub(super) fn origin(&self, conn: ConnId) -> Option<Origin> {
+        self.links.links.get(&conn)?.accepted?
     }
 
     pub(super) fn is_client(&self, conn: ConnId) -> bool {

@@ -22,8 +22,8 @@ use super::io::Ticket;
 use super::store::{
     Bundle, ENVELOPE_LIFE, Fetched, Hour, MAILBOX_IDLE_LIFE, Owned, OwnerStamp, PushPick,
     PutEnvelope, PutOutcome, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys,
-    SaveSubscription, Stock, StoreError, StoreOp, StoreReply, StoredEnvelope, TOMBSTONE_LIFE,
-    TakenPush,
+    SaveSubscription, SavedDescriptor, Stock, StoreError, StoreOp, StoreReply, StoredEnvelope,
+    TOMBSTONE_LIFE, TakenPush,
 };
 
 /// A disk that exists as long as the value does.
@@ -40,7 +40,7 @@ struct Disk {
     quotas: Quotas,
     mailboxes: BTreeMap<MailboxId, Mailbox>,
     records: BTreeMap<RecordKey, Record>,
-    descriptors: BTreeMap<NodeId, Vec<u8>>,
+    descriptors: BTreeMap<NodeId, SavedDescriptor>,
     onion_keys: Option<Zeroizing<Vec<u8>>>,
     replay: Vec<ReplayEntry>,
 }
@@ -167,8 +167,8 @@ impl Disk {
             StoreOp::SaveOnionKeys(keys) => self.onion_keys = Some(keys),
             StoreOp::AppendReplay(tags) => self.replay.extend(tags),
             StoreOp::KeepReplay(epochs) => self.replay.retain(|tag| epochs.contains(&tag.epoch())),
-            StoreOp::SaveDescriptor { node, descriptor } => {
-                self.descriptors.insert(node, descriptor);
+            StoreOp::SaveDescriptor(saved) => {
+                self.descriptors.insert(saved.node, saved);
             }
             StoreOp::ForgetDescriptor(node) => {
                 self.descriptors.remove(&node);

@@ -15,20 +15,25 @@
 //! Nothing is acknowledged before the store has said `Ok`. Nothing that grows is without a bound.
 
 mod admission;
+mod claims;
 mod config;
+mod dial_back;
 mod directory;
 mod forward;
 mod frames;
+mod gossip;
 mod handshake;
 mod io;
 mod links;
 mod mailbox;
 pub mod mem_store;
+mod opening;
 mod outbox;
 mod owner;
 mod peeling;
 mod peers;
 mod prekeys;
+mod proofs;
 mod records;
 mod relay;
 mod requests;
@@ -41,6 +46,7 @@ mod timers;
 pub use admission::{Bucket, Doorkeeper, Rate};
 pub use config::{CoreConfig, Limits, RelaySecrets};
 pub use io::{ConnId, Dial, Input, Metric, Origin, Output, Remote, Ticket};
+pub use proofs::Proof;
 pub use relay::{Relay, StartError};
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 //! If two relays connect to each other at the same moment, the link that the lower NodeId has dialed
 //! stays; the other is read until what was sent on it has arrived, so that no frame is lost.
 
+use core::net::SocketAddr;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use zentalk_shared::id::NodeId;
-use zentalk_shared::onion::{RelayDescriptor, RelayUrl};
+use zentalk_shared::onion::RelayUrl;
 use zentalk_shared::time::{Duration, Timestamp};
 
+use super::claims::first_url;
 use super::io::{ConnId, Dial, Metric, Output};
 use super::relay::{Relay, Step, Timer};
 
@@ -32,11 +34,38 @@ pub(super) struct Peers {
     /// In order, so that one seed always gives one run.
     links: BTreeMap<NodeId, PeerLink>,
     dialers: BTreeMap<String, Dialer>,
-    dials: HashMap<Dial, String>,
+    dials: HashMap<Dial, Attempt>,
     queues: HashMap<NodeId, Queue>,
     next_dial: u64,
     /// Attempts that a handshake has ended; seen to when their connection is cleaned up.
     pub(super) failed: Vec<Dial>,
+}
+
+/// An attempt to connect.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) target: Target,
+    /// Where it has led to.
+    pub(super) address: Option<SocketAddr>,
+}
+
+/// What an attempt to connect is for, and its URL.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A link.
+    Link(String),
+    /// To see whether a relay is where it claims to be.
+    Claim(NodeId, String),
+    /// To see whether a relay is still where it was found.
+    Proof(NodeId, String),
+}
+
+impl Target {
+    pub(super) fn url(&self) -> &str {
+        match self {
+            Self::Link(url) | Self::Claim(_, url) | Self::Proof(_, url) => url,
+        }
+    }
 }
 
 /// What waits for a relay that is being connected to.
@@ -113,12 +142,44 @@ impl Peers {
 
     /// Who must answer an attempt, if that is known.
     pub(super) fn expected(&self, dial: Dial) -> Option<NodeId> {
-        let dialer = self
-            .dials
-            .get(&dial)
-            .and_then(|url| self.dialers.get(url))?;
-        // Who is behind a configured URL may change; who is behind a descriptor's may not.
-        dialer.node.filter(|_| !dialer.pinned)
+        match &self.dials.get(&dial)?.target {
+            Target::Link(url) => {
+                let dialer = self.dialers.get(url)?;
+                // Who is behind a configured URL may change; who is behind a descriptor's may not.
+                dialer.node.filter(|_| !dialer.pinned)
+            }
+            Target::Claim(node, _) | Target::Proof(node, _) => Some(*node),
+        }
+    }
+
+    /// A new attempt.
+    pub(super) fn start(&mut self, target: Target) -> Dial {
+        let dial = Dial(self.next_dial);
+        self.next_dial += 1;
+        let attempt = Attempt {
+            target,
+            address: None,
+        };
+        self.dials.insert(dial, attempt);
+        dial
+    }
+
+    /// An attempt has led to a connection.
+    pub(super) fn opened(&mut self, dial: Dial, address: SocketAddr) {
+        if let Some(attempt) = self.dials.get_mut(&dial) {
+            attempt.address = Some(address);
+        }
+    }
+
+    /// An attempt is at its end.
+    pub(super) fn end(&mut self, dial: Dial) -> Option<Attempt> {
+        self.dials.remove(&dial)
+    }
+
+    /// Whether this relay is about to connect to a URL for a link.
+    pub(super) fn dials_url(&self, url: &RelayUrl) -> bool {
+        let dialer = self.dialers.get(url.as_str());
+        dialer.is_some_and(|dialer| matches!(dialer.state, DialState::Waiting | DialState::Dialing))
     }
 
     fn is_dialing(&self, node: &NodeId) -> bool {
@@ -177,15 +238,15 @@ impl Relay {
             return self.timers.set(at, Timer::Dial(url.to_owned()));
         }
         dialer.state = DialState::Dialing;
-        let dial = Dial(self.peers.next_dial);
-        self.peers.next_dial += 1;
-        self.peers.dials.insert(dial, url.to_owned());
+        let dial = self.peers.start(Target::Link(url.to_owned()));
         self.output(Output::Connect(dial, url.to_owned()));
     }
 
     pub(super) fn on_dial_failed(&mut self, dial: Dial, step: &mut Step<'_>) {
-        let Some(url) = self.peers.dials.remove(&dial) else {
-            return;
+        let url = match self.peers.end(dial).map(|attempt| attempt.target) {
+            Some(Target::Link(url)) => url,
+            Some(looking) => return self.not_found(&looking, step),
+            None => return,
         };
         let Some(dialer) = self.peers.dialers.get_mut(&url) else {
             return;
@@ -205,16 +266,21 @@ impl Relay {
     }
 
     /// The URL is one of this relay's own.
-    pub(super) fn dialed_myself(&mut self, dial: Dial) {
-        let url = self.peers.dials.remove(&dial);
-        if let Some(dialer) = url.and_then(|url| self.peers.dialers.get_mut(&url)) {
-            dialer.state = DialState::Myself;
+    pub(super) fn dialed_myself(&mut self, dial: Dial, step: &mut Step<'_>) {
+        match self.peers.end(dial).map(|attempt| attempt.target) {
+            Some(Target::Link(url)) => {
+                if let Some(dialer) = self.peers.dialers.get_mut(&url) {
+                    dialer.state = DialState::Myself;
+                }
+            }
+            Some(looking) => self.not_found(&looking, step),
+            None => {}
         }
     }
 
-    pub(super) fn dial_succeeded(&mut self, dial: Dial, node: NodeId) {
-        let url = self.peers.dials.remove(&dial);
-        if let Some(dialer) = url.and_then(|url| self.peers.dialers.get_mut(&url)) {
+    /// A URL that is to be linked has led to a relay.
+    pub(super) fn dial_succeeded(&mut self, url: &str, node: NodeId) {
+        if let Some(dialer) = self.peers.dialers.get_mut(url) {
             dialer.node = Some(node);
             dialer.failures = 0;
             dialer.state = DialState::Linked;
@@ -225,13 +291,10 @@ impl Relay {
     pub(super) fn relay_linked(
         &mut self,
         conn: ConnId,
-        descriptor: RelayDescriptor,
+        node: NodeId,
         dialed: bool,
         step: &mut Step<'_>,
     ) {
-        let node = descriptor.node();
-        // Who is behind a configured URL is learnt by dialing it: a descriptor may claim any URL.
-        self.learn(descriptor);
         let link = PeerLink {
             conn,
             dialed,
@@ -314,12 +377,9 @@ impl Relay {
         if self.peers.is_dialing(&node) {
             return true;
         }
-        let private = self.config.allow_private;
-        let usable = |url: &&RelayUrl| private || (url.is_secure() && !url.is_loopback());
         let known = self.directory.relays().get(&node);
-        let url = known
-            .and_then(|known| known.info().urls.iter().find(usable))
-            .cloned();
+        // Where it was found; what else it says has not been looked at.
+        let url = known.and_then(first_url).cloned();
         match url {
             Some(url) if self.peers.dialers.contains_key(url.as_str()) => true,
             Some(url) if self.peers.dialers.len() < self.config.peers.len() + MAX_DYNAMIC => {

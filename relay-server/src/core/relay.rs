@@ -11,6 +11,7 @@ use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::{Tag, encode_frame};
 
 use super::config::{CoreConfig, RelaySecrets};
+use super::dial_back::DialBack;
 use super::directory::RelayDirectory;
 use super::forward::{Forwarder, Held};
 use super::io::{ConnId, Input, Metric, Output, Ticket};
@@ -40,6 +41,7 @@ pub struct Relay {
     pub(super) forwarder: Forwarder,
     pub(super) dear_peeling: DearPeeling,
     pub(super) directory: RelayDirectory,
+    pub(super) dial_back: DialBack,
     pub(super) mailboxes: Mailboxes,
     pub(super) swarm: Swarm,
     pub(super) timers: Timers<Timer>,
@@ -70,6 +72,8 @@ pub(super) enum Timer {
     Rotate,
     /// Ask a peer for its directory.
     SyncDirectory,
+    /// Look for relays where they claim to be.
+    DialBack,
     /// Log the replay tags of the last second.
     FlushReplay,
     /// Forget tags and their frames.
@@ -122,7 +126,8 @@ impl Relay {
     ) -> Result<Self, StartError> {
         let me = secrets.signer.node();
         let step = &mut Step { now, rng };
-        let directory = RelayDirectory::restore(&config, me, &restored, step)?;
+        let mut dial_back = DialBack::new(&config, now);
+        let directory = RelayDirectory::restore(&config, me, &restored, &mut dial_back, step)?;
         let mut relay = Self {
             links: Links::new(),
             tags: Tags::new(config.limits.tags, config.limits.tag_bytes),
@@ -130,6 +135,7 @@ impl Relay {
             forwarder: Forwarder::new(),
             dear_peeling: DearPeeling::new(config.limits.dear_peeling, now),
             directory,
+            dial_back,
             mailboxes: Mailboxes::restore(restored.mailboxes, config.limits.prekeys, now),
             swarm: Swarm::new(),
             timers: Timers::new(),
@@ -143,6 +149,7 @@ impl Relay {
         };
         relay.rotate(step)?;
         relay.start_dialing(step);
+        relay.schedule_dial_back();
         relay.resume_pushes(step);
         relay.timers.set(now + TAG_SWEEP_EVERY, Timer::SweepTags);
         relay.timers.set(now, Timer::Sweep);
@@ -168,6 +175,11 @@ impl Relay {
     /// Relays known, this one included, for a gauge.
     pub fn known_relays(&self) -> usize {
         self.directory.known()
+    }
+
+    /// Relays that were told of and have not been found, for a gauge.
+    pub fn claimed_relays(&self) -> usize {
+        self.dial_back.claims.len()
     }
 
     /// Mailboxes held, for a gauge.
@@ -212,6 +224,7 @@ impl Relay {
                 Timer::Outbox(node) => self.check_outbox(node, step),
                 Timer::Rotate => self.rotate_or_retry(step),
                 Timer::SyncDirectory => self.sync_directory(step),
+                Timer::DialBack => self.dial_back(step),
                 Timer::FlushReplay => self.flush_replay(),
                 Timer::SweepTags => {
                     self.tags.expire(step.now);

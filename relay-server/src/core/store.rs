@@ -16,6 +16,8 @@ use zentalk_shared::rpc::{EnvelopeBytes, OneTimeBytes, PreKeyBaseBytes};
 use zentalk_shared::time::{Duration, Timestamp};
 use zeroize::Zeroizing;
 
+use super::proofs::Proof;
+
 /// Envelopes live this long.
 pub const ENVELOPE_LIFE: Duration = Duration::from_days(30);
 /// Tombstones live this long: longer than any envelope, so that no late copy comes back.
@@ -129,6 +131,17 @@ pub struct SaveSubscription {
     pub now: Timestamp,
 }
 
+/// A relay's descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedDescriptor {
+    /// Whose.
+    pub node: NodeId,
+    /// Verified bytes.
+    pub descriptor: Vec<u8>,
+    /// When and where the relay was found. `None`: it is this one, or an older version did not look.
+    pub proof: Option<Proof>,
+}
+
 /// Put prekeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavePreKeys {
@@ -236,12 +249,7 @@ pub enum StoreOp {
     /// Forgets the log of every epoch but these; answered by [`StoreReply::Done`].
     KeepReplay(Vec<Epoch>),
     /// Keeps a relay's descriptor; answered by [`StoreReply::Done`].
-    SaveDescriptor {
-        /// Whose.
-        node: NodeId,
-        /// Verified bytes.
-        descriptor: Vec<u8>,
-    },
+    SaveDescriptor(SavedDescriptor),
     /// Forgets a relay's descriptor; answered by [`StoreReply::Done`].
     ForgetDescriptor(NodeId),
     /// Forgets whatever has expired; answered by [`StoreReply::Done`].
@@ -404,7 +412,7 @@ pub struct Restored {
     /// Tags of packets that have passed.
     pub replay: Vec<ReplayEntry>,
     /// Descriptors of relays, this one's own among them.
-    pub descriptors: Vec<Vec<u8>>,
+    pub descriptors: Vec<SavedDescriptor>,
     /// Mailboxes.
     pub mailboxes: Vec<RestoredMailbox>,
 }

@@ -1,6 +1,6 @@
 //! Connections to other relays: name, address, TCP, TLS, WebSocket, each within one deadline.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use zentalk_shared::onion::address::is_public;
 use zentalk_shared::wire::{HEADER_LEN, Tag};
 
 use super::actor::Event;
@@ -21,6 +22,8 @@ use crate::core::{Dial, Remote};
 
 /// From the name to the open WebSocket.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 4;
 const BUFFER: usize = 16 << 10;
 
 /// Makes connections for the core.
@@ -67,8 +70,8 @@ impl Dialer {
         runtime.spawn(async move {
             let connected = timeout(DEADLINE, dialer.connect(&url)).await;
             match connected.unwrap_or(Err(DialError::Deadline)) {
-                Ok(socket) => {
-                    let remote = Remote::Dialed(dial);
+                Ok((socket, address)) => {
+                    let remote = Remote::Dialed(dial, address);
                     serve(socket, remote, dialer.events, read, write).await;
                 }
                 Err(error) => {
@@ -80,24 +83,25 @@ impl Dialer {
         });
     }
 
+    /// The open socket, and the address that the name has led to.
     async fn connect(
         &self,
         url: &str,
-    ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, DialError> {
+    ) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, SocketAddr), DialError> {
         let uri: Uri = url.parse().map_err(|_| DialError::Host)?;
         let host = uri.host().ok_or(DialError::Host)?;
         let secure = uri.scheme_str() == Some("wss");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let name = host.trim_start_matches('[').trim_end_matches(']');
         let found = tokio::net::lookup_host((name, port)).await?;
-        let usable: Vec<SocketAddr> = found
-            .filter(|address| self.may_connect(address.ip()))
-            .collect();
+        // What is checked is what is connected to: the name is not looked up again.
+        let usable = self.usable(found);
         if usable.is_empty() {
             return Err(DialError::Address);
         }
         let stream = TcpStream::connect(&usable[..]).await?;
         stream.set_nodelay(true)?;
+        let address = stream.peer_addr()?;
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = BUFFER;
         config.write_buffer_size = BUFFER;
@@ -106,39 +110,16 @@ impl Dialer {
         let connector = Connector::Rustls(Arc::clone(&self.tls));
         let opened = client_async_tls_with_config(url, stream, Some(config), Some(connector)).await;
         let (socket, _) = opened.map_err(Box::new)?;
-        Ok(socket)
+        Ok((socket, address))
     }
 
-    /// A descriptor must not make this relay knock at its operator's own network.
-    fn may_connect(&self, address: IpAddr) -> bool {
-        self.allow_private || is_public(address.to_canonical())
-    }
-}
-
-/// Whether an address is one of the open Internet.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || v4.is_unspecified()
-                || v4.is_multicast()
-                || shared
-                || a == 0
-                || a >= 240)
-        }
-        IpAddr::V6(v6) => {
-            !(v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local())
-        }
+    /// Of what a name leads to, the first few that may be connected to: a descriptor must not make this relay knock at
+    /// its operator's own network.
+    fn usable(&self, found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+        found
+            .filter(|address| self.allow_private || is_public(address.ip()))
+            .take(MAX_ADDRESSES)
+            .collect()
     }
 }
 
@@ -156,28 +137,75 @@ fn write(frame: Vec<u8>) -> WsMessage {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
+    fn dialer(allow_private: bool) -> Dialer {
+        Dialer {
+            events: mpsc::channel(1).0,
+            allow_private,
+            tls: tls().unwrap(),
+        }
+    }
+
     #[test]
-    fn fault_20_addresses_of_the_own_network_are_not_dialed() {
-        for private in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "192.168.1.1",
-            "172.16.0.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "::1",
-            "fd00::1",
-            "fe80::1",
-            "::ffff:10.0.0.1",
-        ] {
-            let address: IpAddr = private.parse().unwrap();
-            assert!(!is_public(address.to_canonical()), "{private}");
+    fn fault_20_of_a_names_addresses_only_those_of_the_open_internet_are_used() {
+        let found = [
+            "10.0.0.1:443",
+            "1.1.1.1:443",
+            "[::ffff:127.0.0.1]:443",
+            "[fd00::1]:443",
+        ];
+        let found = || found.iter().map(|address| address.parse().unwrap());
+        let public: Vec<SocketAddr> = vec!["1.1.1.1:443".parse().unwrap()];
+        assert_eq!(dialer(false).usable(found()), public);
+        assert_eq!(dialer(true).usable(found()).len(), 4);
+        let many = (0..100).map(|n| SocketAddr::from(([1, 1, 1, n], 443)));
+        assert_eq!(dialer(false).usable(many).len(), MAX_ADDRESSES);
+    }
+
+    #[tokio::test]
+    async fn fault_20_what_a_name_leads_to_counts_and_not_the_name() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"] {
+            let refused = dialer(false)
+                .connect(&format!("ws://{host}:{port}/v1"))
+                .await;
+            assert!(matches!(refused, Err(DialError::Address)), "{host}");
         }
-        for public in ["1.1.1.1", "100.128.0.1", "2606:4700::1111"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
+        let mine = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (_, first) = listener.accept().await.unwrap();
+        assert_eq!(
+            first,
+            mine.local_addr().unwrap(),
+            "nobody has knocked before"
+        );
+    }
+
+    #[tokio::test]
+    async fn fault_20_redirections_are_not_followed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let there = elsewhere.local_addr().unwrap();
+        let redirect = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 1024]).await.unwrap();
+            let answer = format!(
+                "HTTP/1.1 302 Found\r\nLocation: ws://{there}/v1\r\nContent-Length: 0\r\n\r\n"
+            );
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            socket
+        };
+        let url = format!("ws://127.0.0.1:{port}/v1");
+        let dialer = dialer(true);
+        let (dialed, _socket) = tokio::join!(dialer.connect(&url), redirect);
+        let Err(DialError::WebSocket(error)) = dialed else {
+            panic!("a redirection is no relay");
+        };
+        assert!(matches!(*error, WsError::Http(answer) if answer.status() == 302));
     }
 }

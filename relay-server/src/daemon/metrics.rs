@@ -19,6 +19,14 @@ pub(super) fn describe() {
         "Onion packets dropped, by reason"
     );
     describe_counter!(
+        "zentalk_dialed_back_total",
+        "Relays looked for at the URL that they claim, by fate"
+    );
+    describe_counter!(
+        "zentalk_claims_refused_total",
+        "Relay descriptors that were not looked into, by reason"
+    );
+    describe_counter!(
         "zentalk_links_refused_total",
         "Connections refused or closed, by reason"
     );
@@ -44,6 +52,10 @@ pub(super) fn describe() {
     describe_gauge!("zentalk_connections", "Open connections, by role");
     describe_gauge!("zentalk_relays_linked", "Links to other relays");
     describe_gauge!("zentalk_relays_known", "Relays in the directory");
+    describe_gauge!(
+        "zentalk_relays_claimed",
+        "Relays that were told of and have not been found"
+    );
     describe_gauge!("zentalk_mailboxes", "Mailboxes held");
 }
 
@@ -57,6 +69,12 @@ pub(super) fn count(metric: Metric, n: u64) {
         Metric::Processed => counter!("zentalk_packets_total", "fate" => "processed").increment(n),
         Metric::PacketDropped(reason) => {
             counter!("zentalk_packets_dropped_total", "reason" => reason).increment(n);
+        }
+        Metric::DialedBack(fate) => {
+            counter!("zentalk_dialed_back_total", "fate" => fate).increment(n);
+        }
+        Metric::ClaimRefused(reason) => {
+            counter!("zentalk_claims_refused_total", "reason" => reason).increment(n);
         }
         Metric::LinkRefused(reason) => {
             counter!("zentalk_links_refused_total", "reason" => reason).increment(n);
@@ -83,5 +101,6 @@ pub(super) fn set_gauges(relay: &Relay) {
     gauge!("zentalk_connections", "role" => "other").set(others as f64);
     gauge!("zentalk_relays_linked").set(relay.linked_relays() as f64);
     gauge!("zentalk_relays_known").set(relay.known_relays() as f64);
+    gauge!("zentalk_relays_claimed").set(relay.claimed_relays() as f64);
     gauge!("zentalk_mailboxes").set(relay.mailboxes_held() as f64);
 }

@@ -294,7 +294,7 @@ fn housekeep(db: &Connection, op: &StoreOp) -> rusqlite::Result<()> {
     match op {
         StoreOp::AppendReplay(tags) => keep::append_replay(db, tags),
         StoreOp::KeepReplay(epochs) => keep::keep_replay(db, epochs),
-        StoreOp::SaveDescriptor { node, descriptor } => keep::save_descriptor(db, node, descriptor),
+        StoreOp::SaveDescriptor(saved) => keep::save_descriptor(db, saved),
         StoreOp::ForgetDescriptor(node) => keep::forget_descriptor(db, node),
         StoreOp::Sweep(now) => keep::sweep(db, *now),
         _ => Ok(()),

@@ -1,15 +1,16 @@
 //! Operations on prekeys, account records, relay descriptors and the replay log, and the sweep.
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use zentalk_shared::id::{MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::{Epoch, ReplayEntry};
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::codec::BoundedBytes;
 
 use super::mailbox::{admit_or_create, be_u64, ms};
+use crate::core::Proof;
 use crate::core::store::{
     Bundle, ENVELOPE_LIFE, Hour, MAILBOX_IDLE_LIFE, Owned, Quotas, RecordOutcome, Restored,
-    RestoredMailbox, SavePreKeys, Stock, TOMBSTONE_LIFE,
+    RestoredMailbox, SavePreKeys, SavedDescriptor, Stock, TOMBSTONE_LIFE,
 };
 
 pub(super) fn save_prekeys(
@@ -150,10 +151,34 @@ pub(super) fn keep_replay(db: &Connection, epochs: &[Epoch]) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn save_descriptor(db: &Connection, node: &NodeId, descriptor: &[u8]) -> Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO descriptors (node, descriptor) VALUES (?1, ?2)")?
-        .execute(params![node.as_ref(), descriptor])
-        .map(drop)
+pub(super) fn save_descriptor(db: &Connection, saved: &SavedDescriptor) -> Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO descriptors (node, descriptor, found, address)
+         VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        saved.node.as_ref(),
+        saved.descriptor,
+        saved.proof.map(|proof| ms(proof.at)),
+        saved.proof.map(|proof| proof.address.to_string()),
+    ])
+    .map(drop)
+}
+
+fn restore_descriptor(row: &Row<'_>) -> Result<SavedDescriptor> {
+    let found: Option<i64> = row.get(2)?;
+    let at = found.and_then(|at| u64::try_from(at).ok());
+    let address: Option<String> = row.get(3)?;
+    // An address that cannot be read is none: the relay is looked for again.
+    let address = address.and_then(|address| address.parse().ok());
+    Ok(SavedDescriptor {
+        node: NodeId::from_bytes(row.get(0)?),
+        descriptor: row.get(1)?,
+        proof: at.zip(address).map(|(at, address)| Proof {
+            at: Timestamp::from_ms(at),
+            address,
+        }),
+    })
 }
 
 pub(super) fn forget_descriptor(db: &Connection, node: &NodeId) -> Result<()> {
@@ -202,8 +227,8 @@ pub(super) fn restore(db: &Connection) -> Result<Restored> {
         })?
         .collect::<Result<Vec<_>>>()?;
     let descriptors = db
-        .prepare("SELECT descriptor FROM descriptors ORDER BY node")?
-        .query_map([], |row| row.get(0))?
+        .prepare("SELECT node, descriptor, found, address FROM descriptors ORDER BY node")?
+        .query_map([], restore_descriptor)?
         .collect::<Result<Vec<_>>>()?;
     let sql = "SELECT mailbox, descriptor, permit, held,
                (SELECT count(*) FROM surbs WHERE surbs.mailbox = mailboxes.row) FROM mailboxes";

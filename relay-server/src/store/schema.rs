@@ -73,6 +73,11 @@ CREATE TABLE descriptors (
 ",
     // Replay tags name their onion suite; those there are of the only suite that there was.
     "UPDATE replay SET entry = CAST(x'01' || entry AS BLOB);",
+    // When a relay was found, and at which address: of those there are nobody knows.
+    "
+ALTER TABLE descriptors ADD COLUMN found INTEGER;      -- unix ms
+ALTER TABLE descriptors ADD COLUMN address TEXT;       -- and port
+",
 ];
 
 /// What the newest migration leads to.

@@ -36,6 +36,11 @@ impl Inserted {
     pub const fn changed(self) -> bool {
         matches!(self, Self::New | Self::Newer)
     }
+
+    /// Whether the relay is in the directory now.
+    pub const fn fits(self) -> bool {
+        !matches!(self, Self::Full)
+    }
 }
 
 impl Directory {
@@ -64,6 +69,11 @@ impl Directory {
                 Inserted::New
             }
         }
+    }
+
+    /// Forgets a relay; true if it was known.
+    pub fn remove(&mut self, node: &NodeId) -> bool {
+        self.relays.remove(node).is_some()
     }
 
     /// Drops what is not valid any more, and tells how many that were.

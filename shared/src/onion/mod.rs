@@ -10,6 +10,7 @@
 //! its [`Suite`] and the [`Class`]. Where the suite is known at run time only, [`Route`] and [`RelayKeys`]
 //! stand for all three. The names [`Hop`] and [`OnionKeys`] exported here are those of X25519.
 
+pub mod address;
 pub mod build;
 mod candidate;
 mod command;

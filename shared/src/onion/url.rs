@@ -5,10 +5,11 @@
 //! with. The host is parsed for one purpose, to keep two relays of one network off one path.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use thiserror::Error;
 
+use super::address::{is_public, is_public_name};
 use super::domain::registrable;
 
 /// The longest URL in bytes.
@@ -116,13 +117,32 @@ impl RelayUrl {
         }
     }
 
+    /// Whether it can lead to the open Internet. Where a name leads is known only when it is looked up
+    /// ([`address::is_public`](super::address::is_public)).
+    pub fn is_public(&self) -> bool {
+        match &self.host {
+            Host::Address(address) => is_public(*address),
+            Host::Name(name) => is_public_name(name),
+        }
+    }
+
     /// The network that the relay is in. With `allow_loopback`, ports of this machine count as networks.
     pub fn subnet(&self, allow_loopback: bool) -> Subnet {
         match &self.host {
             _ if allow_loopback && self.is_loopback() => Subnet::LoopbackPort(self.port),
-            Host::Address(IpAddr::V4(address)) => subnet_of_v4(*address),
-            Host::Address(IpAddr::V6(address)) => subnet_of_v6(*address),
+            Host::Address(address) => Subnet::of(SocketAddr::new(*address, self.port), false),
             Host::Name(name) => Subnet::Name(registrable(name).to_owned()),
+        }
+    }
+}
+
+impl Subnet {
+    /// The network of an address that was connected to. With `allow_loopback`, ports of this machine count as networks.
+    pub fn of(address: SocketAddr, allow_loopback: bool) -> Self {
+        match address.ip().to_canonical() {
+            ip if allow_loopback && ip.is_loopback() => Self::LoopbackPort(address.port()),
+            IpAddr::V4(v4) => subnet_of_v4(v4),
+            IpAddr::V6(v6) => subnet_of_v6(v6),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 mod abuse;
 mod crash;
+mod dial_back;
 mod links;
 mod mail;
-mod net;
+pub(in crate::core) mod net;
 mod onions;
 mod people;
 mod services;

@@ -1,6 +1,7 @@
 //! A small network in memory: relays with their disks, connections that deliver in order, one clock.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use rand_chacha::ChaCha20Rng;
@@ -9,8 +10,8 @@ use zentalk_shared::crypto::rsa::RsaSecret;
 use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::{
-    Features, RelayDescriptor, RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Route, Suite,
-    Suites, UnverifiedDescriptor,
+    Features, Publication, RelayDescriptor, RelayInfo, RelayKeys, RelaySigner, RelayUrl,
+    ReplayLimits, Route, Suite, Suites, UnverifiedDescriptor,
 };
 use zentalk_shared::time::{Duration, Timestamp};
 
@@ -52,9 +53,17 @@ pub(super) struct Net {
     /// What clients have received; `None`: closed.
     pub(super) inboxes: HashMap<u64, Vec<Option<Vec<u8>>>>,
     next: u64,
+    /// URLs at which connections are neither made nor refused.
+    pub(super) hanging: BTreeSet<String>,
+    /// Attempts that hang, by the relay that makes them.
+    pub(super) hung: Vec<(usize, Dial)>,
+    /// Names that lead to a relay besides its own, and the address that they stand for.
+    pub(super) names: BTreeMap<String, (usize, SocketAddr)>,
+    /// How often a URL was connected to.
+    pub(super) dialed: BTreeMap<String, usize>,
 }
 
-pub(super) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(in crate::core) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// The relay keys of the test pool, certified once.
 fn signers() -> &'static [RelaySigner] {
@@ -69,12 +78,38 @@ fn signers() -> &'static [RelaySigner] {
             pool = &pool[2 + length..];
             RelaySigner::certify(&key, SigningKey::random(&mut rng), &mut rng).unwrap()
         };
-        (0..6).map(|_| next()).collect()
+        (0..12).map(|_| next()).collect()
     })
 }
 
 pub(super) fn url(index: usize) -> RelayUrl {
     RelayUrl::parse(&format!("ws://127.0.0.1:{}/v1", 9000 + index)).unwrap()
+}
+
+/// The key of a relay of the pool, whether it runs or not.
+pub(super) fn signer(index: usize) -> &'static RelaySigner {
+    &signers()[index]
+}
+
+/// A descriptor that a relay of the pool might sign: it says that it is found at this URL.
+pub(in crate::core) fn claimed_at(signer: usize, url: &str, sequence: u64) -> RelayDescriptor {
+    let mut rng = ChaCha20Rng::seed_from_u64(sequence);
+    let keys = RelayKeys::generate(
+        Suites::only(Suite::X25519),
+        ReplayLimits::small(10),
+        START,
+        &mut rng,
+    );
+    let mut info = config(signer, 0, Limits::default()).info;
+    info.urls = vec![RelayUrl::parse(url).unwrap()];
+    let publication = Publication {
+        sequence,
+        from: START,
+        until: START + Duration::from_hours(24),
+    };
+    let keys = keys.unwrap().public(START);
+    let signed = signers()[signer].sign_descriptor(&info, &keys, publication);
+    signed.unwrap()
 }
 
 fn config(index: usize, relays: usize, limits: Limits) -> CoreConfig {
@@ -128,6 +163,10 @@ impl Net {
             flying: VecDeque::new(),
             inboxes: HashMap::new(),
             next: 0,
+            hanging: BTreeSet::new(),
+            hung: Vec::new(),
+            names: BTreeMap::new(),
+            dialed: BTreeMap::new(),
         }
     }
 
@@ -196,10 +235,10 @@ impl Net {
     /// The descriptor that a relay has saved itself.
     pub(super) fn descriptor(&self, index: usize) -> RelayDescriptor {
         let restored = self.nodes[index].store.restore();
-        let descriptors = restored.descriptors.iter();
-        let mut all = descriptors.map(|bytes| UnverifiedDescriptor::decode(bytes).unwrap());
-        let own = all.rfind(|descriptor| descriptor.claimed_node() == self.id(index));
-        own.unwrap().verify(self.now).unwrap()
+        let mut all = restored.descriptors.iter();
+        let own = all.find(|saved| saved.node == self.id(index)).unwrap();
+        let own = UnverifiedDescriptor::decode(&own.descriptor).unwrap();
+        own.verify(self.now).unwrap()
     }
 
     /// A client's connection to a relay.
@@ -357,8 +396,15 @@ impl Net {
     }
 
     fn dial(&mut self, from: usize, dial: Dial, target: &str) {
+        *self.dialed.entry(target.to_owned()).or_default() += 1;
+        if self.hanging.contains(target) {
+            return self.hung.push((from, dial));
+        }
+        let own = |index: usize| SocketAddr::from(([127, 0, 0, 1], 9000 + index as u16));
         let to = (0..self.nodes.len()).find(|index| url(*index).as_str() == target);
-        let Some(to) = to.filter(|to| self.nodes[*to].relay.is_some()) else {
+        let to = to.map(|to| (to, own(to)));
+        let to = to.or_else(|| self.names.get(target).copied());
+        let Some((to, address)) = to.filter(|(to, _)| self.nodes[*to].relay.is_some()) else {
             let relay = self.nodes[from].relay.as_mut().unwrap();
             return relay.handle(Input::DialFailed(dial), self.now, &mut self.rng);
         };
@@ -370,7 +416,7 @@ impl Net {
             .as_mut()
             .unwrap()
             .handle(opened, self.now, &mut self.rng);
-        let opened = Input::Opened(near, Remote::Dialed(dial));
+        let opened = Input::Opened(near, Remote::Dialed(dial, address));
         self.nodes[from]
             .relay
             .as_mut()

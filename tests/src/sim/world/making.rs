@@ -1,5 +1,7 @@
 //! Making a world: its relays, its clients, and what is going to happen.
 
+use std::net::SocketAddr;
+
 use rand::RngExt;
 use zentalk_shared::client::{
     Bootstrap, Client, Config, Input as ClientInput, NetConfig, StockConfig,
@@ -12,10 +14,20 @@ use super::{Happening, START, World};
 use crate::sim::client_host::{ClientHost, Crash};
 use crate::sim::plan::Mutation;
 use crate::sim::relay_host::RelayHost;
+use crate::sim::wire::End;
 
 impl World {
     pub(super) fn url(index: usize) -> String {
         format!("ws://127.0.0.1:{}/v1", 9001 + index)
+    }
+
+    /// Where a relay listens.
+    pub(super) fn address(end: End) -> SocketAddr {
+        let port = match end {
+            End::Relay(index, _) => 9001 + index,
+            End::Client(..) => 1,
+        };
+        SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap_or(1)))
     }
 
     pub(super) fn make_relays(&mut self) {

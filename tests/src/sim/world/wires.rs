@@ -55,7 +55,11 @@ impl World {
         match (ends[0], dial) {
             (End::Client(index, link), _) => self.client(index, ClientInput::LinkOpened(link)),
             (End::Relay(index, conn), Some(dial)) => {
-                self.relay(index, RelayInput::Opened(conn, Remote::Dialed(dial)));
+                let address = Self::address(ends[1]);
+                self.relay(
+                    index,
+                    RelayInput::Opened(conn, Remote::Dialed(dial, address)),
+                );
             }
             (End::Relay(..), None) => {}
         }
