@@ -6,9 +6,9 @@ use rand_core::CryptoRng;
 
 use super::descriptor::RelayDescriptor;
 use super::health::RelayHealth;
-use super::party::{Party, independent};
+use super::party::Party;
 use super::privacy::Relaxation;
-use super::suites::{Relays, SuiteSet};
+use super::suites::SuiteSet;
 use crate::crypto::kem::Suite;
 use crate::id::NodeId;
 use crate::time::Timestamp;
@@ -23,7 +23,7 @@ pub(super) struct Candidate<'a> {
     /// Suites that it has published a key of for now.
     pub(super) suites: SuiteSet,
     pub(super) suspect: bool,
-    party: Party<'a>,
+    pub(super) party: Party<'a>,
     weight: f64,
 }
 
@@ -73,14 +73,4 @@ pub(super) fn weighted<'c, 'a>(
         }
     }
     last
-}
-
-/// How many candidates there are, and how many of them are independent of each other.
-pub(super) fn count<'c, 'a: 'c>(
-    candidates: impl Iterator<Item = &'c Candidate<'a>> + Clone,
-) -> Relays {
-    Relays {
-        all: candidates.clone().count(),
-        independent: independent(candidates.map(|candidate| &candidate.party)),
-    }
 }

@@ -13,6 +13,7 @@
 pub mod address;
 pub mod build;
 mod candidate;
+pub mod census;
 mod command;
 pub mod descriptor;
 pub mod directory;
@@ -40,6 +41,7 @@ use crate::crypto::kem::X25519Kem;
 
 pub use crate::crypto::kem::Suite;
 pub use build::{BuildError, build_request};
+pub use census::Census;
 pub use command::{BadCommand, MAX_DELAY};
 pub use descriptor::{
     DescriptorError, Features, OnionKey, RelayDescriptor, RelayInfo, UnverifiedDescriptor,

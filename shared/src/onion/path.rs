@@ -29,7 +29,8 @@ use rand::seq::SliceRandom;
 use rand_core::CryptoRng;
 use thiserror::Error;
 
-use super::candidate::{Candidate, count, weighted};
+use super::candidate::{Candidate, weighted};
+use super::census::{Census, Counts};
 use super::descriptor::Features;
 use super::directory::Directory;
 use super::guards::VanguardSet;
@@ -108,15 +109,13 @@ pub enum PathError {
     TooFewRelays,
 }
 
-/// Finds paths through a directory as it is at one moment. Cheap to make, cheaper to use twice.
+/// Finds paths through a directory as it is at one moment. Cheap to make with a [`Census`], cheaper to use twice.
 pub struct PathFinder<'a> {
     candidates: Vec<Candidate<'a>>,
     rules: PathRules,
     /// Those that paths may use, best first; `None` if too few relays have any that is not below the floor.
     suites: Option<Suites>,
-    /// All relays, and those with each suite.
-    network: Relays,
-    having: [(Suite, Relays); Suite::ALL.len()],
+    counts: Counts,
     now: Timestamp,
 }
 
@@ -128,21 +127,28 @@ impl<'a> PathFinder<'a> {
         health: &RelayHealth,
         now: Timestamp,
     ) -> Self {
+        Self::counted(directory, rules, health, &Census::default(), now)
+    }
+
+    /// The same; relays are not counted again if `census` knows how many there are.
+    pub fn counted(
+        directory: &'a Directory,
+        rules: PathRules,
+        health: &RelayHealth,
+        census: &Census,
+        now: Timestamp,
+    ) -> Self {
         let take = |relay| Candidate::new(relay, rules.allow_loopback, health, now);
         let usable_now = directory.iter().filter(|relay| relay.is_valid(now));
         let candidates: Vec<_> = usable_now.filter_map(take).collect();
-        let count_of = |suite| count(candidates.iter().filter(|c| c.suites.contains(suite)));
-        let having = Suite::ALL.map(|suite| (suite, count_of(suite)));
-        let network = count(candidates.iter());
-        let suites = usable(rules.suites, rules.floor, network, |suite| {
-            of(&having, suite)
-        });
+        let counts = census.counts(&candidates, rules.allow_loopback);
+        let having = |suite| counts.having(suite);
+        let suites = usable(rules.suites, rules.floor, counts.network, having);
         Self {
             candidates,
             rules,
             suites,
-            network,
-            having,
+            counts,
             now,
         }
     }
@@ -156,7 +162,7 @@ impl<'a> PathFinder<'a> {
     /// The relays that paths are drawn from: those with the [`suite`](Self::suite). All where there is no path.
     fn preferred(&self) -> Relays {
         let suite = self.suite();
-        suite.map_or(self.network, |suite| of(&self.having, suite))
+        suite.map_or(self.counts.network, |suite| self.counts.having(suite))
     }
 
     /// Draws these relays only where no other fits, before any rule gives way: for another try after a
@@ -313,7 +319,7 @@ impl<'a> PathFinder<'a> {
         rng: &mut impl CryptoRng,
     ) -> Result<(Vec<&Candidate<'a>>, Relaxation), PathError> {
         // A target that lacks the preferred suite, and chooses one that few have, loosens nothing by that.
-        let limit = limit(of(&self.having, ends.suite)).min(limit(self.preferred()));
+        let limit = limit(self.counts.having(ends.suite)).min(limit(self.preferred()));
         for relaxed in Relaxation::ALL
             .into_iter()
             .filter(|relaxed| *relaxed <= limit)
@@ -431,11 +437,6 @@ impl<'a> PathFinder<'a> {
     pub(super) const fn now(&self) -> Timestamp {
         self.now
     }
-}
-
-fn of(having: &[(Suite, Relays)], suite: Suite) -> Relays {
-    let known = having.iter().find(|(of, _)| *of == suite);
-    known.map_or_else(Relays::default, |(_, relays)| *relays)
 }
 
 /// How far the rules may give way where paths have these relays to go through.

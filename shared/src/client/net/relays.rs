@@ -11,7 +11,7 @@ use crate::client::view::{Network, Onion, PrivacyWarning};
 use crate::id::NodeId;
 use crate::onion::epoch::{ACCEPTED_FOR, EPOCH_LENGTH};
 use crate::onion::{
-    Directory, Features, GuardSet, NetworkPrivacy, PathFinder, PathRules, Relaxation,
+    Census, Directory, Features, GuardSet, NetworkPrivacy, PathFinder, PathRules, Relaxation,
     RelayDescriptor, RelayHealth, RelayUrl, Suite, Suites, UnverifiedDescriptor, VanguardSet,
 };
 use crate::time::{Duration, Timestamp};
@@ -26,6 +26,7 @@ pub(super) struct Relays {
     rules: PathRules,
     guards: GuardSet,
     vanguards: VanguardSet,
+    census: Census,
     /// Relays of my own mailbox, as requests last named them: no guards or vanguards.
     own_swarm: Vec<NodeId>,
     network: Network,
@@ -74,6 +75,7 @@ impl Relays {
             },
             guards,
             vanguards,
+            census: Census::default(),
             own_swarm: kept.map(GuardRow::into_own_swarm).unwrap_or_default(),
             network: Network {
                 relays: 0,
@@ -132,7 +134,13 @@ impl Relays {
 
     /// Finds paths as things are now.
     pub(super) fn finder(&self, health: &RelayHealth, now: Timestamp) -> PathFinder<'_> {
-        PathFinder::new(&self.directory, self.rules, health, now)
+        PathFinder::counted(&self.directory, self.rules, health, &self.census, now)
+    }
+
+    /// How often relays were counted.
+    #[cfg(test)]
+    pub(super) fn counted(&self) -> usize {
+        self.census.taken()
     }
 
     /// Relays that stand behind the guard on the way to my own mailbox.
@@ -210,7 +218,8 @@ impl Relays {
     pub(super) fn maintain(&mut self, proven: bool, now: Timestamp, rng: &mut impl CryptoRng) {
         self.unsaved_directory |= self.directory.expire(now) > 0;
         self.keys_until = self.usable_until(now);
-        let finder = PathFinder::new(&self.directory, self.rules, &RelayHealth::new(), now);
+        let (health, census) = (RelayHealth::new(), &self.census);
+        let finder = PathFinder::counted(&self.directory, self.rules, &health, census, now);
         if proven || finder.is_small() || self.guards.in_use(&finder).is_none() {
             let kin = self.kin_of_own_swarm();
             self.unsaved_guards |= self.guards.refresh(&finder, &kin, rng);
@@ -255,7 +264,8 @@ impl Relays {
     ) -> Option<NodeId> {
         self.guards.note_failure(node, now);
         self.unsaved_guards = true;
-        let finder = PathFinder::new(&self.directory, self.rules, &RelayHealth::new(), now);
+        let (health, census) = (RelayHealth::new(), &self.census);
+        let finder = PathFinder::counted(&self.directory, self.rules, &health, census, now);
         if finder.is_small() {
             let kin = self.kin_of_own_swarm();
             self.guards.refresh(&finder, &kin, rng);

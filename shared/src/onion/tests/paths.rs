@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::support::{NOW, info, node, relay, relay_with};
 use crate::id::NodeId;
 use crate::onion::Route;
+use crate::onion::census::Census;
 use crate::onion::descriptor::Features;
 use crate::onion::directory::Directory;
 use crate::onion::epoch::EPOCH_LENGTH;
@@ -184,6 +185,51 @@ fn a_small_network_without_operators_works() {
         .unwrap();
     assert_eq!(pair.relaxed, Relaxation::Strict);
     assert_eq!(pair.out.nodes().len(), 3);
+}
+
+#[test]
+fn relays_are_counted_once_until_they_are_others() {
+    let census = Census::default();
+    let independent = |directory: &Directory, loopback, now| {
+        let (rules, health) = (PathRules::default(), RelayHealth::new());
+        let rules = PathRules {
+            allow_loopback: loopback,
+            ..rules
+        };
+        let finder = PathFinder::counted(directory, rules, &health, &census, now);
+        finder.privacy().independent
+    };
+    let mut directory = network(15);
+    for _ in 0..3 {
+        assert_eq!(independent(&directory, false, NOW), 15);
+    }
+    assert_eq!(census.taken(), 1);
+    directory.insert(relay(15));
+    assert_eq!(
+        (independent(&directory, false, NOW), census.taken()),
+        (16, 2)
+    );
+    // One says something else of itself.
+    let mut kin = info(15);
+    kin.operator = info(14).operator;
+    let soon = NOW + Duration::from_secs(1);
+    directory.insert(relay_with(15, &kin, soon));
+    assert_eq!(
+        (independent(&directory, false, soon), census.taken()),
+        (15, 3)
+    );
+    assert_eq!(
+        (independent(&directory, false, soon), census.taken()),
+        (15, 3)
+    );
+    independent(&directory, true, soon);
+    assert_eq!(census.taken(), 4, "other rules");
+    // Keys run out.
+    let late = NOW + Duration::from_days(3);
+    assert_eq!(
+        (independent(&directory, true, late), census.taken()),
+        (0, 5)
+    );
 }
 
 #[test]

@@ -291,6 +291,26 @@ fn a_swarm_takes_one_relay_of_an_operator() {
 }
 
 #[test]
+fn how_independent_relays_are_is_counted_once_for_a_directory() {
+    let mut world = World::connected(12, 20);
+    let target = world.stranger();
+    let before = world.net.relays.counted();
+    for _ in 0..5 {
+        let id = world.ask(target, &[]);
+        assert!(world.outcome(id).is_ok());
+        assert!(world.mint(target, 3).is_some());
+    }
+    assert_eq!(world.net.relays.counted(), before);
+    world.relays[target].info.operator = "another operator".into();
+    world.advance(Duration::from_hours(8));
+    let after = world.net.relays.counted();
+    assert!(after > before, "the directory is another");
+    let id = world.ask(target, &[]);
+    assert!(world.outcome(id).is_ok());
+    assert_eq!(world.net.relays.counted(), after);
+}
+
+#[test]
 fn whoever_misses_a_relay_has_the_directory_read_soon_but_not_again_and_again() {
     let mut world = World::with(12, 3, 19, |relays| {
         for relay in relays.iter_mut().skip(4) {
