@@ -148,9 +148,7 @@ impl Contacts {
         if let Some(peer) = self.verified.get(&(*address, *device)) {
             return Some(peer.clone());
         }
-        let row = self.rows.get(address)?;
-        let stored = row.devices.iter().find(|stored| stored.device == *device)?;
-        let peer = Peer::verify(stored, address)?;
+        let peer = Peer::verify(self.device(address, device)?, address)?;
         self.verified.insert((*address, *device), peer.clone());
         Some(peer)
     }
@@ -290,21 +288,16 @@ impl Contacts {
         }
         row.keys = Some(keys.clone());
         let mut devices = core::mem::take(&mut row.devices).into_inner();
-        let has_session = devices
-            .iter()
-            .any(|stored| stored.device == id && stored.has_session);
-        let renewed = devices
-            .iter()
-            .find(|stored| stored.device == id)
-            .and_then(|stored| stored.renewed);
-        devices.retain(|stored| stored.device != id);
+        let before = devices.iter().position(|stored| stored.device == id);
+        let before = before.map(|at| devices.remove(at));
         devices.push(PeerDeviceRow {
             device: id,
             certificate: peer.certificate.body().clone(),
             sealing_key: peer.sealing_key.to_unverified(),
             mailbox: peer.mailbox.bytes().clone(),
-            has_session,
-            renewed,
+            has_session: before.as_ref().is_some_and(|stored| stored.has_session),
+            renewed: before.as_ref().and_then(|stored| stored.renewed),
+            wanted: before.and_then(|stored| stored.wanted),
         });
         // Beyond the bound the one that was heard of longest ago goes.
         devices.drain(..devices.len().saturating_sub(crate::identity::MAX_DEVICES));
@@ -314,35 +307,65 @@ impl Contacts {
 
     /// Records whether a ratchet session with a device exists.
     pub(super) fn set_session(&mut self, address: &Address, device: &DeviceId, exists: bool) {
-        let Some(row) = self.rows.get_mut(address) else {
-            return;
+        let peer = PeerDevice {
+            address: *address,
+            device: *device,
         };
+        self.update_device(&peer, |stored| stored.has_session = exists);
+    }
+
+    /// Changes what is known of a device; the write to store it, if there is such a device.
+    fn update_device(
+        &mut self,
+        peer: &PeerDevice,
+        change: impl FnOnce(&mut PeerDeviceRow),
+    ) -> Option<Write> {
+        let row = self.rows.get_mut(&peer.address)?;
         let mut devices = core::mem::take(&mut row.devices).into_inner();
-        for stored in devices.iter_mut().filter(|stored| stored.device == *device) {
-            stored.has_session = exists;
-        }
+        let stored = devices.iter_mut().find(|one| one.device == peer.device);
+        let found = stored.map(change).is_some();
         row.devices = BoundedList::new(devices).unwrap_or_default();
+        found.then(|| Write::Put(row.row()))
+    }
+
+    fn device(&self, address: &Address, device: &DeviceId) -> Option<&PeerDeviceRow> {
+        let row = self.rows.get(address)?;
+        row.devices.iter().find(|stored| stored.device == *device)
     }
 
     /// Whether a session with a known device may be begun anew: not if one was within [`RENEW_PAUSE`].
     pub(super) fn may_renew(&self, peer: &PeerDevice, now: Timestamp) -> bool {
-        let row = self.rows.get(&peer.address);
-        let mut devices = row.into_iter().flat_map(|row| row.devices.iter());
-        let stored = devices.find(|stored| stored.device == peer.device);
+        let stored = self.device(&peer.address, &peer.device);
         let last = stored.map(|stored| stored.renewed);
         last.is_some_and(|last| last.is_none_or(|at| now.since(at) >= RENEW_PAUSE))
     }
 
+    /// A session with a known device is to be begun anew, at `begun` or later: the write that notes it, if that is
+    /// news. It is wanted until one was [begun](Self::renewed), or the device is gone.
+    pub(super) fn want_anew(&mut self, peer: &PeerDevice, begun: Timestamp) -> Option<Write> {
+        let known = self.wants_anew(&peer.address, &peer.device);
+        if known.is_some_and(|known| known >= begun) {
+            return None;
+        }
+        self.update_device(peer, |stored| stored.wanted = Some(begun))
+    }
+
+    /// If a session with this device is to be begun anew: when that is, at the earliest.
+    pub(super) fn wants_anew(&self, address: &Address, device: &DeviceId) -> Option<Timestamp> {
+        self.device(address, device)?.wanted
+    }
+
+    /// Whether a session with any device of this contact is to be begun anew.
+    pub(super) fn wants_any_anew(&self, address: &Address) -> bool {
+        let row = self.rows.get(address);
+        row.is_some_and(|row| row.devices.iter().any(|stored| stored.wanted.is_some()))
+    }
+
     /// A session with a device was begun anew: the write that notes it.
     pub(super) fn renewed(&mut self, peer: &PeerDevice, now: Timestamp) -> Option<Write> {
-        let row = self.rows.get_mut(&peer.address)?;
-        let mut devices = row.devices.clone().into_inner();
-        let stored = devices
-            .iter_mut()
-            .find(|stored| stored.device == peer.device)?;
-        stored.renewed = Some(now);
-        row.devices = BoundedList::new(devices).ok()?;
-        Some(Write::Put(row.row()))
+        self.update_device(peer, |stored| {
+            (stored.renewed, stored.wanted) = (Some(now), None);
+        })
     }
 
     pub(super) fn view(row: &ContactRow) -> ContactView {

@@ -98,7 +98,7 @@ impl Client {
             self.net.want_directory(ctx.now, &mut ctx.rng);
         }
         // News of somebody to whom nothing is to be said can wait until something is.
-        let is_wanted = self.outbox.has_any(&address) || self.lookups.wants_any_anew(&address);
+        let is_wanted = self.outbox.has_any(&address) || self.awaits_renewal(&address);
         if !is_wanted && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
             self.lookups.done(&address);
         }
@@ -154,7 +154,7 @@ impl Client {
         let wanted: Vec<_> = named
             .filter(|(device, _)| match have.contains(device) {
                 // Somebody may hold a newer list back; but what is in use by this one goes on, and so may be renewed.
-                true => self.lookups.wants_anew(&address, device).is_some(),
+                true => self.contacts.wants_anew(&address, device).is_some(),
                 false => may_begin,
             })
             .collect();

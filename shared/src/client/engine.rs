@@ -201,6 +201,7 @@ impl Client {
         for row in contacts.filter(|row| row.verification() == Verification::Changed) {
             client.outbox.block(row.address);
         }
+        client.resume_renewals(now);
         Ok(Some(client))
     }
 

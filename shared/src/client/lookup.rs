@@ -45,8 +45,6 @@ struct Lookup {
     absences: u32,
     /// Why the last attempt failed.
     failure: Option<FailReason>,
-    /// Devices that are to get a new session although there is one.
-    anew: BTreeMap<DeviceId, Timestamp>,
     /// Sending waits until this is done, or has failed once.
     first: bool,
 }
@@ -139,35 +137,12 @@ impl Lookups {
         self.entry(address, due);
     }
 
-    /// Wants a new session with this device, whether or not there is one, begun at `begun` or later.
-    pub(super) fn want_anew(
-        &mut self,
-        address: Address,
-        device: DeviceId,
-        begun: Timestamp,
-        now: Timestamp,
-    ) {
-        self.entry(address, now).anew.insert(device, begun);
-    }
-
-    /// Whether any device of this contact is to get a new session.
-    pub(super) fn wants_any_anew(&self, address: &Address) -> bool {
-        let lookup = self.open.get(address);
-        lookup.is_some_and(|lookup| !lookup.anew.is_empty())
-    }
-
-    /// If this device is to get a new session although there is one: when that is begun, at the earliest.
-    pub(super) fn wants_anew(&self, address: &Address, device: &DeviceId) -> Option<Timestamp> {
-        self.open.get(address)?.anew.get(device).copied()
-    }
-
     fn entry(&mut self, address: Address, now: Timestamp) -> &mut Lookup {
         self.open.entry(address).or_insert(Lookup {
             stage: Stage::Waiting { due: now },
             attempts: 0,
             absences: 0,
             failure: None,
-            anew: BTreeMap::new(),
             first: false,
         })
     }
@@ -269,7 +244,6 @@ impl Lookups {
         let Some(lookup) = self.open.get_mut(address) else {
             return false;
         };
-        lookup.anew.remove(device);
         let Stage::PreKeys { asked, .. } = &mut lookup.stage else {
             return false;
         };

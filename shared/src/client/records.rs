@@ -196,6 +196,10 @@ pub(super) struct PeerDeviceRow {
     /// When a session was last begun anew because one side had lost it.
     #[n(5)]
     pub(super) renewed: Option<Timestamp>,
+    /// A session is to be begun anew, then or later; absent: none is. Software that does not know this key
+    /// loses the wish until the next message that cannot be opened.
+    #[n(6)]
+    pub(super) wanted: Option<Timestamp>,
 }
 
 /// A certificate's body, or a signed certificate of former versions for its body.

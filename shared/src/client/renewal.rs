@@ -4,8 +4,12 @@
 //! ```text
 //!   a message we cannot open: no such session, no such prekey ──once a day──▶ look up, begin anew ─┐
 //!   a first message of a peer who had a session with us ───────────────────────────────────────────┤
+//!   a session of ours whose record is gone ────────────────────────────────────────────────────────┤
 //!                                         texts without a receipt are sent again ◀─────────────────┘
 //! ```
+//! That a session is to be begun anew is stored with the contact in the turn that finds it out, and stays so until
+//! one was: the message that called for it is acknowledged, and may be the last that the peer writes for long.
+//!
 //! A text that arrives twice is shown once: its MessageId tells. It is confirmed again, so a receipt that was
 //! lost with the session is made good.
 
@@ -36,13 +40,29 @@ impl Client {
 
     /// A contact relies on a session or on prekeys that this device has not. The new one is begun at `begun`, or later.
     pub(super) fn renew_session(&mut self, peer: &PeerDevice, begun: Timestamp, ctx: &mut Ctx<'_>) {
-        if self.outbox.is_blocked(&peer.address) {
-            // Nothing could be said in it: it is begun when the next message cannot be opened.
+        if !self.contacts.may_renew(peer, ctx.now) {
             return;
         }
-        if self.contacts.may_renew(peer, ctx.now) {
-            self.lookups
-                .want_anew(peer.address, peer.device, begun, ctx.now);
+        let write = self.contacts.want_anew(peer, begun);
+        ctx.batch.writes.extend(write);
+        if self.awaits_renewal(&peer.address) {
+            self.lookups.want(peer.address, ctx.now);
+        }
+    }
+
+    /// Whether a session with a contact is to be begun anew as soon as that can be. Not while the person has keys to
+    /// accept: nothing could be said in it. What they decide leads to a lookup.
+    pub(super) fn awaits_renewal(&self, address: &Address) -> bool {
+        !self.outbox.is_blocked(address) && self.contacts.wants_any_anew(address)
+    }
+
+    /// After a start: sessions that were to be begun anew still are.
+    pub(super) fn resume_renewals(&mut self, now: Timestamp) {
+        let addresses: Vec<Address> = self.contacts.iter().map(|row| row.address).collect();
+        for address in addresses {
+            if self.awaits_renewal(&address) {
+                self.lookups.want(address, now);
+            }
         }
     }
 

@@ -87,7 +87,8 @@ impl Client {
         }
     }
 
-    /// The stored sessions of a contact; a device whose record is gone has none.
+    /// The stored sessions of a contact; a device whose record is gone has none, and what was sealed in it goes again
+    /// in the next one.
     fn load_sessions(
         &mut self,
         address: &Address,
@@ -102,6 +103,7 @@ impl Client {
                     ctx.batch
                         .writes
                         .extend(self.contacts.update(address, |_| {}));
+                    self.resend(*address, ctx);
                 }
             }
         }
@@ -190,7 +192,7 @@ impl Client {
         } = start;
         let id = device.certificate.device_id();
         // Somebody who wrote while their prekeys were on the way has opened a session already.
-        let anew = self.lookups.wants_anew(&address, &id);
+        let anew = self.contacts.wants_anew(&address, &id);
         if anew.is_none() && self.contacts.sessions(&address).contains(&id) {
             self.session_ready(&address, &id, ctx);
             return;
@@ -320,13 +322,15 @@ impl Client {
         }
         store_record(&received.record, record.as_ref(), ctx);
         let PeerDevice { address, device } = *received.record.peer();
+        // The peer begins what this side has lost.
+        let lost = record.is_none() && self.contacts.sessions(&address).contains(&device);
         let first = received.first.map(|first| {
             if !first.used.is_empty() {
                 prekeys.consume(&first.used);
                 ctx.batch
                     .put(Row::plain(meta::prekeys(), to_secret_cbor(&prekeys)));
             }
-            if first.started_over {
+            if first.started_over || lost {
                 self.resend(address, ctx);
             }
             (first.account, first.certificate)

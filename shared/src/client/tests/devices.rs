@@ -283,15 +283,28 @@ fn a_lost_session_with_a_device_in_use_is_begun_anew_by_a_stale_proof_too() {
     let mut world = world();
     let now = later(Duration::from_days(8));
     let bob = device(&world.bob);
-    let lookups = &mut world.ada.client.lookups;
-    lookups.done(&world.b);
-    lookups.want_anew(world.b, bob, now, now);
+    world.ada.client.lookups.done(&world.b);
+    want_anew(&mut world.ada, world.b, bob, now);
     let record = world
         .account
         .record(&world.account.list(1, &[&world.bob]), &[&world.bob], NOW);
     let before = prekeys_asked(&world.ada);
     read(&mut world.ada, &record, world.b, now);
     assert_eq!(prekeys_asked(&world.ada), before + 1);
+}
+
+#[test]
+fn a_device_that_is_gone_is_to_get_no_new_session() {
+    let mut world = World::both();
+    let second = device(&world.second);
+    want_anew(&mut world.ada, world.b, second, NOW);
+    world.read_list(3, true, false);
+    for _ in 0..2 {
+        let contacts = &world.ada.client.contacts;
+        assert_eq!(contacts.wants_anew(&world.b, &second), None);
+        assert!(!world.ada.client.awaits_renewal(&world.b));
+        world.ada.restart();
+    }
 }
 
 #[test]
@@ -463,11 +476,7 @@ fn later_messages_of_a_removed_device_are_refused() {
     assert_eq!(rows_of(&world.ada, Table::Held), 0);
     // In a new one, with a certificate that the account did sign.
     let ada = device(&world.ada);
-    world
-        .second
-        .client
-        .lookups
-        .want_anew(world.a, ada, NOW, NOW);
+    want_anew(&mut world.second, world.a, ada, NOW);
     start(&mut world.second, &world.ada, NOW);
     send(&mut world.second, world.a, 8, NOW);
     deliver(&mut world.second, &mut world.ada, NOW);

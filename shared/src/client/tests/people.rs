@@ -8,7 +8,7 @@ use crate::client::records::{AccountRow, OutboxRow, Record, meta};
 use crate::client::store::Table;
 use crate::client::view::{Direction, MessageView, Notice};
 use crate::client::{Command, Query};
-use crate::id::{Address, DeviceId, MessageId, NodeId};
+use crate::id::{Address, DeviceId, EnvelopeId, MessageId, NodeId};
 use crate::identity::{
     AccountSecret, ContactCode, DeviceCertificate, DeviceEntry, DeviceList, DeviceSecret,
     DirectorySecret, Freshness, SignedCertificate, UnverifiedCertificate, UnverifiedDeviceList,
@@ -17,6 +17,7 @@ use crate::rpc::{
     AccountContents, AccountRecord, EnvelopeBytes, MailboxDescriptor, PublishedDevice,
     RecordGetReply, seal_record_contents,
 };
+use crate::session::PeerDevice;
 use crate::time::Duration;
 use crate::wire::codec::{BoundedBytes, from_cbor, to_secret_cbor};
 use crate::x3dh::{PreKeySecrets, UnverifiedBundle};
@@ -100,8 +101,18 @@ pub(super) fn start(host: &mut Host, peer: &Host, now: Timestamp) {
     step(host, Step::StartSession(Box::new(start)), now);
 }
 
-/// Hands everything that `from` has sealed for the device `to` to it, and tells `from` that it is held.
-pub(super) fn deliver(from: &mut Host, to: &mut Host, now: Timestamp) {
+/// A session of `host` with this device is to be begun anew.
+pub(super) fn want_anew(host: &mut Host, address: Address, device: DeviceId, begun: Timestamp) {
+    let peer = PeerDevice { address, device };
+    let write = host.client.contacts.want_anew(&peer, begun);
+    commit(&mut host.rows, write.into_iter().collect());
+}
+
+/// An item, and an envelope of it.
+type InFlight = ((Address, MessageId), EnvelopeId, Box<EnvelopeBytes>);
+
+/// Everything that `from` has sealed for the device `to`.
+pub(super) fn in_flight(from: &Host, to: &Host) -> Vec<InFlight> {
     let sealed = from
         .rows
         .values()
@@ -115,20 +126,23 @@ pub(super) fn deliver(from: &mut Host, to: &mut Host, now: Timestamp) {
             OutboxRow::Envelope(id, bytes) => drop(envelopes.insert(id, bytes)),
         }
     }
+    let device = to.client.me.device.id();
+    let mut flying = Vec::new();
     for item in items {
-        let device = to.client.me.device.id();
-        for entry in item.envelopes.iter().filter(|one| one.device == device) {
-            let bytes: Box<EnvelopeBytes> = envelopes[&entry.id].clone();
-            let envelope = Step::Envelope {
-                member: MEMBER,
-                id: entry.id,
-                bytes,
-            };
-            step(to, envelope, now);
-            let name = (item.address, item.id);
-            let (writes, _) = from.client.outbox.held(&name, &entry.id, 1, 1);
-            commit(&mut from.rows, writes);
-        }
+        let own = item.envelopes.iter().filter(|one| one.device == device);
+        let name = (item.address, item.id);
+        flying.extend(own.map(|entry| (name, entry.id, envelopes[&entry.id].clone())));
+    }
+    flying
+}
+
+/// Hands everything that `from` has sealed for the device `to` to it, and tells `from` that it is held.
+pub(super) fn deliver(from: &mut Host, to: &mut Host, now: Timestamp) {
+    for (name, id, bytes) in in_flight(from, to) {
+        let member = MEMBER;
+        step(to, Step::Envelope { member, id, bytes }, now);
+        let (writes, _) = from.client.outbox.held(&name, &id, 1, 1);
+        commit(&mut from.rows, writes);
     }
 }
 

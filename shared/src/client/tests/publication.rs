@@ -8,7 +8,7 @@ use crate::client::lookup::{Answer, Found, Lookups};
 use crate::client::publication::Publication;
 use crate::client::records::{PublicationRow, current_version};
 use crate::client::view::FailReason;
-use crate::id::{Address, DeviceId, NodeId};
+use crate::id::{Address, NodeId};
 use crate::time::Duration;
 
 fn node(number: u8) -> NodeId {
@@ -209,16 +209,4 @@ fn a_contact_is_unknown_after_three_searches_and_a_person_can_ask_again_at_once(
     assert!(lookups.due(NOW).is_empty(), "the pause holds");
     lookups.want_now(address, NOW);
     assert_eq!(lookups.due(NOW), [address]);
-}
-
-#[test]
-fn a_device_can_be_wanted_anew() {
-    let mut lookups = Lookups::default();
-    let (address, device) = (Address::from_bytes([1; 32]), DeviceId::from_bytes([2; 16]));
-    lookups.want(address, NOW);
-    assert_eq!(lookups.wants_anew(&address, &device), None);
-    lookups.want_anew(address, device, NOW, NOW);
-    assert_eq!(lookups.wants_anew(&address, &device), Some(NOW));
-    lookups.done(&address);
-    assert_eq!(lookups.wants_anew(&address, &device), None);
 }

@@ -309,3 +309,25 @@ fn a_contact_of_version_2_is_still_read_and_keeps_what_was_verified() {
     assert_eq!(stored.list, row.list);
     assert!(value.len() + 3_800 < CONTACT_V2.trim().len() / 2);
 }
+
+/// Of version 3, the same contact: before a device had key 6.
+const CONTACT_V3: &str = include_str!("../fixtures/contact-row-v3.hex");
+
+#[test]
+fn a_contact_without_wishes_for_new_sessions_is_still_read_and_can_have_some() {
+    let bytes = unhex(CONTACT_V3.trim());
+    let row = ContactRow::from_value(&bytes).unwrap();
+    assert_eq!((row.version, row.devices.len()), (3, 1));
+    let mut ada = Host::new(0);
+    let key = row.row().key;
+    let stored = Row::plain(key.clone(), bytes.clone());
+    ada.rows.insert(key.clone(), stored);
+    ada.restart();
+    let (address, device) = (row.address, row.devices[0].device);
+    assert!(!ada.client.awaits_renewal(&address));
+    want_anew(&mut ada, address, device, NOW);
+    assert_eq!(ada.rows[&key].value.len(), bytes.len() + 10, "key and time");
+    ada.restart();
+    let contacts = &ada.client.contacts;
+    assert_eq!(contacts.wants_anew(&address, &device), Some(NOW));
+}
