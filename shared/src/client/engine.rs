@@ -339,6 +339,7 @@ impl Client {
             NetOutput::NetworkChanged => ctx.batch.event(Event::Network(self.net.network())),
             NetOutput::RelaysChanged => self.relays_changed(ctx),
             NetOutput::StockLost => self.mailbox.reset(ctx.now),
+            NetOutput::PushesLost => self.mailbox.pushes_lost(ctx.now),
         }
     }
 

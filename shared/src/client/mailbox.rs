@@ -6,6 +6,9 @@
 //!              ▲    ▲──failed, backoff──┘                          │ stock ≤ refill: Subscribe again
 //!              └──────── 25 min of silence, new guard or tag ──────┘ waiting mail: Fetch, page by page
 //! ```
+//! A guard that dies may take pushes along, which members repeat only after a minute. After that every member is asked
+//! for waiting mail, again and again until it has answered: with the subscription if the guard is another one, with a
+//! fetch if it is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,8 +47,10 @@ struct Member {
     attempts: u32,
     /// Sequence of the descriptor in its last subscription.
     told: u64,
-    /// Mail that the member said is waiting; asked for when above zero.
+    /// Mail that waits there, or may.
     fetch: Fetch,
+    /// Fetches that failed since the last one that was answered.
+    unanswered: u32,
     polled: Timestamp,
     /// Asked again so long after `polled`.
     poll_after: Duration,
@@ -72,10 +77,10 @@ struct Stock {
 enum Fetch {
     /// Nothing is known to wait.
     None,
-    /// Ask from this cursor on.
-    Wanted(u64),
-    /// Asked.
-    Asked,
+    /// Ask from this cursor on, when due.
+    Wanted { after: u64, due: Timestamp },
+    /// Asked from this cursor on.
+    Asked { after: u64 },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -227,8 +232,8 @@ impl Mailbox {
                     before: member.stock(),
                 }
             }
-            Need::Fetch { .. } => {
-                member.fetch = Fetch::Asked;
+            Need::Fetch { after } => {
+                member.fetch = Fetch::Asked { after };
                 member.polled = now;
             }
         }
@@ -256,8 +261,8 @@ impl Mailbox {
             heard: now,
         });
         member.attempts = 0;
-        if waiting > 0 && member.fetch == Fetch::None {
-            member.fetch = Fetch::Wanted(0);
+        if waiting > 0 {
+            member.want(now);
         }
     }
 
@@ -291,28 +296,42 @@ impl Mailbox {
             Subscription::Idle { .. } | Subscription::Asked { before: None } => {}
         }
         // What the stock cannot carry soon is fetched.
-        if waiting > u32::from(left) && member.fetch == Fetch::None {
-            member.fetch = Fetch::Wanted(0);
+        if waiting > u32::from(left) {
+            member.want(now);
         }
     }
 
     /// A page of waiting mail has come.
-    pub(super) fn fetched(&mut self, node: NodeId, next: u64, remaining: u32) {
+    pub(super) fn fetched(&mut self, node: NodeId, next: u64, remaining: u32, now: Timestamp) {
         if let Some(member) = self.members.get_mut(&node) {
-            member.poll_after = POLL;
-            member.fetch = if remaining > 0 {
-                Fetch::Wanted(next)
-            } else {
-                Fetch::None
+            (member.poll_after, member.unanswered) = (POLL, 0);
+            member.fetch = match remaining {
+                0 => Fetch::None,
+                _ => Fetch::Wanted {
+                    after: next,
+                    due: now,
+                },
             };
         }
     }
 
-    /// The next subscription, push or poll starts it again; polls wait longer each time.
-    pub(super) fn fetch_failed(&mut self, node: NodeId) {
-        if let Some(member) = self.members.get_mut(&node) {
-            member.fetch = Fetch::None;
-            member.poll_after = (member.poll_after * 2).min(POLL);
+    /// It is asked again until it answers, later each time.
+    pub(super) fn fetch_failed(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
+        let Some(member) = self.members.get_mut(&node) else {
+            return;
+        };
+        if let Fetch::Asked { after } = member.fetch {
+            let pause = backoff(member.unanswered, FIRST_RETRY, LAST_RETRY, rng);
+            let due = now.saturating_add(pause);
+            member.fetch = Fetch::Wanted { after, due };
+            member.unanswered = member.unanswered.saturating_add(1);
+        }
+    }
+
+    /// The guard has forgotten what came for me, stocks serve on: every member says what waits.
+    pub(super) fn pushes_lost(&mut self, now: Timestamp) {
+        for member in self.members.values_mut() {
+            member.want(now);
         }
     }
 
@@ -402,6 +421,7 @@ impl Member {
             attempts: 0,
             told: 0,
             fetch: Fetch::None,
+            unanswered: 0,
             polled: due,
             poll_after: POLL,
         }
@@ -415,14 +435,29 @@ impl Member {
         }
     }
 
-    fn fetch_due(&self, now: Timestamp) -> Option<u64> {
+    /// Asks for whatever waits, as soon as may be.
+    fn want(&mut self, now: Timestamp) {
+        match &mut self.fetch {
+            Fetch::None => self.fetch = Fetch::Wanted { after: 0, due: now },
+            Fetch::Wanted { due, .. } => *due = now.min(*due),
+            Fetch::Asked { .. } => {}
+        }
+    }
+
+    /// From where on and when to fetch, once it is subscribed: before, the answer to the subscription tells.
+    fn fetch_at(&self) -> Option<(u64, Timestamp)> {
         match (self.fetch, &self.subscription) {
-            (Fetch::Wanted(after), _) => Some(after),
-            (Fetch::None, Subscription::Active(_)) if now.since(self.polled) >= self.poll_after => {
-                Some(0)
+            (Fetch::Wanted { after, due }, Subscription::Active(_)) => Some((after, due)),
+            (Fetch::None, Subscription::Active(_)) => {
+                Some((0, self.polled.saturating_add(self.poll_after)))
             }
             _ => None,
         }
+    }
+
+    fn fetch_due(&self, now: Timestamp) -> Option<u64> {
+        let (after, due) = self.fetch_at()?;
+        (due <= now).then_some(after)
     }
 
     fn next_timeout(&self, sequence: u64) -> Option<Timestamp> {
@@ -432,13 +467,8 @@ impl Member {
             Subscription::Active(stock) => Some(stock.over_at()),
             Subscription::Asked { .. } => None,
         };
-        let polls =
-            self.fetch == Fetch::None && matches!(self.subscription, Subscription::Active(_));
-        let poll = polls.then(|| self.polled.saturating_add(self.poll_after));
-        match (subscription, poll) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let fetch = self.fetch_at().map(|(_, due)| due);
+        subscription.into_iter().chain(fetch).min()
     }
 }
 

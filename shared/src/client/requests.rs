@@ -195,7 +195,8 @@ impl Client {
                 );
             }
             (Purpose::Fetch { member }, Reply::Fetch(page)) => {
-                self.mailbox.fetched(member, page.next, page.remaining);
+                self.mailbox
+                    .fetched(member, page.next, page.remaining, ctx.now);
                 self.receive(member, page.envelopes.into_inner(), ctx);
             }
             (Purpose::Acknowledge { ids }, Reply::Acknowledge(_)) => {
@@ -229,7 +230,7 @@ impl Client {
         match purpose {
             Purpose::Put { item, envelope } => self.put_failed(item, envelope, ctx),
             Purpose::Subscribe { member, .. } => self.mailbox.subscribe_failed(member, now, rng),
-            Purpose::Fetch { member } => self.mailbox.fetch_failed(member),
+            Purpose::Fetch { member } => self.mailbox.fetch_failed(member, now, rng),
             Purpose::Acknowledge { ids } => self.mailbox.acknowledge_failed(&ids, now, rng),
             Purpose::PublishRecord { sequence } => self.record_stored(sequence, false, ctx),
             Purpose::PublishPreKeys { member } => self.publication.prekeys_failed(member, now, rng),

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 
 use super::guard_links::Shunned;
 use super::link::{LinkId, packet_frame};
-use super::requests::{Call, Flight, FlightPath, Lost, NetFailure, ReplyKeys};
+use super::requests::{Call, Flight, FlightPath, Lost, NetFailure, ReplyKeys, Waiting};
 use super::{Net, NetOutput};
 use crate::id::{MessageId, NodeId, SurbId};
 use crate::onion::{BuildError, Features, PathError, PathPair};
@@ -46,19 +46,38 @@ impl Net {
             let id = waiting.call.id;
             match self.send(&waiting.call, guard, link, now, rng) {
                 Ok(()) => {}
-                Err(Unsent::AnotherGuard)
-                    if waiting.call.shunned.never.len() <= MAX_GUARDS_TRIED =>
-                {
-                    self.requests.wait_on(waiting.not_via(guard));
-                    again = true;
-                }
-                Err(Unsent::AnotherGuard) => {
-                    self.lose(Lost::unsent(id, NetFailure::NoPath), now, rng)
-                }
                 Err(Unsent::Failed(why)) => self.lose(Lost::unsent(id, why), now, rng),
+                Err(unfit) => {
+                    let waiting = match unfit {
+                        Unsent::Kin => waiting.not_via_kin(guard),
+                        _ => waiting.not_via(guard),
+                    };
+                    again |= self.try_another_guard(waiting, now, rng);
+                }
             }
         }
         again
+    }
+
+    /// A request turned out to need another guard: whether it is tried with one.
+    fn try_another_guard(
+        &mut self,
+        waiting: Waiting,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> bool {
+        let (shunned, small) = (&waiting.call.shunned, self.relays.is_small());
+        let kept = self.guards.choose(shunned, small);
+        let kept = kept.or_else(|| self.guards.last_resort(shunned, small));
+        let is_left = kept.is_some() || shunned.kin.is_empty();
+        let tried = shunned.tried();
+        if is_left && tried <= 1 + MAX_GUARDS_TRIED {
+            self.requests.wait_on(waiting);
+            return true;
+        }
+        let lost = Lost::unsent(waiting.call.id, NetFailure::NoPath);
+        self.lose(lost, now, rng);
+        false
     }
 
     /// The guard that a request is to leave by, and its link if that is up.
@@ -70,13 +89,16 @@ impl Net {
     }
 
     /// The guard that a request needs: a kept one, or else a spare one, drawn for this run once it is known
-    /// that it is not the client's own network that fails.
+    /// that it is not the client's own network that fails. None is drawn for what a target says of itself: whoever
+    /// wants to become a guard could have all others say that they are kin of those that are kept.
     fn guard_for(&mut self, shunned: &Shunned, rng: &mut impl CryptoRng) -> Option<NodeId> {
         let small = self.relays.is_small();
         if let Some(guard) = self.guards.choose(shunned, small) {
             return Some(guard);
         }
-        let may_draw = self.primary_link().is_some() && self.guards.has_room_for_spare();
+        let may_draw = self.primary_link().is_some()
+            && self.guards.has_room_for_spare()
+            && shunned.kin.is_empty();
         let spare = may_draw
             .then(|| self.relays.spare_guard(shunned, rng))
             .flatten();
@@ -280,6 +302,8 @@ impl Flight {
 enum Unsent {
     /// Its guard and its target do not go together.
     AnotherGuard,
+    /// They do not, says the target: it has the guard's operator or network.
+    Kin,
     /// It cannot be sent.
     Failed(NetFailure),
 }
@@ -287,9 +311,8 @@ enum Unsent {
 impl From<PathError> for Unsent {
     fn from(error: PathError) -> Self {
         match error {
-            PathError::Related | PathError::GuardInSwarm | PathError::TargetIsGuard => {
-                Self::AnotherGuard
-            }
+            PathError::GuardInSwarm | PathError::TargetIsGuard => Self::AnotherGuard,
+            PathError::Related => Self::Kin,
             // Suites are the target's own word: it must not choose who becomes a guard.
             PathError::NoCommonSuite | PathError::Unknown(_) | PathError::TooFewRelays => {
                 Self::Failed(NetFailure::NoPath)

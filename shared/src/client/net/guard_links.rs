@@ -57,6 +57,8 @@ pub(super) struct TagCount {
     pub(super) tag: ConnectionTag,
     /// `Deliver` frames received under it.
     pub(super) received: u64,
+    /// The guard has accepted it, in this run.
+    accepted: bool,
 }
 
 /// Relays that a request must not leave by.
@@ -66,11 +68,24 @@ pub(super) struct Shunned {
     pub(super) swarm: Vec<NodeId>,
     /// The target, and guards that turned out not to fit.
     pub(super) never: Vec<NodeId>,
+    /// Guards whose operator or network the target says that it has. Nobody checks that: another guard that there is
+    /// may take the request, but none is drawn for it.
+    pub(super) kin: Vec<NodeId>,
 }
 
 impl Shunned {
     fn all(&self) -> Vec<NodeId> {
-        self.swarm.iter().chain(&self.never).copied().collect()
+        let never = self.never();
+        self.swarm.iter().copied().chain(never).collect()
+    }
+
+    fn never(&self) -> Vec<NodeId> {
+        self.never.iter().chain(&self.kin).copied().collect()
+    }
+
+    /// Guards that turned out not to fit, and the target.
+    pub(super) const fn tried(&self) -> usize {
+        self.never.len() + self.kin.len()
     }
 }
 
@@ -193,7 +208,7 @@ impl GuardLinks {
     /// needed.
     pub(super) fn choose(&self, shunned: &Shunned, small: bool) -> Option<NodeId> {
         let strict = self.best(&shunned.all(), false);
-        strict.or_else(|| self.best(&shunned.never, false).filter(|_| small))
+        strict.or_else(|| self.best(&shunned.never(), false).filter(|_| small))
     }
 
     /// The guard for a request when [`choose`](Self::choose) finds none and no spare one can be drawn: one
@@ -245,6 +260,7 @@ impl GuardLinks {
         *self.tags.entry(node).or_insert_with(|| TagCount {
             tag: ConnectionTag::random(rng),
             received: 0,
+            accepted: false,
         })
     }
 
@@ -276,13 +292,23 @@ impl GuardLinks {
         }
     }
 
-    /// The guard has accepted the handshake.
-    pub(super) fn accepted(&mut self, node: NodeId, link: LinkId, now: Timestamp) {
+    /// The guard has accepted the handshake. True if it has forgotten what came for the tag of the stocks since it
+    /// accepted that before: it was dead in between.
+    pub(super) fn accepted(
+        &mut self,
+        node: NodeId,
+        link: LinkId,
+        resumed: bool,
+        now: Timestamp,
+    ) -> bool {
         if let Some(slot) = self.slots.get_mut(&node) {
             slot.state = SlotState::Up(link, now);
             slot.unanswered = 0;
             slot.useful = false;
         }
+        let tag = self.tags.get_mut(&node);
+        let known = tag.is_some_and(|tag| core::mem::replace(&mut tag.accepted, true));
+        known && !resumed && self.stock == Some(node)
     }
 
     /// An attempt failed, or a link was lost. `blamed`: the guard broke a rule or refused.

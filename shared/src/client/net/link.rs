@@ -106,6 +106,8 @@ pub(super) enum LinkEvent {
     Up {
         /// Deliveries counted under the tag: zero again if the guard has forgotten it.
         received: u64,
+        /// The guard knew the tag, and has kept what came for it meanwhile.
+        resumed: bool,
     },
     /// A reply or a push, for whoever holds the keys of the reply block.
     Deliver {
@@ -307,7 +309,8 @@ impl Opening {
             Hello::Guard { received, .. } => {
                 let received = if ack.resumed { received } else { 0 };
                 let link = Link::Guarded(Guarded::new(received, now));
-                Step::stay(link).telling(LinkEvent::Up { received })
+                let resumed = ack.resumed;
+                Step::stay(link).telling(LinkEvent::Up { received, resumed })
             }
             Hello::Visitor => {
                 let deadline = now + DIRECTORY_DEADLINE;

@@ -317,6 +317,7 @@ impl Call {
         let shunned = Shunned {
             swarm: swarm.to_vec(),
             never: vec![to],
+            kin: Vec::new(),
         };
         Self {
             id,
@@ -333,6 +334,12 @@ impl Waiting {
     /// The same, not by this guard.
     pub(super) fn not_via(mut self, guard: NodeId) -> Self {
         self.call.shunned.never.push(guard);
+        self
+    }
+
+    /// The same, not by this guard, of which its target says that it is kin.
+    pub(super) fn not_via_kin(mut self, guard: NodeId) -> Self {
+        self.call.shunned.kin.push(guard);
         self
     }
 }

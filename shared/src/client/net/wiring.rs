@@ -268,9 +268,11 @@ impl Net {
         rng: &mut impl CryptoRng,
     ) {
         match (owner, event) {
-            (Owner::Guard(node), LinkEvent::Up { received }) => {
+            (Owner::Guard(node), LinkEvent::Up { received, resumed }) => {
                 self.guards.count(node, received);
-                self.guards.accepted(node, id, now);
+                if self.guards.accepted(node, id, resumed, now) {
+                    self.outputs.push_back(NetOutput::PushesLost);
+                }
                 self.relays.guard_reached(node);
                 self.relays_changed(true, now, rng);
             }

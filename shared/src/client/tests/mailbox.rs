@@ -148,15 +148,15 @@ fn waiting_mail_is_fetched_page_by_page() {
     assert_eq!(fetch(&mailbox), Some(Need::Fetch { after: 0 }));
     mailbox.asked(member, Need::Fetch { after: 0 }, NOW);
     assert_eq!(fetch(&mailbox), None);
-    mailbox.fetched(member, 17, 2);
+    mailbox.fetched(member, 17, 2, NOW);
     assert_eq!(fetch(&mailbox), Some(Need::Fetch { after: 17 }));
-    mailbox.fetched(member, 19, 0);
+    mailbox.fetched(member, 19, 0, NOW);
     assert_eq!(fetch(&mailbox), None);
 }
 
 #[test]
 fn members_are_asked_soon_while_requests_fail_and_less_and_less_if_that_fails_too() {
-    let mut mailbox = subscribed();
+    let (mut mailbox, mut rng) = (subscribed(), rng(5));
     let asks = |mailbox: &Mailbox, secs| {
         let at = NOW.saturating_add(Duration::from_secs(secs));
         let fetch = (node(1), Need::Fetch { after: 0 });
@@ -168,11 +168,54 @@ fn members_are_asked_soon_while_requests_fail_and_less_and_less_if_that_fails_to
     let asked = NOW.saturating_add(Duration::from_secs(12));
     mailbox.asked(node(1), Need::Fetch { after: 0 }, asked);
     mailbox.doubt();
-    mailbox.fetch_failed(node(1));
-    mailbox.doubt();
-    assert!(!asks(&mailbox, 12 + 23) && asks(&mailbox, 12 + 24));
-    mailbox.fetched(node(1), 0, 0);
-    assert!(!asks(&mailbox, 12 + 24));
+    let mut at = 12;
+    for longest in [1, 2, 4, 8, 16, 32, 64, 120, 120] {
+        mailbox.asked(node(1), Need::Fetch { after: 0 }, after(at * 1000));
+        assert!(!asks(&mailbox, at + 300), "under way");
+        mailbox.fetch_failed(node(1), after(at * 1000), &mut rng);
+        mailbox.doubt();
+        assert!(!asks(&mailbox, at) && asks(&mailbox, at + longest));
+        at += longest;
+    }
+    mailbox.asked(node(1), Need::Fetch { after: 0 }, after(at * 1000));
+    mailbox.fetched(node(1), 0, 0, after(at * 1000));
+    assert!(!asks(&mailbox, at + 120), "it has answered");
+    mailbox.asked(node(1), Need::Fetch { after: 0 }, after(at * 1000));
+    mailbox.fetch_failed(node(1), after(at * 1000), &mut rng);
+    assert!(asks(&mailbox, at + 1), "the pause begins anew");
+}
+
+#[test]
+fn members_are_asked_until_each_has_answered_once_a_guard_has_lost_what_came() {
+    let (mut mailbox, mut rng) = (subscribed(), rng(6));
+    let fetch = Need::Fetch { after: 0 };
+    let soon = |secs| NOW.saturating_add(Duration::from_secs(secs));
+    mailbox.pushes_lost(soon(1));
+    let all = [1, 2, 3].map(|number| (node(number), fetch));
+    assert_eq!(needs(&mailbox, soon(1)), all);
+    assert_eq!(mailbox.next_timeout(&BTreeSet::new()), Some(soon(1)));
+    for (member, need) in all {
+        mailbox.asked(member, need, soon(1));
+    }
+    mailbox.fetched(node(1), 0, 0, soon(2));
+    mailbox.fetch_failed(node(2), soon(2), &mut rng);
+    mailbox.fetched(node(3), 7, 1, soon(2));
+    let rest = [(node(2), fetch), (node(3), Need::Fetch { after: 7 })];
+    assert_eq!(needs(&mailbox, soon(3)), rest);
+    let due = mailbox.next_timeout(&BTreeSet::new()).unwrap();
+    assert!(due <= soon(3), "the host is woken for it");
+}
+
+#[test]
+fn who_has_no_reply_blocks_says_what_waits_with_the_subscription() {
+    let mut mailbox = mailbox();
+    mailbox.pushes_lost(NOW);
+    let (member, need) = needs(&mailbox, NOW)[0];
+    assert!(matches!(need, Need::Subscribe { .. }));
+    mailbox.asked(member, need, NOW);
+    mailbox.subscribed(member, FULL, 0, true, NOW);
+    let asked = needs(&mailbox, NOW);
+    assert!(asked.contains(&(member, Need::Fetch { after: 0 })));
 }
 
 #[test]

@@ -18,14 +18,14 @@ fn links() -> GuardLinks {
 fn up() -> GuardLinks {
     let mut links = links();
     links.connecting(A, LINK);
-    links.accepted(A, LINK, NOW);
+    links.accepted(A, LINK, false, NOW);
     links
 }
 
 fn shun(swarm: &[NodeId]) -> Shunned {
     Shunned {
         swarm: swarm.to_vec(),
-        never: Vec::new(),
+        ..Shunned::default()
     }
 }
 
@@ -86,7 +86,7 @@ fn losing_a_link_that_held_is_no_failure_and_losing_one_that_did_not_is() {
     let mut flapping = up();
     assert_eq!(flapping.failed(A, false, NOW, &mut rng), Verdict::Stay);
     flapping.connecting(A, LINK);
-    flapping.accepted(A, LINK, NOW);
+    flapping.accepted(A, LINK, false, NOW);
     assert!(matches!(
         flapping.failed(A, false, NOW, &mut rng),
         Verdict::GiveUp { .. }
@@ -122,7 +122,7 @@ fn a_guard_is_chosen_outside_the_swarm() {
     assert_eq!(links.choose(&shun(&[A, B, C]), false), None);
     links.want(C, NOW);
     links.connecting(C, LinkId(8));
-    links.accepted(C, LinkId(8), NOW);
+    links.accepted(C, LinkId(8), false, NOW);
     assert_eq!(links.choose(&shun(&[A]), false), Some(C), "one that is up");
     let spare = NodeId::from_bytes([9; 20]);
     links.add_spare(spare);
@@ -141,6 +141,7 @@ fn in_a_small_network_the_swarm_is_no_obstacle_but_the_target_is() {
     let shunned = |never| Shunned {
         swarm: vec![A, B, C],
         never,
+        kin: Vec::new(),
     };
     assert_eq!(links.choose(&shunned(vec![]), true), Some(A));
     assert_eq!(links.choose(&shunned(vec![A]), true), Some(B));
@@ -174,13 +175,13 @@ fn stock_is_lost_once_for_every_primary_that_comes_up() {
     let mut links = links();
     assert!(!links.take_stock_change(), "nobody is up");
     links.connecting(A, LINK);
-    links.accepted(A, LINK, NOW);
+    links.accepted(A, LINK, false, NOW);
     assert!(links.take_stock_change());
     assert!(!links.take_stock_change());
     links.replace_primary(B, NOW, NOW);
     assert!(!links.take_stock_change());
     links.connecting(B, LINK);
-    links.accepted(B, LINK, NOW);
+    links.accepted(B, LINK, false, NOW);
     assert!(links.take_stock_change());
 }
 

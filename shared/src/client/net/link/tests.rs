@@ -99,7 +99,9 @@ fn the_count_goes_on_when_resumed_and_starts_over_when_forgotten() {
             .link;
         let answer = ack(RELAY, VERSION, vec![1], resumed);
         let step = link.unwrap().frame(&answer, NOW, &mut rng(2));
-        assert!(matches!(step.event, Some(LinkEvent::Up { received }) if received == expected));
+        assert!(
+            matches!(step.event, Some(LinkEvent::Up { received, resumed: knows }) if (received, knows) == (expected, resumed))
+        );
     }
 }
 

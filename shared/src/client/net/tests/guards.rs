@@ -65,11 +65,13 @@ fn a_short_cut_or_a_restart_of_the_guard_keeps_it_and_the_stock() {
     ));
     world.advance(SOON);
     world.advance(Duration::from_mins(1));
+    assert_eq!(world.pushes_lost, 0, "what came meanwhile was kept");
     world.crash(guard);
     world.relays[guard].up = true;
     world.advance(SOON);
     assert!(world.is_up());
     assert_eq!((world.guard(), world.stock_lost), (guard, 1));
+    assert_eq!(world.pushes_lost, 1, "it has forgotten what came");
     world.push(&surb, 7);
     assert_eq!(world.pushes.len(), 1);
 }
@@ -190,6 +192,33 @@ fn a_swarm_with_every_kept_guard_is_reached_by_a_spare_one() {
     let links: Vec<_> = (0..12).filter(|n| world.links_to(*n) > 0).collect();
     assert_eq!(links.len(), 2, "the primary, and one spare for all three");
     assert!(links.iter().any(|n| !swarm.contains(n)));
+}
+
+/// Whoever wants to become somebody's guard could otherwise have a target say so, and wait for a guard to fail.
+#[test]
+fn a_target_that_says_it_is_kin_of_guards_has_no_further_guard_drawn() {
+    let mut world = World::connected(14, 18);
+    let kept = world.net.kept_guards();
+    let [first, second, third] = [0, 1, 2].map(|at| world.index(kept[at]));
+    let target = world.stranger();
+    world.relays[target].info.operator = world.relays[first].info.operator.clone();
+    world.relays[target].info.urls = world.relays[second].info.urls.clone();
+    world.advance(Duration::from_hours(8));
+    assert_eq!(world.net.kept_guards(), kept);
+    let id = world.ask(target, &[]);
+    assert!(world.outcome(id).is_ok());
+    assert_eq!(world.links_to(third), 1, "neither of its kin");
+    world.set_up(third, false);
+    world.opened.clear();
+    for _ in 0..4 {
+        let id = world.ask(target, &[]);
+        let failed = world.outcome(id).unwrap_err();
+        let expected = [NetFailure::NoPath, NetFailure::NoGuard];
+        assert!(expected.contains(&failed), "{failed:?}");
+        world.advance(Duration::from_mins(1));
+    }
+    let to_kept = |(_, relay): &(_, usize)| kept.contains(&world.node(*relay));
+    assert!(world.opened.iter().all(to_kept), "{:?}", world.opened);
 }
 
 #[test]

@@ -94,6 +94,7 @@ pub(super) struct World {
     pub(super) failures: BTreeMap<RequestId, NetFailure>,
     pub(super) pushes: Vec<(NodeId, Push)>,
     pub(super) stock_lost: usize,
+    pub(super) pushes_lost: usize,
     pub(super) relays_changed: usize,
     /// Relays that a link was opened to, in order.
     pub(super) opened: Vec<(Timestamp, usize)>,
@@ -244,6 +245,7 @@ impl World {
             failures: BTreeMap::new(),
             pushes: Vec::new(),
             stock_lost: 0,
+            pushes_lost: 0,
             relays_changed: 0,
             opened: Vec::new(),
             cut: BTreeSet::new(),
@@ -304,6 +306,7 @@ impl World {
                 }
                 NetOutput::Push { member, push } => self.pushes.push((member, push)),
                 NetOutput::StockLost => self.stock_lost += 1,
+                NetOutput::PushesLost => self.pushes_lost += 1,
                 NetOutput::RelaysChanged => self.relays_changed += 1,
                 NetOutput::ConnectionChanged | NetOutput::NetworkChanged => {}
             }
