@@ -114,7 +114,7 @@ export interface Conversation {
 /**
  * Why a message is not out yet.
  */
-export type WaitReason = "offline" | "onionBelowFloor" | "lookingUpContact" | "contactNotFound" | "waitingForRelays" | "retrying" | "keysChanged";
+export type WaitReason = "offline" | "onionBelowFloor" | "lookingUpContact" | "contactNotFound" | "waitingForRelays" | "preparing" | "retrying" | "keysChanged";
 
 /**
  * Why a message will not be sent.

@@ -95,6 +95,8 @@ pub enum WaitReason {
     ContactNotFound,
     /// Relays have been asked and have not answered yet.
     WaitingForRelays,
+    /// A relay wants proof of work for mail to somebody who has not answered yet; it is being computed.
+    Preparing,
     /// An attempt failed; another follows.
     Retrying,
     /// The devices of a verified contact have changed: see `acceptKeys` and `setVerified`.

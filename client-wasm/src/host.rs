@@ -16,6 +16,8 @@ use futures_channel::{mpsc, oneshot};
 use js_sys::Function;
 use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::*;
+use zentalk_shared::client::WorkId;
+use zentalk_shared::rpc::Work;
 
 use crate::api::{Answer, ApiError, ErrorCode, HostNotice, HostOptions, Request, ZenTalkEvent};
 use crate::link::LinkEvent;
@@ -29,6 +31,8 @@ type Responder = oneshot::Sender<Result<Answer, ApiError>>;
 enum Wake {
     /// From the links of the given run of the engine; what earlier ones still had to say is void.
     Link(u64, LinkEvent),
+    /// A piece of work of the given run of the engine is done.
+    Worked(u64, WorkId, Work),
     Ask(Request, Responder),
     Online(bool),
     Bootstrap(String),

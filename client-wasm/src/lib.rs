@@ -17,6 +17,7 @@ pub mod link;
 mod platform;
 pub mod store;
 pub mod web_crypto;
+mod work;
 
 #[cfg(all(test, target_arch = "wasm32"))]
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);

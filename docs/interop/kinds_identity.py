@@ -1,8 +1,9 @@
-"""Vectors of §6 and §7: identity.txt, contact-code.txt, rpc.txt; of §10: safety_number.txt. Of what must be refused, only that it is counts."""
+"""Vectors of §6 and §7: identity.txt, contact-code.txt, rpc.txt, work.txt; of §10: safety_number.txt. Of what must be refused, only that it is counts."""
 
 import frames
 import identity
 import safety_number
+import work
 from frames import Frame
 from primitives import b2, body_of, field, hmac_sha256, need, x25519_public
 from report import equal_or_different, refused, same
@@ -183,7 +184,15 @@ def comparison(vector):
     same(safety_number.compare(*halves(vector), vector["scanned"]), vector.expect, "comparison")
 
 
+# work.txt
+
+def work_shown(vector):
+    node, key, purpose = (vector.bytes(name) for name in ("node", "key", "purpose"))
+    work.check(vector.bytes("work"), purpose, node, key, vector.bytes("object"))
+
+
 KINDS = {
+    "work": given_or_refused(work_shown, lambda vector, got: None),
     "safety_number fingerprint": fingerprint,
     "safety_number number": number,
     "safety_number compare": comparison,

@@ -11,7 +11,7 @@ use rand_chacha::rand_core::SeedableRng;
 use zentalk_relay::core::mem_store::MemStore;
 use zentalk_relay::core::store::{Quotas, StoreOp};
 use zentalk_relay::core::{
-    ConnId, CoreConfig, Input, Limits, Metric, Output, Relay, RelaySecrets, Remote,
+    ConnId, CoreConfig, Input, Limits, Metric, Output, Relay, RelaySecrets, Remote, WorkPolicy,
 };
 use zentalk_shared::crypto::rsa::RsaSecret;
 use zentalk_shared::crypto::sign::SigningKey;
@@ -106,6 +106,7 @@ fn config() -> CoreConfig {
             delayed_of_client: MAX_DELAYED,
             ..Limits::default()
         },
+        work: WorkPolicy::default(),
         suites: Suites::OFFERED,
         // Eight tags a segment: a program can spend no key, but fills segments.
         replay: ReplayLimits::small(3),

@@ -13,7 +13,7 @@ use zentalk_shared::onion::{
 };
 
 use crate::core::store::Quotas;
-use crate::core::{CoreConfig, Limits, Rate};
+use crate::core::{CoreConfig, Limits, Rate, WorkPolicy};
 use crate::store::DbOptions;
 
 /// Variables that are not configuration keys.
@@ -277,6 +277,7 @@ impl Config {
             peers: peers.collect::<Result<_, _>>()?,
             allow_private: self.allow_private,
             limits: self.limits.core(),
+            work: WorkPolicy::default(),
             suites: Suites::new(&suites)?,
             replay: ReplayLimits::PROTOCOL,
         })

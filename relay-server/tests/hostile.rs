@@ -330,7 +330,7 @@ async fn garbage_under_an_envelopes_id_is_refused_to_senders_and_members_alike()
     put.envelope = envelope(2);
     let reply = client.call(&path, &Request::Put(put)).await;
     let reason = Refusal::Malformed;
-    assert_eq!(reply, Reply::Refused(Refused { reason }));
+    assert_eq!(reply, Reply::Refused(Refused::because(reason)));
 
     let mut socket = linked(relay, &liar).await;
     let garbage = replica(&owner, 1, envelope(2));

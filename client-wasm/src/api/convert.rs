@@ -142,6 +142,7 @@ impl From<view::WaitReason> for WaitReason {
             view::WaitReason::LookingUpContact => Self::LookingUpContact,
             view::WaitReason::ContactNotFound => Self::ContactNotFound,
             view::WaitReason::WaitingForRelays => Self::WaitingForRelays,
+            view::WaitReason::Preparing => Self::Preparing,
             view::WaitReason::Retrying => Self::Retrying,
             view::WaitReason::KeysChanged => Self::KeysChanged,
         }

@@ -7,7 +7,7 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
-use zentalk_shared::client::{Bootstrap, Client, Command, Effect, Event, Input, Turn};
+use zentalk_shared::client::{Bootstrap, Client, Command, Effect, Event, Input, Turn, WorkJob};
 use zentalk_shared::time::{Duration, Timestamp};
 
 use super::answer::{self, Task, Want, answer};
@@ -16,6 +16,7 @@ use crate::api::{Answer, ApiError, ErrorCode, HostNotice, HostOptions, MeContext
 use crate::link::{LinkEvent, Links};
 use crate::platform::{now, rng};
 use crate::store::{Store, StoreError};
+use crate::work::Working;
 
 /// Inputs that one turn takes at most, so that a flood does not starve answers.
 const MAX_BATCH: usize = 64;
@@ -56,7 +57,9 @@ pub(super) struct Runner {
     inbox: mpsc::UnboundedSender<Wake>,
     wakes: mpsc::UnboundedReceiver<Wake>,
     links: Links,
-    /// Which run of the engine the links belong to: each counts its links from 0.
+    /// The piece of work that the engine waits for.
+    working: Option<Working>,
+    /// Which run of the engine links and work belong to: each counts them anew.
     run: u64,
     /// The bootstrap list that was loaded in this run.
     offered: Option<String>,
@@ -97,6 +100,7 @@ impl Runner {
             notify,
             wakes,
             links: links(&inbox, 0),
+            working: None,
             run: 0,
             inbox,
             offered: None,
@@ -176,7 +180,10 @@ impl Runner {
     async fn take(&mut self, wake: Wake, work: &mut Work) -> Result<(), Over> {
         match wake {
             Wake::Link(run, event) if run == self.run => self.link(event, work),
-            Wake::Link(..) => {}
+            Wake::Worked(run, id, result) if run == self.run => {
+                work.inputs.push(Input::Worked(id, result));
+            }
+            Wake::Link(..) | Wake::Worked(..) => {}
             Wake::Online(online) => {
                 self.options.online = online;
                 work.inputs.push(Input::Online(online));
@@ -290,6 +297,7 @@ impl Runner {
                 Effect::Open { link, url } => self.links.open(link, &url),
                 Effect::Frame { link, bytes } => self.links.send(link, &bytes),
                 Effect::Close { link } => self.links.close(link),
+                Effect::Work(job) => self.start_work(job),
                 Effect::Event(event) => {
                     self.notify
                         .event(answer::event(event.clone(), &self.context));
@@ -298,6 +306,13 @@ impl Runner {
             }
         }
         events
+    }
+
+    fn start_work(&mut self, job: WorkJob) {
+        let (inbox, run) = (self.inbox.clone(), self.run);
+        self.working = Some(Working::start(job, move |id, work| {
+            let _ = inbox.unbounded_send(Wake::Worked(run, id, work));
+        }));
     }
 
     async fn answer(&mut self, asked: Vec<Asked>, events: &[Event]) -> Result<(), Over> {

@@ -3,6 +3,7 @@
 use zentalk_shared::onion::{RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Suites};
 
 use super::admission::Rate;
+use super::toll::WorkPolicy;
 
 /// How a relay behaves.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct CoreConfig {
     pub allow_private: bool,
     /// Bounds.
     pub limits: Limits,
+    /// What is asked of strangers.
+    pub work: WorkPolicy,
     /// Onion suites that it peels and publishes keys of.
     pub suites: Suites,
     /// Size of the replay filters.

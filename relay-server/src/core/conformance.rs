@@ -3,7 +3,7 @@
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::{Epoch, ReplayEntry};
-use zentalk_shared::rpc::EnvelopeBytes;
+use zentalk_shared::rpc::{EnvelopeBytes, FormerPermit, Permit};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
 use zentalk_shared::wire::codec::{BoundedBytes, Bytes};
@@ -27,6 +27,7 @@ macro_rules! suite {
             a_tombstone_wins_in_either_order,
             quotas_hold,
             first_contact_has_its_own_quota,
+            fault_16_strangers_take_no_room_of_contacts,
             mail_needs_a_subscribed_mailbox,
             an_owner_request_takes_effect_once,
             an_older_descriptor_is_stale,
@@ -78,6 +79,13 @@ fn surb(n: u8, lives: Duration) -> StockedSurb {
     }
 }
 
+fn former() -> FormerPermit {
+    FormerPermit {
+        permit: Permit::from_bytes([6; 32]),
+        until: NOW + Duration::from_days(3),
+    }
+}
+
 fn subscription(mailbox: MailboxId, sequence: u64) -> SaveSubscription {
     SaveSubscription {
         mailbox,
@@ -86,6 +94,7 @@ fn subscription(mailbox: MailboxId, sequence: u64) -> SaveSubscription {
         descriptor_sequence: 1,
         descriptor: vec![9; 40],
         permit: Some([7; 32]),
+        former: Some(former()),
         surbs: Vec::new(),
         now: NOW,
     }
@@ -236,6 +245,32 @@ pub(crate) fn first_contact_has_its_own_quota<S: TestStore>() {
     assert_eq!(put(&mut store, envelope(3)), PutOutcome::Stored);
     bury(&mut store, vec![id(1)]);
     assert_eq!(put(&mut store, stranger(2)), PutOutcome::Stored);
+}
+
+pub(crate) fn fault_16_strangers_take_no_room_of_contacts<S: TestStore>() {
+    let quotas = Quotas {
+        envelopes: 2,
+        bytes: 2 * 8000,
+        first_contact: 3,
+        ..Quotas::default()
+    };
+    let stranger = |n| PutEnvelope {
+        permitted: false,
+        ..envelope(n)
+    };
+    let mut store = with_mailbox::<S>(quotas);
+    for n in 1..=3 {
+        assert_eq!(put(&mut store, stranger(n)), PutOutcome::Stored);
+    }
+    assert_eq!(put(&mut store, stranger(4)), PutOutcome::Full);
+    for n in 5..=6 {
+        assert_eq!(put(&mut store, envelope(n)), PutOutcome::Stored);
+    }
+    assert_eq!(put(&mut store, envelope(7)), PutOutcome::Full);
+    bury(&mut store, vec![id(1)]);
+    let full = put(&mut store, envelope(7));
+    assert_eq!(full, PutOutcome::Full, "nor contacts of strangers");
+    assert_eq!(put(&mut store, stranger(4)), PutOutcome::Stored);
 }
 
 pub(crate) fn mail_needs_a_subscribed_mailbox<S: TestStore>() {
@@ -532,6 +567,7 @@ pub(crate) fn everything_survives_a_restart<S: TestStore>() {
         mailbox: MAILBOX,
         descriptor: Some(vec![9; 40]),
         permit: Some([7; 32]),
+        former: Some(former()),
         stock: Stock {
             surbs: 0,
             waiting: 1,

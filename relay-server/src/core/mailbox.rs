@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
 use zentalk_shared::onion::Class;
 use zentalk_shared::rpc::{
-    AcknowledgeReply, EnvelopeItem, FetchBody, FetchReply, MAX_FETCH, MailboxDescriptor, OwnerOp,
-    OwnerRequest, Permit, PutRequest, Refusal, ReplicateTombstoneAck, Reply, Tombstone,
-    envelope_id,
+    AcknowledgeReply, EnvelopeItem, FetchBody, FetchReply, FormerPermit, MAX_FETCH,
+    MailboxDescriptor, OwnerOp, OwnerRequest, Permit, PutRequest, Refusal, ReplicateTombstoneAck,
+    Reply, Subject, Tombstone, envelope_id,
 };
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::codec::{BoundedList, to_cbor};
@@ -34,17 +34,35 @@ pub(super) struct Mailboxes {
 pub(super) struct Mailbox {
     /// `None`: its owner has published prekeys, but has not subscribed.
     pub(super) descriptor: Option<MailboxDescriptor>,
-    pub(super) permit: Option<Permit>,
+    pub(super) permits: Permits,
     pub(super) schedule: Schedule,
     /// One-time prekeys that may be handed out.
     pub(super) prekeys: Bucket,
+}
+
+/// What contacts may show.
+#[derive(Debug, Default)]
+pub(super) struct Permits {
+    pub(super) current: Option<Permit>,
+    pub(super) former: Option<FormerPermit>,
+}
+
+impl Permits {
+    /// Whether what was shown counts. Compared in constant time, and always with both.
+    fn admit(&self, shown: Option<&Permit>, now: Timestamp) -> bool {
+        let Some(shown) = shown else { return false };
+        let former = self.former.as_ref().filter(|former| former.until > now);
+        let is_current = self.current.as_ref().is_some_and(|one| one == shown);
+        let is_former = former.is_some_and(|one| one.permit == *shown);
+        is_current | is_former
+    }
 }
 
 impl Mailbox {
     fn new(rate: Rate, now: Timestamp) -> Self {
         Self {
             descriptor: None,
-            permit: None,
+            permits: Permits::default(),
             schedule: Schedule::default(),
             prekeys: Bucket::full(rate, now),
         }
@@ -67,7 +85,10 @@ impl Mailboxes {
                 .as_deref()
                 .map(MailboxDescriptor::verify);
             mailbox.descriptor = descriptor.and_then(Result::ok);
-            mailbox.permit = restored.permit.map(Permit::from_bytes);
+            mailbox.permits = Permits {
+                current: restored.permit.map(Permit::from_bytes),
+                former: restored.former,
+            };
             mailbox.schedule = Schedule::restored(restored.stock);
             (restored.mailbox, mailbox)
         };
@@ -103,7 +124,8 @@ impl Mailboxes {
 }
 
 impl Relay {
-    /// Somebody puts an envelope. Whether with a good permit, a bad one or none, the answers look alike.
+    /// Somebody puts an envelope. A permit that is not good here counts as none: whoever shows it is asked for the
+    /// work that strangers do, and the answers are the same.
     pub(super) fn on_put(&mut self, reply: ReplyTo, put: PutRequest, step: &mut Step<'_>) {
         if envelope_id(&put.envelope) != put.id {
             return self.refuse_request(reply, Refusal::Malformed, step);
@@ -116,8 +138,17 @@ impl Relay {
         else {
             return self.refuse_request(reply, Refusal::Unknown, step);
         };
-        // Permits compare in constant time.
-        let permitted = mailbox.permit.is_some() && mailbox.permit == put.permit;
+        let permitted = mailbox.permits.admit(put.permit.as_ref(), step.now);
+        let descriptor = descriptor.clone();
+        let reply = if permitted {
+            reply
+        } else {
+            let subject = Subject::put(&self.me, &put.mailbox, &put.id);
+            match self.collect(reply, &subject, put.work.as_ref(), step) {
+                Some(reply) => reply,
+                None => return,
+            }
+        };
         let put = PutEnvelope {
             mailbox: put.mailbox,
             id: put.id,
@@ -125,7 +156,6 @@ impl Relay {
             hour: Hour::at(step.now),
             permitted,
         };
-        let descriptor = descriptor.clone();
         self.begin_put(reply, &descriptor, put, step);
     }
 

@@ -104,6 +104,7 @@ impl MemStore {
             mailbox: *id,
             descriptor: mailbox.descriptor.clone(),
             permit: mailbox.permit,
+            former: mailbox.former.clone(),
             stock: mailbox.stock(),
         };
         Restored {
@@ -258,6 +259,7 @@ impl Disk {
             mailbox.descriptor = Some(save.descriptor);
             mailbox.descriptor_sequence = save.descriptor_sequence;
             mailbox.permit = save.permit;
+            mailbox.former = save.former;
         }
         Owned::Done(mailbox.stock())
     }

@@ -42,12 +42,14 @@ mod subscription;
 mod swarm;
 mod tags;
 mod timers;
+mod toll;
 
 pub use admission::{Bucket, Doorkeeper, Rate};
 pub use config::{CoreConfig, Limits, RelaySecrets};
 pub use io::{ConnId, Dial, Input, Metric, Origin, Output, Remote, Ticket};
 pub use proofs::Proof;
 pub use relay::{Relay, StartError};
+pub use toll::WorkPolicy;
 
 #[cfg(test)]
 pub(crate) mod conformance;

@@ -5,7 +5,7 @@
 
 use zentalk_shared::rpc::{
     AccountRecord, RecordBytes, RecordError, RecordGetReply, RecordGetRequest, RecordPutReply,
-    RecordPutRequest, Refusal, Reply,
+    RecordPutRequest, Refusal, Reply, Subject,
 };
 
 use super::relay::{Relay, Step};
@@ -23,6 +23,10 @@ impl Relay {
             Err(RecordError::Malformed) => self.refuse_request(reply, Refusal::Malformed, step),
             Err(_) => self.refuse_request(reply, Refusal::NotAllowed, step),
             Ok(record) => {
+                let subject = Subject::record(&self.me, &record.key(), &put.record);
+                let Some(reply) = self.collect(reply, &subject, put.work.as_ref(), step) else {
+                    return;
+                };
                 let op = StoreOp::PutRecord {
                     key: record.key(),
                     sequence: record.sequence(),

@@ -24,6 +24,7 @@ use super::store::{Restored, StoreError, StoreOp, StoreReply};
 use super::swarm::{PutKey, Swarm};
 use super::tags::Tags;
 use super::timers::Timers;
+use super::toll::Toll;
 
 /// How often expired mail, records, tags and descriptors are swept away.
 const SWEEP_EVERY: Duration = Duration::from_hours(1);
@@ -44,6 +45,7 @@ pub struct Relay {
     pub(super) dial_back: DialBack,
     pub(super) mailboxes: Mailboxes,
     pub(super) swarm: Swarm,
+    pub(super) toll: Toll,
     pub(super) timers: Timers<Timer>,
     pub(super) stopping: bool,
     pending: HashMap<Ticket, After>,
@@ -138,6 +140,7 @@ impl Relay {
             dial_back,
             mailboxes: Mailboxes::restore(restored.mailboxes, config.limits.prekeys, now),
             swarm: Swarm::new(),
+            toll: Toll::new(config.work, now, &mut step.rng),
             timers: Timers::new(),
             stopping: false,
             pending: HashMap::new(),
@@ -187,6 +190,11 @@ impl Relay {
         self.mailboxes.len()
     }
 
+    /// Effort that strangers are asked for, for a gauge.
+    pub const fn work_effort(&self) -> u32 {
+        self.toll.effort()
+    }
+
     /// Something has happened. What is to be done about it comes from [`poll`](Self::poll).
     pub fn handle(&mut self, input: Input, now: Timestamp, rng: &mut impl CryptoRng) {
         let step = &mut Step { now, rng };
@@ -228,6 +236,7 @@ impl Relay {
                 Timer::FlushReplay => self.flush_replay(),
                 Timer::SweepTags => {
                     self.tags.expire(step.now);
+                    self.toll.advance(step.now);
                     self.timers
                         .set(step.now + TAG_SWEEP_EVERY, Timer::SweepTags);
                 }

@@ -5,13 +5,17 @@
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
 use zentalk_shared::onion::{Class, Features, ReplayEntry, Surb};
-use zentalk_shared::rpc::{MailboxDescriptor, Permit, Refusal, Refused, Reply, Request, Tombstone};
+use zentalk_shared::rpc::{
+    MailboxDescriptor, Refusal, Refused, Reply, Request, Subject, Tombstone, Work,
+};
 use zentalk_shared::wire::Tag;
 
 use super::io::{ConnId, Metric};
+use super::mailbox::Permits;
 use super::relay::{Relay, Step};
 use super::store::{PushPick, StoreError, StoreReply};
 use super::swarm::PutKey;
+use super::toll::Unpaid;
 
 /// The store's answer to the operation that was submitted; any other is a failure of the store.
 macro_rules! expect {
@@ -40,19 +44,25 @@ pub(super) enum After {
     /// Tags of packets that have passed are in the log.
     ReplayLogged(Vec<ReplayEntry>),
     /// An envelope that was put here.
-    Put(PutKey),
+    Put {
+        key: PutKey,
+        /// It showed a permit.
+        permitted: bool,
+    },
     /// An envelope that another member has sent.
     ReplicatePut {
         conn: ConnId,
         frame: MessageId,
         from: NodeId,
         key: PutKey,
+        /// It showed a permit there.
+        permitted: bool,
     },
     /// A subscription.
     Subscribe {
         reply: ReplyTo,
         descriptor: Box<MailboxDescriptor>,
-        permit: Option<Permit>,
+        permits: Permits,
     },
     /// Envelopes for their owner.
     Fetch(ReplyTo),
@@ -137,13 +147,19 @@ impl Relay {
         step: &mut Step<'_>,
     ) {
         match after {
-            After::Put(key) => self.put_stored(key, expect!(answer, Put), step),
+            After::Put { key, permitted } => {
+                self.put_stored((key, permitted), expect!(answer, Put), step);
+            }
             After::ReplicatePut {
                 conn,
                 frame,
                 from,
                 key,
-            } => self.replica_stored((conn, frame), from, key, expect!(answer, Put), step),
+                permitted,
+            } => {
+                let put = expect!(answer, Put);
+                self.replica_stored((conn, frame), from, (key, permitted), put, step);
+            }
             After::Replicate { node, key } => {
                 self.replica_read(node, key, expect!(answer, Envelope), step);
             }
@@ -181,10 +197,10 @@ impl Relay {
             After::Subscribe {
                 reply,
                 descriptor,
-                permit,
+                permits,
             } => {
                 let answer = expect!(answer, Subscription);
-                self.subscribed(reply, *descriptor, permit, answer, step);
+                self.subscribed(reply, *descriptor, permits, answer, step);
             }
             After::Fetch(reply) => self.fetched(reply, expect!(answer, Fetched), step),
             After::PreKeyPublish { reply, mailbox } => {
@@ -197,7 +213,7 @@ impl Relay {
             After::RecordGet(reply) => self.record_got(reply, expect!(answer, Record), step),
             After::Nothing => {}
             // `resume` has seen to these.
-            After::Put(_)
+            After::Put { .. }
             | After::ReplicatePut { .. }
             | After::Replicate { .. }
             | After::Acknowledge { .. }
@@ -223,7 +239,30 @@ impl Relay {
 
     pub(super) fn refuse_request(&mut self, to: ReplyTo, reason: Refusal, step: &mut Step<'_>) {
         self.count(Metric::Refused(label(reason)));
-        self.respond(to, &Reply::Refused(Refused { reason }), step);
+        self.respond(to, &Reply::Refused(Refused::because(reason)), step);
+    }
+
+    /// Whether a stranger's request has been paid for; if not, the asker learns what it takes.
+    pub(super) fn collect(
+        &mut self,
+        reply: ReplyTo,
+        subject: &Subject,
+        work: Option<&Work>,
+        step: &mut Step<'_>,
+    ) -> Option<ReplyTo> {
+        match self.toll.pay(subject, work, step.now) {
+            Ok(()) => return Some(reply),
+            Err(Unpaid::Busy) => self.refuse_request(reply, Refusal::Busy, step),
+            Err(Unpaid::Wanted(wanted)) => {
+                let refused = Refused {
+                    reason: Refusal::WorkNeeded,
+                    work: Some(wanted),
+                };
+                self.count(Metric::Refused(label(refused.reason)));
+                self.respond(reply, &Reply::Refused(refused), step);
+            }
+        }
+        None
     }
 
     /// Sends a payload through a reply block.
@@ -262,5 +301,6 @@ const fn label(reason: Refusal) -> &'static str {
         Refusal::TooFewMembers => "too_few_members",
         Refusal::StaleSequence => "stale_sequence",
         Refusal::Busy => "busy",
+        Refusal::WorkNeeded => "work_needed",
     }
 }

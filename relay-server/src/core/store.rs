@@ -12,7 +12,7 @@
 use thiserror::Error;
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::{Epoch, ReplayEntry};
-use zentalk_shared::rpc::{EnvelopeBytes, OneTimeBytes, PreKeyBaseBytes};
+use zentalk_shared::rpc::{EnvelopeBytes, FormerPermit, OneTimeBytes, PreKeyBaseBytes};
 use zentalk_shared::time::{Duration, Timestamp};
 use zeroize::Zeroizing;
 
@@ -46,11 +46,11 @@ impl Hour {
 pub struct Quotas {
     /// Mailboxes in all.
     pub mailboxes: u32,
-    /// Envelopes waiting in one mailbox.
+    /// Envelopes of contacts waiting in one mailbox.
     pub envelopes: u32,
-    /// Bytes waiting in one mailbox.
+    /// Bytes of contacts waiting in one mailbox.
     pub bytes: u64,
-    /// Of these, envelopes that came without a permit.
+    /// Beside these, envelopes that came without a permit; each has 8000 bytes. Neither takes the other's room.
     pub first_contact: u32,
     /// Reply blocks in one mailbox's stock.
     pub stock: u32,
@@ -125,6 +125,8 @@ pub struct SaveSubscription {
     pub descriptor: Vec<u8>,
     /// What contacts show here.
     pub permit: Option<[u8; 32]>,
+    /// What they showed before, while it counts.
+    pub former: Option<FormerPermit>,
     /// Reply blocks to add; beyond the quota the surplus is dropped.
     pub surbs: Vec<StockedSurb>,
     /// For expiry.
@@ -400,6 +402,8 @@ pub struct RestoredMailbox {
     pub descriptor: Option<Vec<u8>>,
     /// Its permit.
     pub permit: Option<[u8; 32]>,
+    /// The permit before.
+    pub former: Option<FormerPermit>,
     /// What it holds.
     pub stock: Stock,
 }

@@ -9,20 +9,23 @@
 use zentalk_shared::id::{EnvelopeId, MailboxId};
 use zentalk_shared::onion::{Class, Surb};
 use zentalk_shared::rpc::{
-    EnvelopeItem, MAX_FETCH, MailboxDescriptor, OwnerOp, OwnerRequest, Permit, Push, Refusal,
-    Reply, SubscribeBody, SubscribeReply,
+    EnvelopeItem, FormerPermit, MAX_FETCH, MAX_PERMIT_OVERLAP, MailboxDescriptor, OwnerOp,
+    OwnerRequest, Push, Refusal, Reply, SubscribeBody, SubscribeReply,
 };
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::BoundedList;
 use zeroize::Zeroizing;
 
+use super::admission::{Bucket, Rate};
 use super::io::Metric;
+use super::mailbox::Permits;
 use super::owner::{Verified, owned, verify};
 use super::relay::{Relay, Step, Timer};
 use super::requests::{After, ReplyTo};
 use super::store::{
     Owned, PushPick, SaveSubscription, Stock, StockedSurb, StoreError, StoreOp, TakenPush,
 };
+use super::swarm::PutKey;
 
 /// Member i of those that did not take the put waits i times this long before it pushes.
 pub(super) const STAGGER: Duration = Duration::from_secs(20);
@@ -34,6 +37,13 @@ const MAX_PUSHES: u32 = 4;
 const HEARTBEAT: Duration = Duration::from_mins(10);
 /// After a start, mail that waits is pushed within this time, so that not all mailboxes go at once.
 const START_SPREAD: Duration = Duration::from_secs(10);
+/// Pushes that carry nothing but mail of strangers: one a minute. A first message has up to three envelopes, which
+/// may come one by one.
+const NOTICES: Rate = Rate {
+    per_minute: 1,
+    burst: 4,
+};
+const NOTICE_EVERY: Duration = Duration::from_secs(60);
 /// Envelopes of one mailbox that are pushed one by one; the others wait for a fetch.
 const MAX_PENDING: usize = 256;
 
@@ -41,6 +51,8 @@ const MAX_PENDING: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     pending: Vec<Pending>,
+    /// What [`NOTICES`] allows; `None`: all of it.
+    notices: Option<Bucket>,
     /// After a start: the oldest envelope goes first, and says how many wait.
     oldest: Option<Timestamp>,
     heartbeat: Option<Timestamp>,
@@ -58,6 +70,8 @@ struct Pending {
     id: EnvelopeId,
     due: Timestamp,
     pushes: u32,
+    /// It came without a permit.
+    stranger: bool,
 }
 
 impl Schedule {
@@ -69,10 +83,16 @@ impl Schedule {
         }
     }
 
-    fn add(&mut self, id: EnvelopeId, due: Timestamp) {
+    fn add(&mut self, id: EnvelopeId, due: Timestamp, permitted: bool) {
         let known = self.pending.iter().any(|pending| pending.id == id);
-        if !known && self.pending.len() < MAX_PENDING {
-            self.pending.push(Pending { id, due, pushes: 0 });
+        let alike = self.pending.iter().filter(|one| one.stranger != permitted);
+        if !known && alike.count() < MAX_PENDING {
+            self.pending.push(Pending {
+                id,
+                due,
+                pushes: 0,
+                stranger: !permitted,
+            });
         }
     }
 
@@ -95,12 +115,15 @@ impl Schedule {
         if self.busy {
             return None;
         }
+        if !self.may_ring(now) {
+            self.postpone_strangers(now);
+        }
         let mut due: Vec<_> = self
             .pending
             .iter()
             .filter(|pending| pending.due <= now)
             .collect();
-        due.sort_by_key(|pending| pending.due);
+        due.sort_by_key(|pending| (pending.stranger, pending.due));
         let ids: Vec<_> = due
             .into_iter()
             .take(MAX_FETCH)
@@ -114,6 +137,25 @@ impl Schedule {
         };
         self.busy = true;
         Some(pick)
+    }
+
+    /// Whether what is due may go: with mail of a contact anything may, without only as often as [`NOTICES`] allows.
+    fn may_ring(&mut self, now: Timestamp) -> bool {
+        let mut due = self.pending.iter().filter(|one| one.due <= now).peekable();
+        if due.peek().is_none() || due.any(|one| !one.stranger) {
+            return true;
+        }
+        let notices = self.notices;
+        let notices = notices.unwrap_or_else(|| Bucket::full(NOTICES, now));
+        self.notices.insert(notices).take(NOTICES, 1, now)
+    }
+
+    /// What strangers have sent waits for the next notice.
+    fn postpone_strangers(&mut self, now: Timestamp) {
+        let strangers = self.pending.iter_mut().filter(|pending| pending.stranger);
+        for pending in strangers.filter(|pending| pending.due <= now) {
+            pending.due = now + NOTICE_EVERY;
+        }
     }
 
     /// The store has given what there is to push, or has failed.
@@ -159,11 +201,11 @@ impl Relay {
             .and_then(|verified| self.read_subscription(verified, step));
         match parsed {
             Err(refusal) => self.refuse_request(reply, refusal, step),
-            Ok((save, descriptor, permit)) => {
+            Ok((save, descriptor, permits)) => {
                 let after = After::Subscribe {
                     reply,
                     descriptor: Box::new(descriptor),
-                    permit,
+                    permits,
                 };
                 self.store(StoreOp::Subscribe(Box::new(save)), after);
             }
@@ -174,7 +216,7 @@ impl Relay {
         &self,
         verified: Verified<SubscribeBody>,
         step: &Step<'_>,
-    ) -> Result<(SaveSubscription, MailboxDescriptor, Option<Permit>), Refusal> {
+    ) -> Result<(SaveSubscription, MailboxDescriptor, Permits), Refusal> {
         let Verified {
             mailbox,
             stamp,
@@ -196,24 +238,32 @@ impl Relay {
                 });
             }
         }
+        let permits = Permits {
+            current: body.permit,
+            former: body.former.map(|former| FormerPermit {
+                until: former.until.min(step.now + MAX_PERMIT_OVERLAP),
+                ..former
+            }),
+        };
         let save = SaveSubscription {
             mailbox,
             stamp,
             replace: body.replace,
             descriptor_sequence: descriptor.sequence(),
             descriptor: body.descriptor.to_vec(),
-            permit: body.permit.as_ref().map(|permit| *permit.as_bytes()),
+            permit: permits.current.as_ref().map(|permit| *permit.as_bytes()),
+            former: permits.former.clone(),
             surbs,
             now: step.now,
         };
-        Ok((save, descriptor, body.permit))
+        Ok((save, descriptor, permits))
     }
 
     pub(super) fn subscribed(
         &mut self,
         reply: ReplyTo,
         descriptor: MailboxDescriptor,
-        permit: Option<Permit>,
+        permits: Permits,
         answer: Result<Owned<Stock>, StoreError>,
         step: &mut Step<'_>,
     ) {
@@ -226,7 +276,7 @@ impl Relay {
             .mailboxes
             .open(id, self.config.limits.prekeys, step.now);
         mailbox.descriptor = Some(descriptor);
-        mailbox.permit = permit;
+        mailbox.permits = permits;
         mailbox.schedule.subscribed(stock, step.now);
         self.arm(id);
         let body = SubscribeReply {
@@ -253,9 +303,9 @@ impl Relay {
     }
 
     /// Plans the first push of an envelope.
-    pub(super) fn schedule_push(&mut self, mailbox: MailboxId, id: EnvelopeId, due: Timestamp) {
+    pub(super) fn schedule_push(&mut self, (mailbox, id): PutKey, permitted: bool, due: Timestamp) {
         if let Some(mailbox) = self.mailboxes.get_mut(&mailbox) {
-            mailbox.schedule.add(id, due);
+            mailbox.schedule.add(id, due, permitted);
         }
         self.arm(mailbox);
     }
@@ -365,7 +415,7 @@ mod tests {
             surbs: 9,
             ..Schedule::default()
         };
-        schedule.add(id(1), NOW);
+        schedule.add(id(1), NOW, true);
         let mut now = NOW;
         for pause in [60, 120, 240] {
             let pick = schedule.due(now).unwrap();
@@ -385,8 +435,8 @@ mod tests {
     #[test]
     fn an_acknowledgement_ends_it() {
         let mut schedule = Schedule::default();
-        schedule.add(id(1), NOW);
-        schedule.add(id(2), NOW);
+        schedule.add(id(1), NOW, true);
+        schedule.add(id(2), NOW, true);
         schedule.forget(&[id(1)]);
         assert_eq!(schedule.due(NOW), Some(PushPick::These(vec![id(2)])));
         schedule.forget(&[id(2)]);
@@ -397,7 +447,7 @@ mod tests {
     #[test]
     fn three_go_together_and_what_is_gone_is_forgotten() {
         let mut schedule = Schedule::default();
-        (1..=5).for_each(|n| schedule.add(id(n), NOW + Duration::from_ms(n.into())));
+        (1..=5).for_each(|n| schedule.add(id(n), NOW + Duration::from_ms(n.into()), true));
         let pick = schedule.due(NOW + Duration::from_secs(1)).unwrap();
         assert_eq!(pick, PushPick::These(vec![id(1), id(2), id(3)]));
         schedule.taken(&pick, Some(&taken(&[1, 3], 9)), NOW);
@@ -408,7 +458,7 @@ mod tests {
     #[test]
     fn an_empty_stock_keeps_what_is_pending() {
         let mut schedule = Schedule::default();
-        schedule.add(id(1), NOW);
+        schedule.add(id(1), NOW, true);
         let pick = schedule.due(NOW).unwrap();
         let stock = Stock {
             surbs: 0,
@@ -434,13 +484,46 @@ mod tests {
     }
 
     #[test]
+    fn strangers_alone_have_a_notice_a_minute_and_go_with_contacts_meanwhile() {
+        let mut schedule = Schedule::default();
+        let push = |schedule: &mut Schedule, now| {
+            let pick = schedule.due(now)?;
+            let PushPick::These(ids) = &pick else {
+                panic!("no heartbeat without a reply block")
+            };
+            let pushed = ids.clone();
+            schedule.taken(&pick, None, now);
+            schedule.forget(&pushed);
+            Some(pushed)
+        };
+        // One by one, as the envelopes of a first message come.
+        for n in 1..=4 {
+            schedule.add(id(n), NOW, false);
+            assert_eq!(push(&mut schedule, NOW), Some(vec![id(n)]));
+        }
+        (5..=9).for_each(|n| schedule.add(id(n), NOW, false));
+        assert_eq!(push(&mut schedule, NOW), None);
+        assert_eq!(schedule.next(), Some(NOW + NOTICE_EVERY));
+        let soon = NOW + Duration::from_secs(20);
+        schedule.add(id(10), soon, true);
+        assert_eq!(push(&mut schedule, soon), Some(vec![id(10)]), "a contact");
+        let minute = NOW + NOTICE_EVERY;
+        schedule.add(id(11), minute, true);
+        let together = push(&mut schedule, minute).unwrap();
+        assert_eq!(together[0], id(11), "contacts first");
+        assert_eq!(together.len(), MAX_FETCH);
+        assert!(push(&mut schedule, minute).is_some(), "and one notice");
+        assert_eq!(push(&mut schedule, minute), None);
+    }
+
+    #[test]
     fn pending_pushes_are_bounded() {
         let mut schedule = Schedule::default();
         for n in 0..=MAX_PENDING as u16 {
             let mut bytes = [0; 16];
             bytes[..2].copy_from_slice(&n.to_be_bytes());
-            schedule.add(EnvelopeId::from_bytes(bytes), NOW);
-            schedule.add(EnvelopeId::from_bytes(bytes), NOW);
+            schedule.add(EnvelopeId::from_bytes(bytes), NOW, true);
+            schedule.add(EnvelopeId::from_bytes(bytes), NOW, true);
         }
         assert_eq!(schedule.pending.len(), MAX_PENDING);
     }

@@ -167,13 +167,14 @@ impl Relay {
         on_its_way.waiters.push(reply);
         self.swarm.puts.insert(key, on_its_way);
         self.timers.set(step.now + PUT_DEADLINE, Timer::Put(key));
-        self.store(StoreOp::Put(put), After::Put(key));
+        let permitted = put.permitted;
+        self.store(StoreOp::Put(put), After::Put { key, permitted });
     }
 
     /// The own disk has answered: now the others.
     pub(super) fn put_stored(
         &mut self,
-        key: PutKey,
+        (key, permitted): (PutKey, bool),
         answer: Result<PutOutcome, StoreError>,
         step: &mut Step<'_>,
     ) {
@@ -187,7 +188,7 @@ impl Relay {
             return self.end_put(key, refusal, step);
         }
         if answer == Ok(PutOutcome::Stored) {
-            self.schedule_push(key.0, key.1, step.now);
+            self.schedule_push(key, permitted, step.now);
         }
         // A put whose deadline has passed meanwhile is replicated when its sender tries again.
         let Some(put) = self.swarm.puts.get_mut(&key) else {
@@ -260,6 +261,7 @@ impl Relay {
         if self.is_store_busy() {
             return Ok(());
         }
+        let permitted = put.permitted;
         let put = PutEnvelope {
             mailbox: put.mailbox,
             id: put.id,
@@ -275,6 +277,7 @@ impl Relay {
                 frame,
                 from,
                 key,
+                permitted,
             },
         );
         Ok(())
@@ -284,7 +287,7 @@ impl Relay {
         &mut self,
         to: (ConnId, MessageId),
         from: NodeId,
-        key: PutKey,
+        (key, permitted): (PutKey, bool),
         answer: Result<PutOutcome, StoreError>,
         step: &Step<'_>,
     ) {
@@ -293,7 +296,7 @@ impl Relay {
                 if outcome == PutOutcome::Stored {
                     self.count(Metric::Replicated);
                     let turn = self.turn_after(&key.0, &from);
-                    self.schedule_push(key.0, key.1, step.now + STAGGER * turn);
+                    self.schedule_push(key, permitted, step.now + STAGGER * turn);
                 }
                 self.answer_replica(to, key, outcome.is_durable());
             }
@@ -395,11 +398,8 @@ impl Relay {
             Item::Put(key, _) if !linked => Item::Put(key, None),
             item => item,
         };
-        self.swarm
-            .outboxes
-            .entry(node)
-            .or_default()
-            .add(item, limits.replication_each);
+        let outbox = self.swarm.outboxes.entry(node).or_default();
+        outbox.add(item, limits.replication_each);
         self.pump(node, step);
         true
     }

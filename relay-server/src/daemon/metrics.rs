@@ -57,6 +57,10 @@ pub(super) fn describe() {
         "Relays that were told of and have not been found"
     );
     describe_gauge!("zentalk_mailboxes", "Mailboxes held");
+    describe_gauge!(
+        "zentalk_work_effort",
+        "Proof of work that strangers are asked for, in solutions"
+    );
 }
 
 pub(super) fn count(metric: Metric, n: u64) {
@@ -103,4 +107,5 @@ pub(super) fn set_gauges(relay: &Relay) {
     gauge!("zentalk_relays_known").set(relay.known_relays() as f64);
     gauge!("zentalk_relays_claimed").set(relay.claimed_relays() as f64);
     gauge!("zentalk_mailboxes").set(relay.mailboxes_held() as f64);
+    gauge!("zentalk_work_effort").set(f64::from(relay.work_effort()));
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use zentalk_shared::id::{MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::{Epoch, ReplayEntry};
+use zentalk_shared::rpc::{FormerPermit, Permit};
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::codec::BoundedBytes;
 
@@ -218,6 +219,13 @@ pub(super) fn sweep(db: &Connection, now: Timestamp) -> Result<()> {
         .map(drop)
 }
 
+fn former(permit: Option<[u8; 32]>, until: Option<i64>) -> Option<FormerPermit> {
+    Some(FormerPermit {
+        permit: Permit::from_bytes(permit?),
+        until: Timestamp::from_ms(u64::try_from(until?).ok()?),
+    })
+}
+
 /// What a relay finds when it starts; the onion keys lie elsewhere.
 pub(super) fn restore(db: &Connection) -> Result<Restored> {
     let replay = db
@@ -231,7 +239,8 @@ pub(super) fn restore(db: &Connection) -> Result<Restored> {
         .query_map([], restore_descriptor)?
         .collect::<Result<Vec<_>>>()?;
     let sql = "SELECT mailbox, descriptor, permit, held,
-               (SELECT count(*) FROM surbs WHERE surbs.mailbox = mailboxes.row) FROM mailboxes";
+               (SELECT count(*) FROM surbs WHERE surbs.mailbox = mailboxes.row), former_permit, former_until
+               FROM mailboxes";
     let mailboxes = db
         .prepare(sql)?
         .query_map([], |row| {
@@ -239,6 +248,7 @@ pub(super) fn restore(db: &Connection) -> Result<Restored> {
                 mailbox: MailboxId::from_bytes(row.get(0)?),
                 descriptor: row.get(1)?,
                 permit: row.get(2)?,
+                former: former(row.get(5)?, row.get(6)?),
                 stock: Stock {
                     waiting: row.get(3)?,
                     surbs: row.get(4)?,

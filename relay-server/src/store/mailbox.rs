@@ -82,9 +82,14 @@ pub(super) fn put(db: &Connection, quotas: &Quotas, put: &PutEnvelope) -> Result
 
 impl Room {
     fn fits(&self, quotas: &Quotas, permitted: bool) -> bool {
-        self.held < quotas.envelopes
-            && (u64::from(self.held) + 1) * ENVELOPE_LEN as u64 <= quotas.bytes
-            && (permitted || self.strangers < quotas.first_contact)
+        let contacts = self.held.saturating_sub(self.strangers);
+        match permitted {
+            true => {
+                contacts < quotas.envelopes
+                    && (u64::from(contacts) + 1) * ENVELOPE_LEN as u64 <= quotas.bytes
+            }
+            false => self.strangers < quotas.first_contact,
+        }
     }
 }
 
@@ -182,13 +187,16 @@ pub(super) fn subscribe(
     };
     if admitted.fresh {
         db.prepare_cached(
-            "UPDATE mailboxes SET descriptor = ?2, descriptor_sequence = ?3, permit = ?4 WHERE row = ?1",
+            "UPDATE mailboxes SET descriptor = ?2, descriptor_sequence = ?3, permit = ?4,
+             former_permit = ?5, former_until = ?6 WHERE row = ?1",
         )?
         .execute(params![
             admitted.row,
             save.descriptor,
             save.descriptor_sequence.to_be_bytes(),
-            save.permit
+            save.permit,
+            save.former.as_ref().map(|former| *former.permit.as_bytes()),
+            save.former.as_ref().map(|former| ms(former.until))
         ])?;
         restock(db, quotas, admitted.row, save)?;
     }

@@ -78,6 +78,9 @@ CREATE TABLE descriptors (
 ALTER TABLE descriptors ADD COLUMN found INTEGER;      -- unix ms
 ALTER TABLE descriptors ADD COLUMN address TEXT;       -- and port
 ",
+    // The permit before the present one, until when it counts in unix ms.
+    "ALTER TABLE mailboxes ADD COLUMN former_permit BLOB;
+     ALTER TABLE mailboxes ADD COLUMN former_until INTEGER;",
 ];
 
 /// What the newest migration leads to.

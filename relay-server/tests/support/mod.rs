@@ -538,6 +538,7 @@ impl Owner {
             descriptor: descriptor.bytes().clone(),
             surbs: BoundedList::new(surbs.collect()).unwrap(),
             permit: Some(self.secret.permit(member)),
+            former: None,
         };
         Request::Subscribe(self.signed(member, OwnerOp::Subscribe, &body))
     }
@@ -581,6 +582,7 @@ impl Owner {
             id: envelope_id(n),
             permit: Some(self.secret.permit(member)),
             envelope: envelope(n),
+            work: None,
         })
     }
 }

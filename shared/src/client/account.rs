@@ -196,6 +196,7 @@ impl Unsigned {
             write_secret: WriteSecret::random(rng),
             descriptor: None,
             owner_sequence: 0,
+            former: None,
         };
         let publication = PublicationRow {
             version: current_version(),

@@ -10,10 +10,12 @@ use super::store::Write;
 use super::view::{
     Connection, ContactView, ConversationView, Me, MessageState, MessageView, Network, Notice,
 };
+use super::work::{WorkId, WorkJob};
 use crate::id::{Address, DeviceId, EnvelopeId, MessageId, NodeId};
 use crate::identity::ContactCode;
-use crate::rpc::EnvelopeBytes;
+use crate::rpc::{EnvelopeBytes, Work};
 use crate::session::{Fragment, PeerDevice, SessionMessage};
+use crate::time::Duration;
 
 /// What happens to an engine.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub enum Input {
     Timer,
     /// The host's opinion on whether there is a network at all.
     Online(bool),
+    /// The host has done what [`Effect::Work`] asked for.
+    Worked(WorkId, Work),
     /// A person or a program wants something. Check it first with [`super::Client::check`].
     Command(Command),
     /// A step of the same turn.
@@ -135,6 +139,12 @@ pub enum Command {
         /// Whether they were the same.
         verified: bool,
     },
+    /// Nobody is to write to me by the permit that my contacts have, but for those whom I tell of another: all of
+    /// them, with their next message from me. Who does not know it falls back to first contact.
+    RenewWriteSecret {
+        /// The permit that they have counts for as long as this, at most 30 days; zero ends it at once.
+        overlap: Duration,
+    },
     /// I accept that a verified contact's devices have changed, without comparing again.
     AcceptKeys {
         /// Whose.
@@ -190,6 +200,8 @@ pub enum Effect {
         /// Which.
         link: LinkId,
     },
+    /// Do a piece of proof of work, beside everything else; its result is [`Input::Worked`]. There is one at a time.
+    Work(WorkJob),
     /// Tell whoever listens.
     Event(Event),
 }

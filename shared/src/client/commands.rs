@@ -52,6 +52,7 @@ impl Client {
             Command::Retry { address, .. }
             | Command::MarkRead { address }
             | Command::AcceptKeys { address } => self.known(address),
+            Command::RenewWriteSecret { .. } => Ok(()),
         }
     }
 
@@ -72,7 +73,8 @@ impl Client {
             Command::RenameContact { .. }
             | Command::Rename { .. }
             | Command::SetVerified { .. }
-            | Command::AcceptKeys { .. } => Vec::new(),
+            | Command::AcceptKeys { .. }
+            | Command::RenewWriteSecret { .. } => Vec::new(),
         }
     }
 
@@ -89,6 +91,7 @@ impl Client {
             Command::MarkRead { address } => self.mark_read(address, ctx),
             Command::SetVerified { address, verified } => self.set_verified(address, verified, ctx),
             Command::AcceptKeys { address } => self.accept_keys(address, ctx),
+            Command::RenewWriteSecret { overlap } => self.renew_write_secret(overlap, ctx),
         }
     }
 
@@ -113,6 +116,12 @@ impl Client {
         }
         self.contact_changed(&address, ctx);
         self.conversation_changed(&talk, ctx);
+    }
+
+    fn renew_write_secret(&mut self, overlap: Duration, ctx: &mut Ctx<'_>) {
+        let write = self.mailbox.renew_secret(overlap, ctx.now, &mut ctx.rng);
+        ctx.batch.writes.push(write);
+        self.introduction_changed(ctx);
     }
 
     fn rename_contact(&mut self, address: &Address, name: &str, ctx: &mut Ctx<'_>) {

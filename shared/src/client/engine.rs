@@ -31,6 +31,7 @@ use super::requests::Purpose;
 use super::seen::Seen;
 use super::store::{Key, Loaded, Row, Scan, Table, Write};
 use super::view::{Connection, ContactView, Me, Network, Onion, Verification, WaitReason};
+use super::work::Works;
 use crate::crypto::ml_dsa::MlDsaSecret;
 use crate::crypto::rsa::RsaPublic;
 use crate::id::Address;
@@ -101,6 +102,7 @@ pub struct Client {
     pub(super) seen: Seen,
     pub(super) net: Net,
     pub(super) requests: BTreeMap<RequestId, Purpose>,
+    pub(super) works: Works,
     pub(super) stock: StockConfig,
     /// Until when a swarm waits for the directory to grow.
     pub(super) patience: Option<Timestamp>,
@@ -190,6 +192,7 @@ impl Client {
             seen: Seen::restore(find(&meta_rows, &meta::seen()), now)?,
             net: Net::restore(config.net, &meta_rows, now, rng),
             requests: BTreeMap::new(),
+            works: Works::default(),
             stock: config.stock,
             patience: None,
             shown: None,
@@ -210,11 +213,7 @@ impl Client {
         match input {
             Input::Command(command) => self.command_reads(command),
             Input::Internal(Internal(step)) => self.step_reads(step),
-            Input::LinkOpened(_)
-            | Input::LinkClosed(_)
-            | Input::Frame(..)
-            | Input::Timer
-            | Input::Online(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -265,6 +264,7 @@ impl Client {
                 self.housekeep(&mut ctx);
             }
             Input::Online(online) => self.net.set_online(online, now, &mut ctx.rng),
+            Input::Worked(id, work) => self.worked(id, work, &mut ctx),
             Input::Command(command) => self.command(command, &mut ctx),
             Input::Internal(Internal(step)) => self.step(step, &mut ctx),
         }

@@ -10,6 +10,8 @@
 //! for waiting mail, again and again until it has answered: with the subscription if the guard is another one, with a
 //! fetch if it is the same.
 
+mod permits;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::outbox::backoff;
@@ -45,7 +47,7 @@ pub(super) struct Mailbox {
 struct Member {
     subscription: Subscription,
     attempts: u32,
-    /// Sequence of the descriptor in its last subscription.
+    /// Sequence of the descriptor in its last subscription; 0 when it must be told of something else.
     told: u64,
     /// Mail that waits there, or may.
     fetch: Fetch,

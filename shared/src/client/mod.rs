@@ -37,6 +37,7 @@ pub mod store;
 mod turn;
 mod verification;
 pub mod view;
+mod work;
 
 pub use account::{CertifiedAccount, NewAccount, NewAccountError};
 pub use api::{Batch, Command, CommandError, Effect, Event, Input, Internal};
@@ -46,6 +47,7 @@ pub use outbox::MAX_ITEMS;
 pub use query::{MAX_PAGE, Query};
 pub use records::{MAX_NAME_LEN, MAX_TEXT_LEN, RecordError};
 pub use turn::Turn;
+pub use work::{WorkId, WorkJob};
 
 #[cfg(test)]
 mod tests;

@@ -133,12 +133,13 @@ impl Client {
             self.mailbox.subscribe_failed(member, ctx.now, &mut ctx.rng);
             return;
         };
-        let permit = Some(self.mailbox.row.write_secret.permit(&member));
+        let (permit, former) = self.mailbox.permits(&member, ctx.now);
         let body = SubscribeBody {
             replace,
             descriptor: descriptor.bytes().clone(),
             surbs,
-            permit,
+            permit: Some(permit),
+            former,
         };
         let Some(request) = self.owner_request(&member, OwnerOp::Subscribe, to_cbor(&body), ctx)
         else {

@@ -58,6 +58,8 @@ struct Try {
     attempts: u32,
     next: Timestamp,
     in_flight: bool,
+    /// A relay wants work for it, which is being done.
+    working: bool,
 }
 
 /// An envelope whose turn it is.
@@ -229,6 +231,14 @@ impl Outbox {
         self.bytes.get(envelope).map(Box::as_ref)
     }
 
+    /// Work for an envelope that is under way begins or ends.
+    pub(super) fn working(&mut self, id: &ItemId, envelope: &EnvelopeId, working: bool) {
+        let item = self.items.get_mut(id);
+        if let Some(state) = item.and_then(|item| item.tries.get_mut(envelope)) {
+            state.working = working;
+        }
+    }
+
     /// An attempt failed: another follows after a growing pause. Returns how many have failed.
     pub(super) fn failed(
         &mut self,
@@ -245,6 +255,7 @@ impl Outbox {
             return 0;
         };
         state.in_flight = false;
+        state.working = false;
         state.next = now.saturating_add(backoff(state.attempts, FIRST_RETRY, LAST_RETRY, rng));
         state.attempts = state.attempts.saturating_add(1);
         state.attempts
@@ -368,6 +379,8 @@ impl Outbox {
             WaitReason::ContactNotFound
         } else if item.row.body.is_some() {
             WaitReason::LookingUpContact
+        } else if item.tries.values().any(|state| state.working) {
+            WaitReason::Preparing
         } else if item.tries.values().any(|state| state.attempts > 0) {
             WaitReason::Retrying
         } else {
@@ -445,6 +458,7 @@ impl Try {
             attempts: 0,
             next: now,
             in_flight: false,
+            working: false,
         }
     }
 }

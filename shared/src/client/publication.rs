@@ -116,6 +116,11 @@ impl Publication {
         }
     }
 
+    /// Whether relays are being asked to hold the record of this sequence.
+    pub(super) fn is_asked(&self, of: u64) -> bool {
+        matches!(&self.record, RecordState::Asked { sequence, .. } if *sequence == of)
+    }
+
     /// Nobody to ask: try again later.
     pub(super) fn record_postponed(&mut self, now: Timestamp) {
         self.record = RecordState::Waiting {

@@ -5,14 +5,15 @@ use super::discovery::{RECORD_RELAYS, record_width};
 use super::engine::{Client, Ctx};
 use super::publication::PreKeyDue;
 use super::records::meta;
-use super::requests::{Purpose, Target};
+use super::requests::{Purpose, RecordTo, Target};
 use super::store::Row;
+use super::work::Task;
 use crate::id::{MailboxId, NodeId};
 use crate::identity::Freshness;
 use crate::onion::Class;
 use crate::rpc::{
     AccountContents, AccountRecord, MailboxDescriptor, OwnerOp, PreKeyPublishBody, PublishedDevice,
-    RecordPutRequest, Request, seal_prekey_entry, seal_record_contents,
+    RecordPutRequest, Request, Work, seal_prekey_entry, seal_record_contents,
 };
 use crate::time::Duration;
 use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_cbor, to_secret_cbor};
@@ -49,17 +50,38 @@ impl Client {
             return;
         };
         for relay in &relays {
-            let request = Request::RecordPut(RecordPutRequest {
+            let to = RecordTo {
+                sequence,
+                relay: *relay,
+                relays: relays.clone(),
                 record: record.bytes().clone(),
-            });
-            let purpose = Purpose::PublishRecord { sequence };
-            let target = Target {
-                node: *relay,
-                swarm: &relays,
-                own: true,
+                tries: 0,
             };
-            self.ask(target, request, Class::Bulk, purpose, ctx);
+            if !self.works_first(Task::Record(to.clone()), ctx) {
+                self.record_to(to, None, ctx);
+            }
         }
+    }
+
+    /// Asks a relay to hold my record.
+    pub(super) fn record_to(&mut self, to: RecordTo, work: Option<Work>, ctx: &mut Ctx<'_>) {
+        let request = Request::RecordPut(RecordPutRequest {
+            record: to.record.clone(),
+            work,
+        });
+        let relays = to.relays.clone();
+        let target = Target {
+            node: to.relay,
+            swarm: &relays,
+            own: true,
+        };
+        self.ask(
+            target,
+            request,
+            Class::Bulk,
+            Purpose::PublishRecord(to),
+            ctx,
+        );
     }
 
     /// One of the relays has stored the record, or not.

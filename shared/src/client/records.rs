@@ -155,6 +155,19 @@ pub(super) struct MailboxRow {
     /// Of the last owner request.
     #[n(3)]
     pub(super) owner_sequence: u64,
+    /// The secret before this one, while it still counts.
+    #[n(4)]
+    pub(super) former: Option<FormerSecret>,
+}
+
+/// A secret that was replaced.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct FormerSecret {
+    #[n(0)]
+    pub(super) secret: WriteSecret,
+    #[n(1)]
+    pub(super) until: Timestamp,
 }
 
 /// What I have published, and when.

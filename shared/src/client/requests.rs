@@ -7,9 +7,10 @@ use super::engine::{Client, Ctx, Item};
 use super::mailbox::Need;
 use super::outbox::Due;
 use super::view::{FailReason, MessageState};
-use crate::id::{Address, DeviceId, EnvelopeId, NodeId, RecordKey};
+use super::work::Task;
+use crate::id::{Address, DeviceId, EnvelopeId, MailboxId, NodeId, RecordKey};
 use crate::onion::Class;
-use crate::rpc::{PutRequest, Reply, Request};
+use crate::rpc::{PutRequest, RecordBytes, Refusal, Refused, Reply, Request, Work};
 
 /// After every so many failed attempts of one envelope its contact is looked up again.
 const LOOK_AGAIN: u32 = 6;
@@ -17,14 +18,38 @@ const LOOK_AGAIN: u32 = 6;
 /// What a request was for.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    Put { item: Item, envelope: EnvelopeId },
+    Put(PutTo),
     Subscribe { member: NodeId, replace: bool },
     Fetch { member: NodeId },
     Acknowledge { ids: Vec<EnvelopeId> },
-    PublishRecord { sequence: u64 },
+    PublishRecord(RecordTo),
     PublishPreKeys { member: NodeId },
     FindRecord { address: Address, key: RecordKey },
     TakePreKeys { address: Address, device: DeviceId },
+}
+
+/// An envelope, and the member that is to take it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PutTo {
+    pub(super) item: Item,
+    pub(super) envelope: EnvelopeId,
+    pub(super) device: DeviceId,
+    pub(super) mailbox: MailboxId,
+    pub(super) member: NodeId,
+    /// How often work was asked for.
+    pub(super) tries: u8,
+}
+
+/// My record, and a relay that is to hold it.
+#[derive(Clone, Debug)]
+pub(super) struct RecordTo {
+    pub(super) sequence: u64,
+    pub(super) relay: NodeId,
+    /// All that are asked.
+    pub(super) relays: Vec<NodeId>,
+    pub(super) record: RecordBytes,
+    /// How often work was asked for.
+    pub(super) tries: u8,
 }
 
 /// Whom a request is for.
@@ -135,7 +160,7 @@ impl Client {
     fn put(&mut self, due: Due, ctx: &mut Ctx<'_>) {
         let (address, _) = due.item;
         let mailbox = self.contacts.mailbox(&address, &due.device);
-        let (Some(mailbox), Some(bytes)) = (mailbox, self.outbox.bytes(&due.envelope)) else {
+        let Some(mailbox) = mailbox else {
             return self.put_failed(due.item, due.envelope, ctx);
         };
         // Each attempt asks another member; which is first depends on the envelope.
@@ -145,42 +170,54 @@ impl Client {
         let Some(member) = active.get(turn % active.len().max(1)).copied() else {
             return self.put_failed(due.item, due.envelope, ctx);
         };
-        let request = Request::Put(PutRequest {
-            mailbox: mailbox.mailbox(),
-            id: due.envelope,
-            permit: self
-                .contacts
-                .write_secret(&address)
-                .map(|secret| secret.permit(&member)),
-            envelope: *bytes,
-        });
-        let purpose = Purpose::Put {
+        let to = PutTo {
             item: due.item,
             envelope: due.envelope,
+            device: due.device,
+            mailbox: mailbox.mailbox(),
+            member,
+            tries: 0,
         };
-        self.ask(
-            Target {
-                node: member,
-                swarm: mailbox.members(),
-                own: false,
-            },
-            request,
-            Class::Message,
-            purpose,
-            ctx,
-        );
+        let is_stranger = self.contacts.write_secret(&address).is_none();
+        if !(is_stranger && self.works_first(Task::Put(to), ctx)) {
+            self.put_to(to, None, ctx);
+        }
+    }
+
+    /// Asks a member to take an envelope.
+    pub(super) fn put_to(&mut self, to: PutTo, work: Option<Work>, ctx: &mut Ctx<'_>) {
+        let (address, _) = to.item;
+        let mailbox = self.contacts.mailbox(&address, &to.device);
+        let (Some(mailbox), Some(bytes)) = (mailbox, self.outbox.bytes(&to.envelope)) else {
+            return self.put_failed(to.item, to.envelope, ctx);
+        };
+        let permit = self.contacts.write_secret(&address);
+        let request = Request::Put(PutRequest {
+            mailbox: to.mailbox,
+            id: to.envelope,
+            permit: permit.map(|secret| secret.permit(&to.member)),
+            envelope: *bytes,
+            work,
+        });
+        let target = Target {
+            node: to.member,
+            swarm: mailbox.members(),
+            own: false,
+        };
+        self.ask(target, request, Class::Message, Purpose::Put(to), ctx);
     }
 
     // --- answers --------------------------------------------------------------------------------
 
     pub(super) fn on_reply(&mut self, purpose: Purpose, reply: Reply, ctx: &mut Ctx<'_>) {
         match (purpose, reply) {
-            (Purpose::Put { item, envelope }, Reply::Put(put)) => {
-                let (writes, done) = self.outbox.held(&item, &envelope, put.held, put.of);
+            (Purpose::Put(to), Reply::Put(put)) => {
+                let held = self.outbox.held(&to.item, &to.envelope, put.held, put.of);
+                let (writes, done) = held;
                 ctx.batch.writes.extend(writes);
                 if let Some((held, of)) = done {
                     ctx.batch.step(Step::Progress {
-                        item,
+                        item: to.item,
                         state: Some(MessageState::Sent { held, of }),
                     });
                 }
@@ -202,9 +239,10 @@ impl Client {
             (Purpose::Acknowledge { ids }, Reply::Acknowledge(_)) => {
                 self.mailbox.acknowledged(&ids)
             }
-            (Purpose::PublishRecord { sequence }, Reply::RecordPut(put)) => {
+            (Purpose::PublishRecord(to), Reply::RecordPut(put)) => {
                 self.publication.held_elsewhere(put.sequence, ctx.now);
-                self.record_stored(sequence, put.stored || put.sequence == sequence, ctx);
+                let stored = put.stored || put.sequence == to.sequence;
+                self.record_stored(to.sequence, stored, ctx);
             }
             (Purpose::PublishPreKeys { member }, Reply::PreKeyPublish(held)) => {
                 self.publication
@@ -216,10 +254,27 @@ impl Client {
             (Purpose::TakePreKeys { address, device }, Reply::PreKeyTake(taken)) => {
                 self.prekeys_taken(address, device, &taken, ctx);
             }
-            // Refused, or an answer to another question: the same as none.
-            (purpose, _) => {
-                self.on_failed(purpose, ctx);
-            }
+            (purpose, Reply::Refused(refused)) => self.on_refused(purpose, refused, ctx),
+            // An answer to another question: the same as none.
+            (purpose, _) => self.on_failed(purpose, ctx),
+        }
+    }
+
+    /// If work is all that it takes, it is done; any other refusal is the same as no answer.
+    fn on_refused(&mut self, purpose: Purpose, refused: Refused, ctx: &mut Ctx<'_>) {
+        let task = match &purpose {
+            Purpose::Put(to) => Some(Task::Put(*to)),
+            Purpose::PublishRecord(to) => Some(Task::Record(to.clone())),
+            _ => None,
+        };
+        let wanted = refused
+            .work
+            .filter(|_| refused.reason == Refusal::WorkNeeded);
+        let works = task
+            .zip(wanted)
+            .is_some_and(|(task, wanted)| self.work_wanted(task, wanted, ctx));
+        if !works {
+            self.on_failed(purpose, ctx);
         }
     }
 
@@ -228,11 +283,11 @@ impl Client {
         let (now, rng) = (ctx.now, &mut ctx.rng);
         self.mailbox.doubt();
         match purpose {
-            Purpose::Put { item, envelope } => self.put_failed(item, envelope, ctx),
+            Purpose::Put(to) => self.put_failed(to.item, to.envelope, ctx),
             Purpose::Subscribe { member, .. } => self.mailbox.subscribe_failed(member, now, rng),
             Purpose::Fetch { member } => self.mailbox.fetch_failed(member, now, rng),
             Purpose::Acknowledge { ids } => self.mailbox.acknowledge_failed(&ids, now, rng),
-            Purpose::PublishRecord { sequence } => self.record_stored(sequence, false, ctx),
+            Purpose::PublishRecord(to) => self.record_stored(to.sequence, false, ctx),
             Purpose::PublishPreKeys { member } => self.publication.prekeys_failed(member, now, rng),
             Purpose::FindRecord { address, key } => self.record_answered(address, key, None, ctx),
             Purpose::TakePreKeys { address, .. } => self.lookup_failed(address, None, ctx),

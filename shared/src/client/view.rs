@@ -87,6 +87,8 @@ pub enum WaitReason {
     ContactNotFound,
     /// Relays have been asked and have not answered yet.
     WaitingForRelays,
+    /// A relay wants proof of work for mail to somebody who has not answered yet: this device computes it.
+    Preparing,
     /// An attempt failed; another follows.
     Retrying,
     /// The contact's devices have changed since they were verified: a person is to accept it first.

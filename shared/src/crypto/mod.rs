@@ -17,10 +17,12 @@
 //! | `rsa` | RSA-4096 PSS and OAEP with SHA-256 | RFC 8017 |
 //! | `kem` | one trait, three suites | RFC 9180 §4.1 |
 //! | `ml_kem` | ML-KEM-768; `x_wing`: its hybrid with X25519 | FIPS 203, draft-connolly-cfrg-xwing-kem |
+//! | `equihash` | Equihash with n = 64, k = 3 | Zcash protocol §7.7.1 |
 //! | `hpke` | HPKE base mode with X-Wing, HKDF-SHA256, AES-256-GCM | RFC 9180 |
 
 pub mod aead;
 pub mod dh;
+pub mod equihash;
 pub mod hash;
 pub mod hpke;
 pub mod kdf;

@@ -4,8 +4,9 @@ use minicbor::{Decode, Encode};
 
 use super::envelope::{EnvelopeBytes, EnvelopeItem};
 use super::mailbox_descriptor::{MAX_MAILBOX_DESCRIPTOR_LEN, MailboxDescriptorBytes};
-use super::permit::Permit;
+use super::permit::{FormerPermit, Permit};
 use super::record::MAX_RECORD_LEN;
+use super::work::{Work, WorkWanted};
 use crate::id::{EnvelopeId, MailboxId, RecordKey};
 use crate::onion::{Layout, Suite};
 use crate::wire::budget::{MAX_RPC_LEN, XWING_CT_LEN, surb_len};
@@ -47,6 +48,9 @@ pub struct PutRequest {
     /// What is stored.
     #[n(3)]
     pub envelope: EnvelopeBytes,
+    /// In place of a permit, or beside one that may have been replaced.
+    #[n(4)]
+    pub work: Option<Work>,
 }
 
 /// The envelope is durable on `held` of `of` members, at least a majority.
@@ -77,6 +81,9 @@ pub struct SubscribeBody {
     /// What contacts of the owner show to this relay.
     #[n(3)]
     pub permit: Option<Permit>,
+    /// What those show who have not heard of the new secret yet.
+    #[n(4)]
+    pub former: Option<FormerPermit>,
 }
 
 impl SubscribeBody {
@@ -193,6 +200,9 @@ pub struct RecordPutRequest {
     /// The signed record.
     #[n(0)]
     pub record: RecordBytes,
+    /// What the relay asks for.
+    #[n(1)]
+    pub work: Option<Work>,
 }
 
 /// Whether it was stored, and what is held now.
@@ -292,6 +302,9 @@ pub enum Refusal {
     /// Try again later.
     #[n(7)]
     Busy,
+    /// Neither a permit nor work that is good here: see [`Refused::work`].
+    #[n(8)]
+    WorkNeeded,
 }
 
 /// In place of any reply.
@@ -301,6 +314,16 @@ pub struct Refused {
     /// Why.
     #[n(0)]
     pub reason: Refusal,
+    /// What it takes, if work is needed.
+    #[n(1)]
+    pub work: Option<WorkWanted>,
+}
+
+impl Refused {
+    /// For any reason but missing work.
+    pub const fn because(reason: Refusal) -> Self {
+        Self { reason, work: None }
+    }
 }
 
 /// Between relays: store this envelope too.

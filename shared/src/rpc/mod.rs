@@ -19,6 +19,7 @@ mod permit;
 mod prekey_entry;
 mod record;
 mod tombstone;
+mod work;
 
 pub use account_contents::{AccountContents, ContentsError, PublishedDevice};
 pub use body::{
@@ -36,12 +37,13 @@ pub use mailbox_descriptor::{
 };
 pub use message::{Reply, Request, RpcError, TooLarge};
 pub use owner::{NotTheOwner, OwnerOp, OwnerRequest};
-pub use permit::{Permit, WriteSecret};
+pub use permit::{FormerPermit, MAX_PERMIT_OVERLAP, Permit, WriteSecret};
 pub use prekey_entry::{open_prekey_entry, seal_prekey_entry};
 pub use record::{
     AccountRecord, MAX_RECORD_LEN, RecordError, open_record_contents, seal_record_contents,
 };
 pub use tombstone::{MAX_TOMBSTONE_IDS, Tombstone};
+pub use work::{BadWork, MAX_EFFORT, Solver, Subject, Work, WorkWanted};
 
 #[cfg(test)]
 mod tests;

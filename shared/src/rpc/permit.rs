@@ -6,6 +6,10 @@ use rand_core::CryptoRng;
 use crate::crypto::kdf::hmac_sha256;
 use crate::crypto::secret::Secret32;
 use crate::id::NodeId;
+use crate::time::{Duration, Timestamp};
+
+/// As long as an envelope lives: who has not read its mail for so long falls back to first contact.
+pub const MAX_PERMIT_OVERLAP: Duration = Duration::from_days(30);
 
 const DOMAIN: &[u8] = b"ZenTalk permit v1";
 
@@ -18,6 +22,18 @@ pub struct WriteSecret(#[n(0)] Secret32);
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Permit(#[n(0)] Secret32);
+
+/// A permit of the secret before the last one, and until when it is to count: contacts learn of a new secret by and by.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct FormerPermit {
+    /// What it was.
+    #[n(0)]
+    pub permit: Permit,
+    /// A relay takes it for [`MAX_PERMIT_OVERLAP`] at most.
+    #[n(1)]
+    pub until: Timestamp,
+}
 
 impl WriteSecret {
     /// A fresh one.

@@ -16,6 +16,11 @@ const NODE: NodeId = NodeId::from_bytes([1; 20]);
 const OTHER: NodeId = NodeId::from_bytes([2; 20]);
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
+const WANTED: WorkWanted = WorkWanted {
+    seed: Bytes([7; 16]),
+    effort: MAX_EFFORT,
+};
+
 fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(7)
 }
@@ -26,6 +31,7 @@ fn put() -> Request {
         id: EnvelopeId::from_bytes([4; 16]),
         permit: Some(WriteSecret::from_bytes([5; 32]).permit(&NODE)),
         envelope: Bytes([6; ENVELOPE_LEN]),
+        work: Some(Work::from_parts(&WANTED, &[8; 8], &[9; 17])),
     })
 }
 
@@ -38,12 +44,18 @@ fn a_put_fits_a_message_packet_and_every_reply_has_its_length() {
     let held = Reply::Put(PutReply { held: 2, of: 3 })
         .encode(id, Class::Message)
         .unwrap();
-    let refused = Reply::Refused(Refused {
-        reason: Refusal::Full,
-    })
-    .encode(id, Class::Message)
-    .unwrap();
+    let refused = Reply::Refused(Refused::because(Refusal::Full))
+        .encode(id, Class::Message)
+        .unwrap();
     assert_eq!(held.len(), refused.len());
+    let wanted = Refused {
+        reason: Refusal::WorkNeeded,
+        work: Some(WANTED),
+    };
+    let wanted = Reply::Refused(wanted);
+    let told = wanted.encode(id, Class::Message).unwrap();
+    assert_eq!(told.len(), refused.len());
+    assert_eq!(Reply::decode(&told).unwrap(), (id, wanted));
     assert!(matches!(
         Request::decode(&held),
         Err(RpcError::Unexpected(_))
@@ -216,6 +228,10 @@ fn subscription(suite: Suite, count: usize) -> Option<Request> {
         descriptor: BoundedBytes::new(vec![7; MAX_MAILBOX_DESCRIPTOR_LEN]).unwrap(),
         surbs: BoundedList::new(vec![surb; count]).ok()?,
         permit: Some(WriteSecret::from_bytes([5; 32]).permit(&NODE)),
+        former: Some(FormerPermit {
+            permit: WriteSecret::from_bytes([6; 32]).permit(&NODE),
+            until: Timestamp::from_ms(u64::MAX),
+        }),
     };
     let body = BoundedBytes::new(crate::wire::codec::to_cbor(&body)).ok()?;
     let signed = OwnerRequest::sign(&secret, &NODE, OwnerOp::Subscribe, u64::MAX, body);

@@ -7,7 +7,7 @@ use rand_core::SeedableRng;
 use zentalk_relay::core::Relay;
 use zentalk_relay::core::mem_store::MemStore;
 use zentalk_relay::core::store::{Owned, Quotas, StoreError, StoreReply};
-use zentalk_relay::core::{CoreConfig, Limits, RelaySecrets};
+use zentalk_relay::core::{CoreConfig, Limits, RelaySecrets, WorkPolicy};
 use zentalk_relay::core::{Input, Output};
 use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::NodeId;
@@ -58,6 +58,10 @@ impl RelayHost {
             peers: urls.iter().map(url).collect(),
             allow_private: true,
             limits: Limits::default(),
+            work: WorkPolicy {
+                effort: 1,
+                ..WorkPolicy::default()
+            },
             suites,
             replay: ReplayLimits::small(14),
         };

@@ -2,15 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::iter;
 
 use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Metric, Output};
-use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput};
+use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput, WorkId};
 use zentalk_shared::id::Address;
 use zentalk_shared::identity::ContactCode;
 use zentalk_shared::onion::Suite;
+use zentalk_shared::rpc::Work;
 use zentalk_shared::time::{Duration, Timestamp};
 
 use super::checker::{Checker, Violation};
@@ -29,6 +31,8 @@ mod wires;
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 /// A disk makes what was submitted durable after this.
 const SYNC: Duration = Duration::from_ms(4);
+/// A piece of proof of work takes a client so long.
+const WORK: Duration = Duration::from_ms(300);
 /// Events after which a run is given up as going round in circles.
 const MAX_EVENTS: u64 = 20_000_000;
 
@@ -54,6 +58,7 @@ enum Happening {
     ClientTimer(usize, u64),
     RelayTimer(usize, u64),
     RelaySync(usize, u64),
+    Worked(usize, u64, WorkId, Work),
     Say(usize),
     CrashClient(Crash),
     CrashRelay,
@@ -253,6 +258,11 @@ impl World {
                     self.sync(index);
                 }
             }
+            Happening::Worked(index, life, id, work) => {
+                if self.life(Who::Client(index)) == life {
+                    self.client(index, ClientInput::Worked(id, work));
+                }
+            }
             Happening::Say(index) => self.say(index),
             Happening::CrashClient(crash) => {
                 // Whoever next stores something about mail is hit.
@@ -380,6 +390,13 @@ impl World {
                 Effect::Open { link, url } => self.connect(End::Client(index, link), &url, None),
                 Effect::Frame { link, bytes } => self.transmit(End::Client(index, link), bytes),
                 Effect::Close { link } => self.close(End::Client(index, link)),
+                Effect::Work(mut job) => {
+                    let work = iter::repeat_with(|| job.solver.step()).flatten().next();
+                    let life = self.life(Who::Client(index));
+                    if let Some(work) = work {
+                        self.schedule(WORK, Happening::Worked(index, life, job.id, work));
+                    }
+                }
                 Effect::Event(Event::Message(view)) => {
                     self.checker
                         .seen(index, &view, |client| self.addresses[client]);

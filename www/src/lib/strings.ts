@@ -30,6 +30,7 @@ const waitReason: Record<WaitReason, string> = {
   contactNotFound:
     "nobody is known under this link yet: they may not have been online so far, or ask them for it again",
   waitingForRelays: "waiting for relays to answer",
+  preparing: "preparing the first message, which costs this device a few seconds of work",
   retrying: "trying another way through",
   keysChanged: "their devices changed, and you have not accepted that yet",
 };

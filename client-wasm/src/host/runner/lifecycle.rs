@@ -78,9 +78,10 @@ impl Runner {
         }
     }
 
-    /// Closes every link and makes ready for another run of the engine.
+    /// Closes every link, gives up work and makes ready for another run of the engine.
     fn drop_links(&mut self) {
         self.run += 1;
+        self.working = None;
         self.links = links(&self.inbox, self.run);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use zentalk_shared::id::EnvelopeId;
-use zentalk_shared::rpc::{EnvelopeBytes, OneTimeBytes, PreKeyBaseBytes};
+use zentalk_shared::rpc::{EnvelopeBytes, FormerPermit, OneTimeBytes, PreKeyBaseBytes};
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
 
@@ -15,6 +15,7 @@ pub(super) struct Mailbox {
     pub(super) descriptor_sequence: u64,
     pub(super) descriptor: Option<Vec<u8>>,
     pub(super) permit: Option<[u8; 32]>,
+    pub(super) former: Option<FormerPermit>,
     pub(super) touched: Hour,
     pub(super) next_cursor: u64,
     pub(super) envelopes: BTreeMap<u64, (EnvelopeId, StoredEnvelope)>,
@@ -34,6 +35,7 @@ impl Mailbox {
             descriptor_sequence: 0,
             descriptor: None,
             permit: None,
+            former: None,
             touched: Hour::at(now),
             next_cursor: 0,
             envelopes: BTreeMap::new(),
@@ -49,15 +51,16 @@ impl Mailbox {
     }
 
     pub(super) fn is_full(&self, quotas: &Quotas, permitted: bool) -> bool {
-        let held = self.envelopes.len();
-        let strangers = self
-            .envelopes
-            .values()
-            .filter(|(_, stored)| !stored.permitted)
-            .count();
-        held >= quotas.envelopes as usize
-            || (held as u64 + 1) * ENVELOPE_LEN as u64 > quotas.bytes
-            || (!permitted && strangers >= quotas.first_contact as usize)
+        let stored = self.envelopes.values();
+        let alike = stored.filter(|(_, stored)| stored.permitted == permitted);
+        let held = alike.count();
+        match permitted {
+            true => {
+                held >= quotas.envelopes as usize
+                    || (held as u64 + 1) * ENVELOPE_LEN as u64 > quotas.bytes
+            }
+            false => held >= quotas.first_contact as usize,
+        }
     }
 
     pub(super) fn pick(&self, pick: &PushPick) -> Vec<(EnvelopeId, Box<EnvelopeBytes>)> {

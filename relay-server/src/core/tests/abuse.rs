@@ -192,9 +192,7 @@ fn fault_11_nobody_but_the_owner_reads_or_removes_mail() {
     let reply = sender.call(&mut net, &[3, 1], &for_relay_0);
     assert_eq!(
         reply,
-        Some(Reply::Refused(Refused {
-            reason: Refusal::NotAllowed
-        }))
+        Some(Reply::Refused(Refused::because(Refusal::NotAllowed)))
     );
     assert_eq!(owner.fetch(&mut net, 1).envelopes.len(), 1);
 }
@@ -215,9 +213,7 @@ fn an_owners_request_cannot_be_repeated_by_who_has_recorded_it() {
     let late = owner.caller.call(&mut net, &[guard, 0], &recorded);
     assert_eq!(
         late,
-        Some(Reply::Refused(Refused {
-            reason: Refusal::StaleSequence
-        }))
+        Some(Reply::Refused(Refused::because(Refusal::StaleSequence)))
     );
 }
 
@@ -260,9 +256,7 @@ fn nothing_is_stored_under_the_id_of_other_bytes_and_the_envelope_finds_its_plac
     let mut owner = Owner::with_mailbox(&mut net, 3, 2);
     let mut sender = Caller::at(&mut net, 3);
     let garbage = Request::Put(mislabelled(&owner, 1));
-    let malformed = Refused {
-        reason: Refusal::Malformed,
-    };
+    let malformed = Refused::because(Refusal::Malformed);
     assert_eq!(
         sender.call(&mut net, &[3, 0], &garbage),
         Some(Reply::Refused(malformed))
@@ -324,9 +318,7 @@ fn members_that_do_not_exist_hold_up_nobody() {
     owner.subscribe(&mut net, 0, 0);
     let mut sender = Caller::at(&mut net, 3);
     let put = owner.put(&net, 0, 1);
-    let too_few = Refused {
-        reason: Refusal::TooFewMembers,
-    };
+    let too_few = Refused::because(Refusal::TooFewMembers);
     assert_eq!(
         sender.call(&mut net, &[3, 0], &put),
         Some(Reply::Refused(too_few)),
@@ -350,9 +342,7 @@ fn a_mailbox_whose_members_are_silent_leaves_room_for_the_others() {
         assert_eq!(sender.call(&mut net, &[3, 0], &put), None);
     }
     let put = stuck.put(&net, 0, 64);
-    let busy = Refused {
-        reason: Refusal::Busy,
-    };
+    let busy = Refused::because(Refusal::Busy);
     assert_eq!(
         sender.call(&mut net, &[3, 0], &put),
         Some(Reply::Refused(busy))

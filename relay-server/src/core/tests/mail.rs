@@ -11,7 +11,7 @@ use crate::core::store::{Hour, Quotas};
 const PUT: Reply = Reply::Put(PutReply { held: 2, of: 3 });
 
 fn refused(reason: Refusal) -> Option<Reply> {
-    Some(Reply::Refused(Refused { reason }))
+    Some(Reply::Refused(Refused::because(reason)))
 }
 
 fn waiting(net: &Net, index: usize) -> u32 {

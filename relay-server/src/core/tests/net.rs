@@ -19,6 +19,7 @@ use crate::core::mem_store::MemStore;
 use crate::core::store::{Quotas, StoreError, StoreOp};
 use crate::core::{
     ConnId, CoreConfig, Dial, Input, Limits, Metric, Output, Relay, RelaySecrets, Remote,
+    WorkPolicy,
 };
 
 /// A relay's end of a connection, or a client's.
@@ -125,6 +126,10 @@ fn config(index: usize, relays: usize, limits: Limits) -> CoreConfig {
         peers: (0..relays).map(url).collect(),
         allow_private: true,
         limits,
+        work: WorkPolicy {
+            effort: 0,
+            ..WorkPolicy::default()
+        },
         suites: Suites::OFFERED,
         replay: ReplayLimits::small(10),
     }

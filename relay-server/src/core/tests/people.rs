@@ -7,8 +7,9 @@ use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
 use zentalk_shared::onion::{Class, Route, Suite, Surb, SurbKeys};
 use zentalk_shared::rpc::{
-    EnvelopeBytes, FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push,
-    PutRequest, Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret, envelope_id,
+    EnvelopeBytes, FetchBody, FetchReply, FormerPermit, MailboxDescriptor, OwnerOp, OwnerRequest,
+    Push, PutRequest, Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
+    envelope_id,
 };
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
@@ -207,6 +208,7 @@ pub(super) struct Owner {
     pub(super) caller: Caller,
     pub(super) key: MailboxSecret,
     pub(super) secret: WriteSecret,
+    pub(super) former: Option<FormerPermit>,
     pub(super) sequence: u64,
     pub(super) members: Vec<usize>,
 }
@@ -232,6 +234,7 @@ impl Owner {
             caller: Caller::at(net, guard),
             key: MailboxSecret::random(&mut net.rng),
             secret: WriteSecret::random(&mut net.rng),
+            former: None,
             sequence: net.now.as_ms(),
             members: vec![0, 1, 2],
         }
@@ -255,6 +258,7 @@ impl Owner {
             descriptor: self.descriptor(net).bytes().clone(),
             surbs,
             permit: Some(self.secret.permit(&net.id(member))),
+            former: self.former.clone(),
         };
         Request::Subscribe(self.signed(net, member, OwnerOp::Subscribe, &body))
     }
@@ -292,6 +296,7 @@ impl Owner {
             id: id(n),
             permit: None,
             envelope: envelope(n),
+            work: None,
         }
     }
 

@@ -117,7 +117,7 @@ fn fault_18_records_are_their_signers_and_never_go_back() {
         caller.call(
             net,
             &[1, 0],
-            &Request::RecordPut(RecordPutRequest { record }),
+            &Request::RecordPut(RecordPutRequest { record, work: None }),
         )
     };
     let key = sign(1, 1).key();
@@ -142,9 +142,7 @@ fn fault_18_records_are_their_signers_and_never_go_back() {
     let mut forged = sign(3, 3).bytes().to_vec();
     let at = forged.len() / 2;
     forged[at] ^= 1;
-    let refused = Some(Reply::Refused(Refused {
-        reason: Refusal::NotAllowed,
-    }));
+    let refused = Some(Reply::Refused(Refused::because(Refusal::NotAllowed)));
     assert_eq!(put(&mut net, &mut caller, forged), refused);
     assert_eq!(
         get(&mut net, &mut caller),
@@ -168,13 +166,12 @@ fn a_reply_that_does_not_fit_its_class_is_refused_and_not_lost() {
     let record = AccountRecord::sign(&secret, 1, expires, vec![1; 9000]).unwrap();
     let put = Request::RecordPut(RecordPutRequest {
         record: record.bytes().clone(),
+        work: None,
     });
     caller.call(&mut net, &[1, 0], &put).unwrap();
     let get = Request::RecordGet(RecordGetRequest { key: record.key() });
     caller.ask_in(&mut net, &[1, 0], &get, Class::Message);
-    let refused = Reply::Refused(Refused {
-        reason: Refusal::Malformed,
-    });
+    let refused = Reply::Refused(Refused::because(Refusal::Malformed));
     assert_eq!(caller.replies(&mut net), [refused]);
 }
 

@@ -28,6 +28,7 @@ fn mailbox() -> Mailbox {
         write_secret: WriteSecret::random(&mut rng),
         descriptor: None,
         owner_sequence: 0,
+        former: None,
     };
     let mut mailbox = Mailbox::restore(row, NOW);
     assert!(
@@ -283,4 +284,38 @@ fn a_swarm_that_grows_keeps_its_members_with_their_stock_and_tells_them() {
     assert!(needs(&mailbox, NOW).is_empty());
     assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() > NOW);
     assert_eq!(mailbox.active_members(), [node(1), node(2), node(5)]);
+}
+
+#[test]
+fn a_new_secret_is_told_to_every_member_and_the_former_counts_for_a_while() {
+    let (mut mailbox, mut rng) = (subscribed(), rng(2));
+    let before = mailbox.row.write_secret.clone();
+    let overlap = Duration::from_days(3);
+    mailbox.renew_secret(overlap, NOW, &mut rng);
+    assert_ne!(mailbox.row.write_secret, before);
+    let due = needs(&mailbox, NOW);
+    assert_eq!(due.len(), 3, "nothing is wrong with their stock");
+    for (member, need) in due {
+        let (count, replace) = (0, false);
+        assert_eq!(need, Need::Subscribe { count, replace });
+        mailbox.asked(member, need, NOW);
+        mailbox.subscribed(member, FULL, 0, false, NOW);
+    }
+    assert!(needs(&mailbox, NOW).is_empty());
+    let (permit, former) = mailbox.permits(&node(1), NOW);
+    let former = former.unwrap();
+    assert_eq!(permit, mailbox.row.write_secret.permit(&node(1)));
+    assert_eq!(former.permit, before.permit(&node(1)));
+    assert_eq!(former.until, NOW.saturating_add(overlap));
+    let later = NOW.saturating_add(overlap);
+    assert_eq!(mailbox.permits(&node(1), later).1, None);
+    mailbox.renew_secret(Duration::ZERO, NOW, &mut rng);
+    assert_eq!(mailbox.permits(&node(1), NOW).1, None, "at once");
+    mailbox.renew_secret(Duration::from_days(99), NOW, &mut rng);
+    let until = mailbox.permits(&node(1), NOW).1.map(|one| one.until);
+    assert_eq!(until, Some(later_by(30)), "the protocol's most");
+}
+
+fn later_by(days: u64) -> Timestamp {
+    NOW.saturating_add(Duration::from_days(days))
 }

@@ -10,6 +10,8 @@ mod publication;
 mod renewal;
 mod seen;
 mod verification;
+mod work;
+mod write_secret;
 
 use std::collections::BTreeMap;
 

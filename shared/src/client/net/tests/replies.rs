@@ -227,6 +227,7 @@ fn what_cannot_be_sent_fails_at_once_and_says_why() {
             id: crate::id::EnvelopeId::from_bytes([2; 16]),
             permit: None,
             envelope: Bytes(envelope),
+            work: None,
         })
     };
     let (now, class) = (world.now, Class::Message);
@@ -239,6 +240,7 @@ fn what_cannot_be_sent_fails_at_once_and_says_why() {
     let long = vec![0; 16_384];
     let record = Request::RecordPut(crate::rpc::RecordPutRequest {
         record: crate::rpc::RecordBytes::new(long).unwrap(),
+        work: None,
     });
     let target = world.node(world.stranger());
     let id = world

@@ -640,9 +640,7 @@ impl World {
             8192 => Class::Message,
             _ => Class::Bulk,
         };
-        let refused = Reply::Refused(Refused {
-            reason: Refusal::Unknown,
-        });
+        let refused = Reply::Refused(Refused::because(Refusal::Unknown));
         let honest = match &request {
             Request::DirectorySync(ask) => Reply::DirectorySync(self.sync(relay, ask)),
             _ => refused,

@@ -1,0 +1,179 @@
+//! Proof of work that relays ask for: of mail to people who have given me no permit yet, and of my account record.
+//!
+//! ```text
+//!   request ─▶ Refused { work needed } ─▶ queue ─▶ Effect::Work ─▶ host ─▶ Input::Worked ─▶ the same request, with work
+//!      └─ what a relay asked for lately is asked for in advance ──▲
+//! ```
+//! One piece at a time is with the host. The queue is in memory only: after a restart the requests are made again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::api::Effect;
+use super::engine::{Client, Ctx};
+use super::requests::{PutTo, RecordTo};
+use crate::id::NodeId;
+use crate::rpc::{MAX_EFFORT, Solver, Subject, Work, WorkWanted};
+use crate::time::{Duration, Timestamp};
+
+/// For so long what a relay asked for is taken to be good: its seeds live for 5 to 10 minutes.
+const WANTED_LIFE: Duration = Duration::from_mins(4);
+/// Relays whose wishes are remembered.
+const MAX_WANTED: usize = 64;
+/// How often one request may be told that its work does not do, before it counts as failed.
+const MAX_TRIES: u8 = 3;
+
+/// Names a piece of work; never used twice by one engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkId(u64);
+
+/// A piece of work for the host: it calls [`Solver::step`] until there is a result, giving way in between.
+#[derive(Clone, Debug)]
+pub struct WorkJob {
+    /// For [`super::Input::Worked`].
+    pub id: WorkId,
+    /// The work.
+    pub solver: Solver,
+}
+
+/// A request that waits for its work.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    Put(PutTo),
+    Record(RecordTo),
+}
+
+/// What is to be worked for.
+#[derive(Debug, Default)]
+pub(super) struct Works {
+    last: u64,
+    /// The first is with the host if `running` names it.
+    queue: VecDeque<Task>,
+    running: Option<WorkId>,
+    wanted: BTreeMap<NodeId, (Timestamp, WorkWanted)>,
+}
+
+impl Works {
+    /// A relay has said what it takes.
+    fn told(&mut self, node: NodeId, wanted: WorkWanted, now: Timestamp) {
+        self.wanted
+            .retain(|_, (at, _)| now.since(*at) < WANTED_LIFE);
+        if self.wanted.len() < MAX_WANTED {
+            self.wanted.insert(node, (now, wanted));
+        }
+    }
+
+    /// What a relay has asked for lately.
+    fn known(&self, node: &NodeId, now: Timestamp) -> Option<WorkWanted> {
+        let (at, wanted) = self.wanted.get(node)?;
+        (now.since(*at) < WANTED_LIFE).then_some(*wanted)
+    }
+}
+
+impl Task {
+    const fn node(&self) -> NodeId {
+        match self {
+            Self::Put(to) => to.member,
+            Self::Record(to) => to.relay,
+        }
+    }
+
+    fn tries(&mut self) -> &mut u8 {
+        match self {
+            Self::Put(to) => &mut to.tries,
+            Self::Record(to) => &mut to.tries,
+        }
+    }
+}
+
+impl Client {
+    /// A relay wants work for a request. False: more than this device does.
+    pub(super) fn work_wanted(
+        &mut self,
+        mut task: Task,
+        wanted: WorkWanted,
+        ctx: &mut Ctx<'_>,
+    ) -> bool {
+        let tries = task.tries();
+        *tries += 1;
+        if *tries > MAX_TRIES || wanted.effort > MAX_EFFORT {
+            return false;
+        }
+        self.works.told(task.node(), wanted, ctx.now);
+        self.enqueue_work(task, ctx);
+        true
+    }
+
+    /// Whether it is known already that a relay wants work for a request: then it is done first.
+    pub(super) fn works_first(&mut self, task: Task, ctx: &mut Ctx<'_>) -> bool {
+        let is_known = self.works.known(&task.node(), ctx.now).is_some();
+        if is_known {
+            self.enqueue_work(task, ctx);
+        }
+        is_known
+    }
+
+    fn enqueue_work(&mut self, task: Task, ctx: &mut Ctx<'_>) {
+        if let Task::Put(to) = &task {
+            self.outbox.working(&to.item, &to.envelope, true);
+        }
+        self.works.queue.push_back(task);
+        self.next_work(ctx);
+    }
+
+    /// The host has done a piece of work.
+    pub(super) fn worked(&mut self, id: WorkId, work: Work, ctx: &mut Ctx<'_>) {
+        if self.works.running != Some(id) {
+            return;
+        }
+        self.works.running = None;
+        if let Some(task) = self.works.queue.pop_front() {
+            self.perform(task, Some(work), ctx);
+        }
+        self.next_work(ctx);
+    }
+
+    /// Gives the host the next piece, unless it has one.
+    fn next_work(&mut self, ctx: &mut Ctx<'_>) {
+        while self.works.running.is_none()
+            && let Some(task) = self.works.queue.front()
+        {
+            let subject = self.subject(task);
+            let wanted = self.works.known(&task.node(), ctx.now);
+            if let (Some(subject), Some(wanted)) = (subject, wanted) {
+                self.works.last += 1;
+                let id = WorkId(self.works.last);
+                self.works.running = Some(id);
+                let solver = Solver::new(&subject, wanted, &mut ctx.rng);
+                ctx.batch.effects.push(Effect::Work(WorkJob { id, solver }));
+            } else if let Some(task) = self.works.queue.pop_front() {
+                // Too late for the seed, or nobody waits any more: the request itself finds out.
+                self.perform(task, None, ctx);
+            }
+        }
+    }
+
+    /// What a task's work is for; `None` if nobody waits for it any more.
+    fn subject(&self, task: &Task) -> Option<Subject> {
+        match task {
+            Task::Put(to) => {
+                self.outbox.bytes(&to.envelope)?;
+                Some(Subject::put(&to.member, &to.mailbox, &to.envelope))
+            }
+            Task::Record(to) => {
+                let key = self.me.directory.public().record_key();
+                let is_asked = self.publication.is_asked(to.sequence);
+                is_asked.then(|| Subject::record(&to.relay, &key, &to.record))
+            }
+        }
+    }
+
+    fn perform(&mut self, task: Task, work: Option<Work>, ctx: &mut Ctx<'_>) {
+        match task {
+            Task::Put(to) => {
+                self.outbox.working(&to.item, &to.envelope, false);
+                self.put_to(to, work, ctx);
+            }
+            Task::Record(to) => self.record_to(to, work, ctx),
+        }
+    }
+}
