@@ -1,0 +1,11 @@
+//! The DHT at scale: thousands of whole relays' DHT nodes in one thread and virtual time.
+//!
+//! The nodes are the real code of `zentalk_shared::dht`, frames and all. Made up are the network between them
+//! ([`world`]), their comings and goings ([`churn`]), the liars among them ([`liars`]) and a signature scheme that costs
+//! nothing ([`records`]).
+
+pub mod churn;
+pub mod liars;
+pub mod records;
+pub mod report;
+pub mod world;
