@@ -1,5 +1,9 @@
 //! What the operator has written: a TOML file, `ZENTALK_RELAY_*` variables and flags, the later ones winning.
 
+mod network;
+pub mod reference;
+mod sections;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +12,15 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+use zentalk_shared::onion::address::is_public;
 use zentalk_shared::onion::{
     Features, RelayInfo, RelayUrl, ReplayLimits, Suite, Suites, SuitesError,
+};
+
+pub use network::Network;
+pub use sections::{
+    LimitsConfig, LogConfig, LogFormat, MetricsConfig, ProxyConfig, ProxyProtocol, TlsConfig,
+    TlsMode,
 };
 
 use crate::core::store::Quotas;
@@ -56,6 +67,15 @@ pub struct Config {
     /// Logs.
     #[serde(default)]
     pub log: LogConfig,
+    /// TLS of the listener.
+    #[serde(default)]
+    pub tls: TlsConfig,
+    /// Reverse proxies in front of the listener.
+    #[serde(default)]
+    pub proxy: ProxyConfig,
+    /// Metrics for a collector.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
 }
 
 /// One thing that a relay may offer.
@@ -86,73 +106,6 @@ impl<'de> Deserialize<'de> for SuiteName {
         let suite = Suite::from_name(&name).map(Self);
         suite.ok_or_else(|| D::Error::custom(format!("unknown onion suite `{name}`")))
     }
-}
-
-/// `[limits]`: what an operator may want to change. The other bounds are fixed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// Connections in all.
-    pub connections: usize,
-    /// Connections from one /24 or /48.
-    pub connections_per_subnet: usize,
-    /// Frames per minute from one client.
-    pub client_frames_per_minute: u32,
-    /// Mailboxes.
-    pub mailboxes: u32,
-    /// Envelopes waiting in one mailbox.
-    pub envelopes_per_mailbox: u32,
-    /// Bytes waiting in one mailbox.
-    pub bytes_per_mailbox: u64,
-    /// Account records.
-    pub records: u32,
-    /// Size that the database may reach; 0: until the disk is full.
-    pub database_bytes: u64,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        let (limits, quotas) = (Limits::default(), Quotas::default());
-        Self {
-            connections: limits.connections,
-            connections_per_subnet: limits.connections_per_origin,
-            client_frames_per_minute: limits.client_frames.per_minute,
-            mailboxes: quotas.mailboxes,
-            envelopes_per_mailbox: quotas.envelopes,
-            bytes_per_mailbox: quotas.bytes,
-            records: quotas.records,
-            database_bytes: 0,
-        }
-    }
-}
-
-/// `[log]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogConfig {
-    /// `text` or `json`.
-    pub format: LogFormat,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
-    pub level: String,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            level: "info".to_owned(),
-        }
-    }
-}
-
-/// How a line of the log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
 }
 
 fn all_features() -> Vec<Feature> {
@@ -215,6 +168,29 @@ pub enum ConfigError {
         /// Why not.
         source: zentalk_shared::onion::UrlError,
     },
+    /// TLS needs files.
+    #[error("`tls.mode` is \"files\", so `tls.certificate` and `tls.key` must name two PEM files")]
+    NoCertificate,
+    /// TLS here, and a URL that says there is none.
+    #[error("`tls.mode` is not \"off\", but `url` is {0}: it must begin with wss://")]
+    TlsForPlain(String),
+    /// Counters tell when packets pass.
+    #[error(
+        "`metrics.listen`: {0} can be reached from outside, and who reads the counters of a quiet relay sees \
+         its packets pass; use a loopback or private address"
+    )]
+    PublicMetrics(SocketAddr),
+    /// A descriptor has no room for it.
+    #[error("`{key}` is longer than {max} bytes")]
+    TooLong {
+        /// Which key.
+        key: &'static str,
+        /// What it may have.
+        max: usize,
+    },
+    /// A level that there is not.
+    #[error("`log.level`: {0:?} is none of error, warn, info, debug, trace")]
+    Level(String),
     /// There must be one suite, and none twice.
     #[error("`onion_suites`: {0}; it is a list of `x25519`, `xwing` and `rsa4096`")]
     Suites(#[from] SuitesError),
@@ -230,7 +206,53 @@ pub enum ConfigError {
     },
 }
 
+/// A descriptor has no room for more.
+const MAX_OPERATOR: usize = 64;
+const MAX_REGION: usize = 32;
+
 impl Config {
+    /// Defaults for everything that has one.
+    pub fn new(listen: SocketAddr, url: String, data_dir: PathBuf) -> Self {
+        Self {
+            listen,
+            url,
+            data_dir,
+            operator: String::new(),
+            region: String::new(),
+            peers: Vec::new(),
+            features: all_features(),
+            onion_suites: offered_suites(),
+            allow_private: false,
+            limits: LimitsConfig::default(),
+            log: LogConfig::default(),
+            tls: TlsConfig::default(),
+            proxy: ProxyConfig::default(),
+            metrics: MetricsConfig::default(),
+        }
+    }
+
+    /// What a running relay takes over from `new`; the rest stays as it is here.
+    #[must_use]
+    pub fn reloaded(&self, new: &Self) -> Self {
+        Self {
+            operator: new.operator.clone(),
+            region: new.region.clone(),
+            peers: new.peers.clone(),
+            limits: new.limits,
+            log: LogConfig {
+                format: self.log.format,
+                level: new.log.level.clone(),
+            },
+            tls: TlsConfig {
+                certificate: new.tls.certificate.clone(),
+                key: new.tls.key.clone(),
+                ..self.tls.clone()
+            },
+            proxy: new.proxy.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Reads file, variables and flags.
     pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Self, ConfigError> {
         let mut figment = Figment::new();
@@ -252,6 +274,7 @@ impl Config {
 
     /// What the core takes from it.
     pub fn core(&self) -> Result<CoreConfig, ConfigError> {
+        self.check_surroundings()?;
         let url = self.checked_url("url", &self.url)?;
         let peers = self
             .peers
@@ -283,6 +306,35 @@ impl Config {
         })
     }
 
+    /// The name or address in `url`.
+    pub fn host(&self) -> &str {
+        Self::host_of(&self.url)
+    }
+
+    /// The port in `url`, or the one that it stands for.
+    pub fn port(&self) -> u16 {
+        Self::port_of(&self.url)
+    }
+
+    pub(crate) fn host_of(url: &str) -> &str {
+        Self::authority(url).0
+    }
+
+    pub(crate) fn port_of(url: &str) -> u16 {
+        let port = Self::authority(url).1;
+        port.unwrap_or(if url.starts_with("wss://") { 443 } else { 80 })
+    }
+
+    fn authority(url: &str) -> (&str, Option<u16>) {
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = rest.split('/').next().unwrap_or_default();
+        match authority.rsplit_once(':') {
+            // The colons of an address lie within its brackets.
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+            _ => (authority, None),
+        }
+    }
+
     /// What the store takes from it.
     pub fn store(&self) -> DbOptions {
         let limits = &self.limits;
@@ -295,6 +347,34 @@ impl Config {
                 ..Quotas::default()
             },
             max_bytes: Some(limits.database_bytes).filter(|bytes| *bytes > 0),
+        }
+    }
+
+    /// What the core does not see.
+    fn check_surroundings(&self) -> Result<(), ConfigError> {
+        let tls = &self.tls;
+        let named = |path: &Path| !path.as_os_str().is_empty();
+        if tls.mode == TlsMode::Files && !(named(&tls.certificate) && named(&tls.key)) {
+            return Err(ConfigError::NoCertificate);
+        }
+        if tls.mode != TlsMode::Off && !self.url.starts_with("wss://") {
+            return Err(ConfigError::TlsForPlain(self.url.clone()));
+        }
+        let exposed =
+            |address: &SocketAddr| address.ip().is_unspecified() || is_public(address.ip());
+        if let Some(address) = self.metrics.listen.filter(exposed) {
+            return Err(ConfigError::PublicMetrics(address));
+        }
+        if self.log.level.parse::<tracing::Level>().is_err() {
+            return Err(ConfigError::Level(self.log.level.clone()));
+        }
+        let texts = [
+            ("operator", &self.operator, MAX_OPERATOR),
+            ("region", &self.region, MAX_REGION),
+        ];
+        match texts.into_iter().find(|(_, text, max)| text.len() > *max) {
+            Some((key, _, max)) => Err(ConfigError::TooLong { key, max }),
+            None => Ok(()),
         }
     }
 
@@ -422,6 +502,42 @@ mod tests {
             peer("http://other.example.org"),
             Err(ConfigError::Url { key: "peers", .. })
         ));
+    }
+
+    #[test]
+    fn the_host_is_what_stands_before_the_port() {
+        for (url, host) in [
+            ("wss://relay.example.org/v1", ("relay.example.org", 443)),
+            (
+                "wss://relay.example.org:8443/v1",
+                ("relay.example.org", 8443),
+            ),
+            ("ws://192.0.2.1/v1", ("192.0.2.1", 80)),
+            ("wss://[2001:db8::1]:8443/v1", ("[2001:db8::1]", 8443)),
+            ("wss://[2001:db8::1]/v1", ("[2001:db8::1]", 443)),
+            ("nonsense", ("", 80)),
+        ] {
+            let config = Config::new("127.0.0.1:1".parse().unwrap(), url.to_owned(), "d".into());
+            assert_eq!((config.host(), config.port()), host);
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_a_sentence() {
+        let wss = MINIMAL.replace("ws://", "wss://");
+        for (text, needle) in [
+            (format!("{wss}[tls]\nmode = \"files\"\n"), "tls.certificate"),
+            (format!("{MINIMAL}[tls]\nmode = \"acme\"\n"), "wss://"),
+            (
+                format!("{wss}[metrics]\nlisten = \"0.0.0.0:9464\"\n"),
+                "metrics.listen",
+            ),
+            (format!("{wss}[log]\nlevel = \"loud\"\n"), "log.level"),
+            (format!("{wss}region = \"{}\"\n", "x".repeat(33)), "region"),
+        ] {
+            let error = load(&text, &Flags::default()).unwrap().core().unwrap_err();
+            assert!(error.to_string().contains(needle), "{error}");
+        }
     }
 
     #[test]

@@ -38,6 +38,27 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Writes a file that is not there yet, for others to read, too.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Tries whether files can be made in a directory.
+pub fn is_writable(directory: &Path) -> io::Result<()> {
+    let path = directory.join("check.new");
+    private(OpenOptions::new().write(true).create(true).truncate(true)).open(&path)?;
+    fs::remove_file(path)
+}
+
+/// Leaves a file to its owner only.
+#[cfg(unix)]
+pub fn make_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
 /// Reads a file that must be private; `None` if there is none. Refuses one longer than `max`.
 pub fn read_private(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
@@ -54,6 +75,19 @@ pub fn read_private(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
         )),
         false => Ok(Some(bytes)),
     }
+}
+
+/// Bytes that this process may still write on the disk that a path is on, if the system says.
+#[cfg(unix)]
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+/// Bytes that this process may still write on the disk that a path is on, if the system says.
+#[cfg(not(unix))]
+pub fn free_bytes(_: &Path) -> Option<u64> {
+    None
 }
 
 #[cfg(unix)]

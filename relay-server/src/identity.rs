@@ -21,6 +21,9 @@ const RSA_KEY: &str = "relay-rsa4096.pk8";
 const RELAY_KEY: &str = "relay-ed25519.key";
 const RELAY_KEY_LEN: usize = 32 + RsaSignature::LEN;
 
+/// All of it, for a backup.
+pub const KEY_FILES: [&str; 2] = [RSA_KEY, RELAY_KEY];
+
 /// The relay has no usable identity.
 #[derive(Debug, Error)]
 pub enum IdentityError {
@@ -65,6 +68,22 @@ pub fn load_or_create(
             write(&path, &stored)?;
             Ok(signer)
         }
+    }
+}
+
+/// Loads the identity in `directory`, if it is there whole.
+pub fn load(directory: &Path) -> Result<Option<RelaySigner>, IdentityError> {
+    let path = directory.join(RSA_KEY);
+    let Some(der) = read(&path, MAX_PKCS8_LEN)? else {
+        return Ok(None);
+    };
+    let rsa = RsaSecret::from_pkcs8_der(&der).map_err(|_| IdentityError::Damaged(path))?;
+    let path = directory.join(RELAY_KEY);
+    match read(&path, RELAY_KEY_LEN)? {
+        None => Ok(None),
+        Some(stored) => restore(&rsa, &stored)
+            .map(Some)
+            .ok_or(IdentityError::Damaged(path)),
     }
 }
 
@@ -132,9 +151,12 @@ mod tests {
     #[test]
     fn an_identity_is_the_same_after_a_restart() {
         let directory = with_test_key();
+        assert!(load(directory.path()).unwrap().is_none(), "half of it");
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let first = load_or_create(directory.path(), &mut rng).unwrap();
         let second = load_or_create(directory.path(), &mut rng).unwrap();
+        let third = load(directory.path()).unwrap().unwrap();
+        assert_eq!(first.node(), third.node());
         assert_eq!(first.node(), second.node());
         assert_eq!(
             first.signing_key().verifying_key(),

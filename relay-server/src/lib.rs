@@ -4,6 +4,7 @@
 //!  main ─▶ config ─▶ daemon ─┬─ http, connection, dial: sockets
 //!                            ├─ actor ─▶ core: what a relay is
 //!                            └─ store: SQLite, one writer
+//!      └▶ operator: init, check, status, backup
 //! ```
 
 pub mod config;
@@ -13,4 +14,5 @@ pub mod files;
 pub mod identity;
 pub mod log;
 pub mod open_files;
+pub mod operator;
 pub mod store;

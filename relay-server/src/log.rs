@@ -2,24 +2,48 @@
 //! mailbox or a connection tag.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Starts logging. A level that is not one means `info`. Libraries say errors only, at any level: what
-/// they say in detail names addresses and shows frames.
+/// Changes the level of the logger that runs.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Starts logging. A level that is not one means `info`.
 pub fn start(config: &LogConfig) {
-    let level = config.level.parse().unwrap_or(tracing::Level::INFO);
-    let filter = EnvFilter::new(format!("error,zentalk_relay={level}"));
-    let colours = std::io::stderr().is_terminal();
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (filter, handle) = reload::Layer::new(filter(&config.level));
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(colours);
-    // A second start, in a test, keeps the first one's logger.
-    let _ = match config.format {
-        LogFormat::Text => logs.with_target(false).try_init(),
-        LogFormat::Json => logs.json().with_target(false).try_init(),
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    let lines = match config.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
+    // A second start, in a test, keeps the first one's logger.
+    if started.is_ok() {
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// Logs at another level from now on.
+pub fn set_level(level: &str) {
+    if let Some(handle) = FILTER.get() {
+        // It fails when the logger is gone: nothing is logged then.
+        let _ = handle.reload(filter(level));
+    }
+}
+
+/// Libraries say errors only, at any level: what they say in detail names addresses and shows frames.
+fn filter(level: &str) -> EnvFilter {
+    let level = level.parse().unwrap_or(tracing::Level::INFO);
+    EnvFilter::new(format!("error,zentalk_relay={level}"))
 }

@@ -6,8 +6,7 @@ const OTHERS: usize = 512;
 /// Asks for as many open files as `connections` need. Says so if the system allows fewer: who comes
 /// beyond that is not let in, and nothing else suffers.
 pub fn allow(connections: usize) {
-    let wanted = connections.saturating_add(OTHERS) as u64;
-    let allowed = raise(wanted);
+    let (allowed, wanted) = allowed(connections);
     if allowed < wanted {
         tracing::warn!(
             allowed,
@@ -16,6 +15,12 @@ pub fn allow(connections: usize) {
              (systemd: LimitNOFILE), or lower the limit"
         );
     }
+}
+
+/// What the system allows, after asking for as much as `connections` need, and that.
+pub fn allowed(connections: usize) -> (u64, u64) {
+    let wanted = connections.saturating_add(OTHERS) as u64;
+    (raise(wanted), wanted)
 }
 
 /// Raises the soft limit as far as the hard one; yields what holds now.

@@ -601,7 +601,7 @@ pub(crate) fn a_sweep_forgets_what_has_expired<S: TestStore>() {
     let sweep = |store: &mut S, days| {
         assert_eq!(
             store.run(StoreOp::Sweep(NOW + Duration::from_days(days))),
-            Ok(StoreReply::Done)
+            Ok(StoreReply::Swept(false))
         );
     };
     sweep(&mut store, 29);

@@ -222,6 +222,14 @@ impl Relay {
         }
     }
 
+    /// What the descriptor says has changed.
+    pub(super) fn publish_again(&mut self, step: &mut Step<'_>) {
+        // Before the first one is out, it will say so anyway.
+        if self.directory.own.is_some() && self.publish(step).is_err() {
+            self.publish_later(step);
+        }
+    }
+
     /// A key that has taken as many packets as its filter remembers takes no more: senders must turn to the
     /// next one.
     pub(super) fn publish_without_spent_keys(&mut self, step: &mut Step<'_>) {

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::wire::link::LinkErrorCode;
 
+use super::config::CoreConfig;
 use super::store::{StoreError, StoreOp, StoreReply};
 
 /// One connection, named by the host; never used twice.
@@ -47,6 +48,9 @@ pub enum Input {
     Timer,
     /// The store has answered.
     Stored(Ticket, Result<StoreReply, StoreError>),
+    /// The operator has changed limits, peers, or what the descriptor says; the other parts of the
+    /// configuration must be as they were.
+    Configure(Box<CoreConfig>),
     /// The relay is to stop: every link is told and closed.
     Shutdown,
 }

@@ -155,6 +155,10 @@ impl Disk {
                 let live = self.records.get(&key).filter(|record| record.expires > now);
                 StoreReply::Record(live.map(|record| record.bytes.clone()))
             }
+            StoreOp::Sweep(now) => {
+                self.sweep(now);
+                StoreReply::Swept(false)
+            }
             other => {
                 self.housekeep(other);
                 StoreReply::Done
@@ -174,7 +178,6 @@ impl Disk {
             StoreOp::ForgetDescriptor(node) => {
                 self.descriptors.remove(&node);
             }
-            StoreOp::Sweep(now) => self.sweep(now),
             _ => {}
         }
     }

@@ -206,6 +206,22 @@ impl Relay {
         }
     }
 
+    /// The configured relays have changed: connects to new ones; those no longer named keep their links and
+    /// are not dialed again once those end.
+    pub(super) fn follow_peers(&mut self, step: &mut Step<'_>) {
+        let (peers, own) = (self.config.peers.clone(), &self.config.info.urls);
+        for (url, dialer) in &mut self.peers.dialers {
+            dialer.pinned = peers.iter().any(|peer| peer.as_str() == url);
+        }
+        let new = peers.iter().filter(|url| !own.contains(url));
+        let new: Vec<_> = new
+            .filter(|url| !self.peers.dialers.contains_key(url.as_str()))
+            .collect();
+        for url in new {
+            self.add_dialer(url, true, None, step.now);
+        }
+    }
+
     fn add_dialer(&mut self, url: &RelayUrl, pinned: bool, node: Option<NodeId>, at: Timestamp) {
         let dialer = Dialer {
             pinned,

@@ -205,6 +205,7 @@ impl Relay {
             Input::Closed(conn) => self.on_closed(conn, step),
             Input::Timer => self.on_timers(step),
             Input::Stored(ticket, result) => self.on_stored(ticket, result, step),
+            Input::Configure(config) => self.configure(*config, step),
             Input::Shutdown => self.shut_down(),
         }
         self.peel_own_packets(step);
@@ -246,9 +247,17 @@ impl Relay {
     }
 
     fn sweep(&mut self, step: &mut Step<'_>) {
-        self.store(StoreOp::Sweep(step.now), After::Nothing);
+        self.store(StoreOp::Sweep(step.now), After::Swept);
         self.expire_directory(step);
         self.timers.set(step.now + SWEEP_EVERY, Timer::Sweep);
+    }
+
+    /// The store forgets in bounded steps, so that mail gets its turn between them.
+    pub(super) fn swept(&mut self, more: Result<bool, StoreError>, step: &mut Step<'_>) {
+        // After a failure the next hour is soon enough.
+        if more == Ok(true) && !self.stopping {
+            self.store(StoreOp::Sweep(step.now), After::Swept);
+        }
     }
 
     fn on_stored(
@@ -264,6 +273,21 @@ impl Relay {
             self.count(Metric::StoreFailed);
         }
         self.resume(after, result, step);
+    }
+
+    fn configure(&mut self, config: CoreConfig, step: &mut Step<'_>) {
+        let said = core::mem::replace(&mut self.config.info, config.info);
+        self.config.limits = config.limits;
+        self.config.peers = config.peers;
+        self.follow_peers(step);
+        if said != self.config.info {
+            self.publish_again(step);
+        }
+    }
+
+    /// Whether the store still works on something that was asked for.
+    pub fn is_at_work(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Every link is told and closed; nobody is let in any more.

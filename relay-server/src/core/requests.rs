@@ -39,6 +39,8 @@ pub(super) struct ReplyTo {
 pub(super) enum After {
     /// Nothing waits for it.
     Nothing,
+    /// A step of the sweep.
+    Swept,
     /// Onion keys are durable: publish them.
     KeysSaved,
     /// Tags of packets that have passed are in the log.
@@ -193,6 +195,7 @@ impl Relay {
     ) {
         match after {
             After::KeysSaved => self.keys_saved(answer.map(drop), step),
+            After::Swept => self.swept(expect!(answer, Swept), step),
             After::ReplayLogged(entries) => self.replay_logged(entries, answer.map(drop), step),
             After::Subscribe {
                 reply,

@@ -254,7 +254,7 @@ pub enum StoreOp {
     SaveDescriptor(SavedDescriptor),
     /// Forgets a relay's descriptor; answered by [`StoreReply::Done`].
     ForgetDescriptor(NodeId),
-    /// Forgets whatever has expired; answered by [`StoreReply::Done`].
+    /// Forgets some of what has expired, in a bounded step; answered by [`StoreReply::Swept`].
     Sweep(Timestamp),
 }
 
@@ -378,6 +378,8 @@ pub enum StoreReply {
     RecordPut(RecordOutcome),
     /// To a question for a record.
     Record(Option<Vec<u8>>),
+    /// To a sweep; true: there may be more to forget.
+    Swept(bool),
     /// To whatever answers nothing.
     Done,
 }

@@ -13,8 +13,9 @@ use zentalk_shared::time::Timestamp;
 
 use super::dial;
 use super::metrics;
+use super::status::Seen;
 use crate::core::store::{StoreError, StoreReply};
-use crate::core::{ConnId, Dial, Input, Output, Relay, Remote, Ticket};
+use crate::core::{ConnId, CoreConfig, Dial, Input, Output, Relay, Remote, Ticket};
 use crate::store::StoreThreads;
 
 /// Frames that wait for the core; beyond this, sockets are not read.
@@ -28,6 +29,8 @@ const SHARE: usize = 64 << 10;
 /// Bytes that wait for all sockets. Beyond this each has its share and no more, so that those that do
 /// not read take nothing from those that do.
 const MAX_QUEUED_IN_ALL: usize = 256 << 20;
+/// After the order to stop, what the store works on is waited for this long.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 /// Gauges are set this often.
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 
@@ -43,7 +46,11 @@ pub(super) enum Event {
     DialFailed(Dial),
     /// Whether the relay serves.
     Probe(oneshot::Sender<bool>),
-    /// Stop: tell everybody, then end.
+    /// How the relay is.
+    Look(oneshot::Sender<Seen>),
+    /// The operator has changed what may change while the relay runs.
+    Configure(Box<CoreConfig>),
+    /// Stop: finish what the store works on, tell everybody, then end.
     Shutdown,
 }
 
@@ -238,7 +245,21 @@ impl Running {
                 self.handle(Input::Timer);
             }
         }
+        self.drain().await;
+        self.handle(Input::Shutdown);
         self.actor
+    }
+
+    /// Nothing is read any more; what the store works on is answered, as long as that does not take long.
+    async fn drain(&mut self) {
+        let until = tokio::time::Instant::now() + DRAIN_DEADLINE;
+        while self.actor.relay.is_at_work() {
+            let answer = tokio::time::timeout_at(until, self.actor.answers.recv()).await;
+            let Ok(Some((ticket, answer))) = answer else {
+                return;
+            };
+            self.handle(Input::Stored(ticket, answer));
+        }
     }
 
     fn on_event(&mut self, event: Event) {
@@ -256,10 +277,9 @@ impl Running {
             Event::DialFailed(dial) => self.handle(Input::DialFailed(dial)),
             // Whoever asked may have gone.
             Event::Probe(answer) => drop(answer.send(self.actor.relay.is_ready())),
-            Event::Shutdown => {
-                self.handle(Input::Shutdown);
-                self.stopping = true;
-            }
+            Event::Look(answer) => drop(answer.send(Seen::of(&self.actor.relay))),
+            Event::Configure(config) => self.handle(Input::Configure(config)),
+            Event::Shutdown => self.stopping = true,
         }
     }
 

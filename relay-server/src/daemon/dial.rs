@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -17,6 +18,7 @@ use zentalk_shared::onion::address::is_public;
 use zentalk_shared::wire::{HEADER_LEN, Tag};
 
 use super::actor::Event;
+use super::certificate;
 use super::connection::{Message, serve};
 use crate::core::{Dial, Remote};
 
@@ -49,14 +51,16 @@ enum DialError {
     WebSocket(#[from] Box<WsError>),
 }
 
-/// TLS with the web's certificate authorities.
-pub(super) fn tls() -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-    let roots = webpki_roots::TLS_SERVER_ROOTS
+/// TLS with the web's certificate authorities, and others that the operator trusts.
+pub(crate) fn client_tls(
+    others: impl IntoIterator<Item = CertificateDer<'static>>,
+) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
+    let mut roots = webpki_roots::TLS_SERVER_ROOTS
         .iter()
         .cloned()
         .collect::<rustls::RootCertStore>();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    others.into_iter().try_for_each(|root| roots.add(root))?;
+    let config = rustls::ClientConfig::builder_with_provider(certificate::provider())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -146,7 +150,7 @@ mod tests {
         Dialer {
             events: mpsc::channel(1).0,
             allow_private,
-            tls: tls().unwrap(),
+            tls: client_tls([]).unwrap(),
         }
     }
 

@@ -26,12 +26,12 @@ const PRUNE_EVERY: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug)]
 pub(super) struct Door {
     inside: Arc<Mutex<Inside>>,
-    total: usize,
-    each: usize,
 }
 
 #[derive(Debug, Default)]
 struct Inside {
+    total: usize,
+    each: usize,
     sockets: Doorkeeper,
     arrivals: HashMap<Origin, Bucket>,
     /// When those that have not come for a while were forgotten.
@@ -48,18 +48,26 @@ pub(super) struct Place {
 impl Door {
     /// A door for so many connections in all and from one network.
     pub(super) fn new(connections: usize, each: usize) -> Self {
-        Self {
+        let door = Self {
             inside: Arc::default(),
-            total: connections.saturating_add(SPARE),
-            each: each.saturating_add(SPARE_EACH),
-        }
+        };
+        door.resize(connections, each);
+        door
+    }
+
+    /// Other caps from now on; those who are in stay in.
+    pub(super) fn resize(&self, connections: usize, each: usize) {
+        let mut inside = self.lock();
+        inside.total = connections.saturating_add(SPARE);
+        inside.each = each.saturating_add(SPARE_EACH);
     }
 
     /// A place for a socket, if there is one.
     pub(super) fn enter(&self, origin: Option<Origin>, now: Timestamp) -> Option<Place> {
         let mut inside = self.lock();
+        let (total, each) = (inside.total, inside.each);
         let welcome = origin.is_none_or(|origin| inside.may_arrive(origin, now))
-            && inside.sockets.enter(origin, self.total, self.each);
+            && inside.sockets.enter(origin, total, each);
         welcome.then(|| Place {
             door: self.clone(),
             origin,
@@ -117,6 +125,10 @@ mod tests {
         let places: Vec<_> = (0..100).filter_map(|_| door.enter(HERE, NOW)).collect();
         assert_eq!(places.len(), 4 + SPARE_EACH);
         assert!(door.enter(THERE, NOW).is_some());
+        door.resize(1000, 5);
+        assert!(door.enter(HERE, NOW).is_some());
+        door.resize(1000, 4);
+        assert!(door.enter(HERE, NOW).is_none());
         drop(places);
         assert!(door.enter(HERE, NOW).is_some());
         let all: Vec<_> = (0..2000).filter_map(|_| door.enter(None, NOW)).collect();

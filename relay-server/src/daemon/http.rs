@@ -1,4 +1,4 @@
-//! The listener: `/v1` for WebSockets, `/healthz`, `/metrics`; deadlines and caps on all of it.
+//! What is served: `/v1` for WebSockets, `/healthz`, `/metrics`, and `/status` to the operator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ws::{Message as WsMessage, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, Request, StatusCode};
-use axum::response::Response;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tower_service::Service;
@@ -24,8 +24,9 @@ use zentalk_shared::wire::budget::MAX_PACKET_LEN;
 use super::actor;
 use super::actor::Event;
 use super::connection::{Message, serve};
-use super::door::{Door, Place};
-use super::origin::Origins;
+use super::door::Place;
+use super::live::Live;
+use super::status::Reporter;
 use crate::core::Remote;
 
 /// Tungstenite takes this much for every connection as soon as it reads.
@@ -34,9 +35,9 @@ const READ_BUFFER: usize = 4096;
 const WRITE_BUFFER: usize = 16 << 10;
 /// Whoever connects sends nothing longer: large directories are answers to who has dialed.
 const MAX_MESSAGE: usize = HEADER_LEN + MAX_PACKET_LEN;
-/// From the TCP connection to the end of the request's header.
+/// From the first byte to the end of the request's header.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-/// From the TCP connection to the upgrade, or to the end of the last request.
+/// From the first byte to the upgrade, or to the end of the last request.
 const HTTP_DEADLINE: Duration = Duration::from_secs(15);
 const HTTP_BUFFER: usize = 16 << 10;
 /// A core that does not answer within this time is not healthy.
@@ -50,51 +51,55 @@ const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "
 pub(super) struct Shared {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) metrics: PrometheusHandle,
-    pub(super) origins: Arc<Origins>,
-}
-
-/// Serves connections until the task is dropped.
-pub(super) async fn serve_all(listener: TcpListener, shared: Shared, door: Door) {
-    let origins = Arc::clone(&shared.origins);
-    let router = Router::new()
-        .route("/v1", get(websocket))
-        .route("/healthz", get(health))
-        .route("/metrics", get(render_metrics))
-        .with_state(shared);
-    loop {
-        match listener.accept().await {
-            // Whoever comes when every place is taken is hung up on.
-            Ok((stream, address)) => {
-                if let Some(place) = door.enter(origins.of(address.ip()), actor::now()) {
-                    let visitor = Visitor {
-                        is_local: address.ip().to_canonical().is_loopback(),
-                        place: Arc::new(place),
-                    };
-                    tokio::spawn(serve_one(stream, visitor, router.clone()));
-                }
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: wait for some to come back.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+    pub(super) live: Arc<Live>,
+    pub(super) reporter: Arc<Reporter>,
 }
 
 /// Who is at the other end, and the place that it takes as long as this lives.
 #[derive(Clone)]
-struct Visitor {
-    /// It comes from this machine, if not through a proxy.
-    is_local: bool,
-    place: Arc<Place>,
+pub(super) struct Visitor {
+    /// It comes from this machine, and speaks for itself.
+    pub(super) is_local: bool,
+    /// It is a proxy that says in each request for whom.
+    pub(super) forwards: bool,
+    pub(super) place: Arc<Place>,
 }
 
-async fn serve_one(stream: TcpStream, visitor: Visitor, router: Router) {
-    // Without it frames wait for each other; with it failing the socket is broken anyway.
-    let _ = stream.set_nodelay(true);
+/// For everybody.
+pub(super) fn public(shared: Shared) -> Router {
+    Router::new()
+        .route("/v1", get(websocket))
+        .route("/healthz", get(health))
+        .route("/metrics", get(render_to_locals))
+        .with_state(shared)
+}
+
+/// For a collector that the operator has let in.
+pub(super) fn collector(shared: Shared) -> Router {
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/metrics", get(render_metrics))
+        .with_state(shared)
+}
+
+/// For whoever may use the data directory.
+pub(super) fn control(shared: Shared) -> Router {
+    Router::new()
+        .route("/status", get(status))
+        .route("/metrics", get(render_metrics))
+        .with_state(shared)
+}
+
+/// Serves requests on one connection until its deadline, or until it becomes a WebSocket.
+pub(super) async fn serve_one(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    visitor: Option<Visitor>,
+    router: Router,
+) {
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(visitor.clone());
+        if let Some(visitor) = &visitor {
+            request.extensions_mut().insert(visitor.clone());
+        }
         router.clone().call(request)
     });
     let served = http1::Builder::new()
@@ -113,8 +118,16 @@ async fn websocket(
     upgrade: WebSocketUpgrade,
     State(shared): State<Shared>,
     Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
 ) -> Response {
-    let remote = Remote::Accepted(visitor.place.origin());
+    let place = match visitor.forwards {
+        false => visitor.place,
+        true => match shared.live.enter_forwarded(&headers, actor::now()) {
+            Some(place) => Arc::new(place),
+            None => return StatusCode::TOO_MANY_REQUESTS.into_response(),
+        },
+    };
+    let remote = Remote::Accepted(place.origin());
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
@@ -122,7 +135,7 @@ async fn websocket(
         .max_frame_size(MAX_MESSAGE);
     upgrade.on_upgrade(move |socket: WebSocket| async move {
         serve(socket, remote, shared.events, read, write).await;
-        drop(visitor);
+        drop(place);
     })
 }
 
@@ -143,7 +156,7 @@ async fn health(State(shared): State<Shared>) -> (StatusCode, &'static str) {
 }
 
 /// For this machine only: whoever could watch the counters of a quiet relay would see its packets pass.
-async fn render_metrics(
+async fn render_to_locals(
     State(shared): State<Shared>,
     Extension(visitor): Extension<Visitor>,
     headers: HeaderMap,
@@ -152,6 +165,24 @@ async fn render_metrics(
     match visitor.is_local && !proxied {
         true => Ok(shared.metrics.render()),
         false => Err(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn render_metrics(State(shared): State<Shared>) -> String {
+    shared.metrics.render()
+}
+
+async fn status(State(shared): State<Shared>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    let look = async {
+        shared.events.send(Event::Look(answer)).await.ok()?;
+        answered.await.ok()
+    };
+    let seen = timeout(PROBE_DEADLINE, look).await.ok().flatten();
+    let report = shared.reporter.report(seen);
+    match serde_json::to_string(&report) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -4,63 +4,82 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::core::{Metric, Relay};
 
+/// Every series, and what it is. A name ends in `_total` if and only if it is a counter.
+pub const SERIES: &[(&str, &str)] = &[
+    (
+        "zentalk_packets_total",
+        "Onion packets, by what became of them",
+    ),
+    (
+        "zentalk_packets_peeled_total",
+        "Onion packets that authenticated, by suite",
+    ),
+    (
+        "zentalk_packets_dropped_total",
+        "Onion packets dropped, by reason",
+    ),
+    (
+        "zentalk_dialed_back_total",
+        "Relays looked for at the URL that they claim, by fate",
+    ),
+    (
+        "zentalk_claims_refused_total",
+        "Relay descriptors that were not looked into, by reason",
+    ),
+    (
+        "zentalk_links_refused_total",
+        "Connections refused or closed, by reason",
+    ),
+    ("zentalk_answers_total", "Remote calls answered, by type"),
+    ("zentalk_refusals_total", "Remote calls refused, by reason"),
+    ("zentalk_pushes_total", "Pushes to owners of mailboxes"),
+    (
+        "zentalk_replicated_total",
+        "Envelopes stored for other members",
+    ),
+    (
+        "zentalk_store_failures_total",
+        "Operations that the store could not do",
+    ),
+    (
+        "zentalk_replay_tags_lost_total",
+        "Replay tags that could neither be logged nor kept; their onion keys were replaced",
+    ),
+    (
+        "zentalk_slow_sockets_total",
+        "Frames dropped for sockets that do not keep up",
+    ),
+    ("zentalk_connections", "Open connections, by role"),
+    ("zentalk_relays_linked", "Links to other relays"),
+    ("zentalk_relays_known", "Relays in the directory"),
+    (
+        "zentalk_relays_claimed",
+        "Relays that were told of and have not been found",
+    ),
+    ("zentalk_mailboxes", "Mailboxes held"),
+    (
+        "zentalk_work_effort",
+        "Proof of work that strangers are asked for, in solutions",
+    ),
+    ("zentalk_database_bytes", "Size of the database and its log"),
+    (
+        "zentalk_disk_free_bytes",
+        "Free on the disk of the data directory",
+    ),
+    (
+        "zentalk_certificate_seconds_left",
+        "How long the TLS certificate is still valid",
+    ),
+];
+
 /// Says what every series is.
 pub(super) fn describe() {
-    describe_counter!(
-        "zentalk_packets_total",
-        "Onion packets, by what became of them"
-    );
-    describe_counter!(
-        "zentalk_packets_peeled_total",
-        "Onion packets that authenticated, by suite"
-    );
-    describe_counter!(
-        "zentalk_packets_dropped_total",
-        "Onion packets dropped, by reason"
-    );
-    describe_counter!(
-        "zentalk_dialed_back_total",
-        "Relays looked for at the URL that they claim, by fate"
-    );
-    describe_counter!(
-        "zentalk_claims_refused_total",
-        "Relay descriptors that were not looked into, by reason"
-    );
-    describe_counter!(
-        "zentalk_links_refused_total",
-        "Connections refused or closed, by reason"
-    );
-    describe_counter!("zentalk_answers_total", "Remote calls answered, by type");
-    describe_counter!("zentalk_refusals_total", "Remote calls refused, by reason");
-    describe_counter!("zentalk_pushes_total", "Pushes to owners of mailboxes");
-    describe_counter!(
-        "zentalk_replicated_total",
-        "Envelopes stored for other members"
-    );
-    describe_counter!(
-        "zentalk_store_failures_total",
-        "Operations that the store could not do"
-    );
-    describe_counter!(
-        "zentalk_replay_tags_lost_total",
-        "Replay tags that could neither be logged nor kept; their onion keys were replaced"
-    );
-    describe_counter!(
-        "zentalk_slow_sockets_total",
-        "Frames dropped for sockets that do not keep up"
-    );
-    describe_gauge!("zentalk_connections", "Open connections, by role");
-    describe_gauge!("zentalk_relays_linked", "Links to other relays");
-    describe_gauge!("zentalk_relays_known", "Relays in the directory");
-    describe_gauge!(
-        "zentalk_relays_claimed",
-        "Relays that were told of and have not been found"
-    );
-    describe_gauge!("zentalk_mailboxes", "Mailboxes held");
-    describe_gauge!(
-        "zentalk_work_effort",
-        "Proof of work that strangers are asked for, in solutions"
-    );
+    for (name, help) in SERIES {
+        match name.ends_with("_total") {
+            true => describe_counter!(*name, *help),
+            false => describe_gauge!(*name, *help),
+        }
+    }
 }
 
 pub(super) fn count(metric: Metric, n: u64) {
@@ -108,4 +127,15 @@ pub(super) fn set_gauges(relay: &Relay) {
     gauge!("zentalk_relays_claimed").set(relay.claimed_relays() as f64);
     gauge!("zentalk_mailboxes").set(relay.mailboxes_held() as f64);
     gauge!("zentalk_work_effort").set(f64::from(relay.work_effort()));
+}
+
+/// What the core does not know. Nothing is said of what there is not.
+pub(super) fn set_surroundings(database: u64, free: Option<u64>, certificate: Option<f64>) {
+    gauge!("zentalk_database_bytes").set(database as f64);
+    if let Some(free) = free {
+        gauge!("zentalk_disk_free_bytes").set(free as f64);
+    }
+    if let Some(left) = certificate {
+        gauge!("zentalk_certificate_seconds_left").set(left);
+    }
 }

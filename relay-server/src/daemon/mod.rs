@@ -8,13 +8,23 @@
 //! ```
 //! One thread owns the core: what it does is computing, and nothing of it waits.
 
+mod acme;
 mod actor;
+pub mod certificate;
 mod connection;
 mod dial;
 mod door;
 mod http;
+mod listen;
+mod live;
 mod metrics;
 mod origin;
+mod proxy;
 mod run;
+mod status;
+mod tls;
 
-pub use run::{RunError, Stop, prepare, run};
+pub(crate) use dial::client_tls;
+pub use metrics::SERIES;
+pub use run::{Controls, Prepared, RunError, Stop, lock, prepare, run};
+pub use status::{CONTROL_SOCKET, Status, control_socket};

@@ -3,32 +3,42 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use zentalk_shared::onion::RelaySigner;
 use zeroize::Zeroizing;
 
+use super::acme::AcmeError;
 use super::actor::{self, Actor, EVENT_QUEUE, Event};
+use super::certificate::CertificateError;
 use super::dial::{self, Dialer};
-use super::door::Door;
 use super::http::{self, Shared};
-use super::{metrics, origin};
-use crate::config::{Config, ConfigError};
+use super::listen::{self, Front};
+use super::live::Live;
+use super::metrics;
+use super::status::{Notices, Reporter, control_socket};
+use super::tls::Tls;
+use crate::config::{Config, ConfigError, reference};
 use crate::core::{Relay, RelaySecrets, StartError};
-use crate::files;
 use crate::identity::{self, IdentityError};
-use crate::store::{OpenError, StoreThreads};
+use crate::store::{OpenError, SetAside, SharedOptions, StoreThreads};
+use crate::{files, log, open_files};
 
+/// The core and the store get this long to finish.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// Gauges of the disk and the certificate are set this often.
+const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// Sockets get this long to take what was queued for them.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 /// Between two looks at whether the relay is ready.
@@ -77,6 +87,15 @@ pub enum RunError {
     /// The operating system gave no randomness or no thread.
     #[error("the operating system failed: {0}")]
     System(#[from] io::Error),
+    /// The certificate is not usable.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// ACME is not usable.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// The disk does not take what the store has to write.
+    #[error("the store did not finish within {} s; nothing that was acknowledged is lost", STOP_DEADLINE.as_secs())]
+    StoreHangs,
     /// The core ended by itself.
     #[error("the core has ended; the log says why")]
     CoreEnded,
@@ -106,11 +125,10 @@ impl Prepared {
     }
 }
 
-/// Makes or opens the data directory and the keys in it.
-pub fn prepare(config: &Config) -> Result<Prepared, RunError> {
-    let path = &config.data_dir;
+/// Makes or opens a data directory, for this process alone as long as what this yields lives.
+pub fn lock(path: &Path) -> Result<File, RunError> {
     let failed = |source| RunError::DataDir {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     };
     files::private_directory(path).map_err(failed)?;
@@ -118,14 +136,19 @@ pub fn prepare(config: &Config) -> Result<Prepared, RunError> {
     files::create_private(&lock).map_err(failed)?;
     let lock = File::options().write(true).open(lock).map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Err(RunError::InUse(path.clone())),
-        Err(std::fs::TryLockError::Error(source)) => return Err(failed(source)),
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(RunError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Makes or opens the data directory and the keys in it.
+pub fn prepare(config: &Config) -> Result<Prepared, RunError> {
+    let lock = lock(&config.data_dir)?;
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *seed).map_err(|error| io::Error::other(error.to_string()))?;
     let mut rng = ChaCha20Rng::from_seed(*seed);
-    let signer = identity::load_or_create(path, &mut rng)?;
+    let signer = identity::load_or_create(&config.data_dir, &mut rng)?;
     Ok(Prepared {
         signer,
         rng,
@@ -136,41 +159,202 @@ pub fn prepare(config: &Config) -> Result<Prepared, RunError> {
 /// What ends a relay from outside.
 pub type Stop = oneshot::Receiver<()>;
 
-/// Runs the relay until `stop`. `ready` is called once it serves.
+/// How a relay is told what to do while it runs.
+pub struct Controls {
+    /// Ends it.
+    pub stop: Stop,
+    /// A configuration that was read again.
+    pub reload: mpsc::Receiver<Config>,
+}
+
+/// Runs the relay until it is told to stop. `ready` is called once it serves.
 pub async fn run(
     config: &Config,
     prepared: Prepared,
-    stop: Stop,
+    controls: Controls,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
     let recorder = PrometheusBuilder::new().install_recorder()?;
     metrics::describe();
-    let address = config.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| RunError::Listen { address, source })?;
-    let (events, core) = start_core(config, prepared)?;
-    let shared = Shared {
-        events: events.clone(),
-        metrics: recorder,
-        origins: Arc::new(origin::Origins::default()),
+    let notices = Notices::default();
+    let sockets = Sockets::open(config).await?;
+    let tls = Tls::start(config, &notices)?;
+    let reporter = Arc::new(Reporter {
+        node: prepared.signer.node().to_string(),
+        url: config.url.clone(),
+        data_dir: config.data_dir.clone(),
+        started: Instant::now(),
+        certificate: tls.as_ref().map(|tls| Arc::clone(&tls.certificate)),
+        notices: notices.clone(),
+    });
+    let (events, core, store) = start_core(config, prepared, &notices)?;
+    let running = Running {
+        config: config.clone(),
+        live: Arc::new(Live::new(config)),
+        events,
+        store,
+        tls,
+        reporter,
     };
-    let limits = &config.limits;
-    let door = Door::new(limits.connections, limits.connections_per_subnet);
-    let serving = tokio::spawn(http::serve_all(listener, shared, door));
-    if wait_until_ready(&events).await {
-        ready();
-        tokio::select! {
-            _ = stop => {}
-            () = events.closed() => {}
+    let serving = running.serve(sockets, recorder);
+    let asked = running.until_told(controls, ready).await;
+    drop(serving);
+    end(asked, core).await
+}
+
+/// Where connections come in.
+struct Sockets {
+    front: TcpListener,
+    collector: Option<TcpListener>,
+}
+
+impl Sockets {
+    async fn open(config: &Config) -> Result<Self, RunError> {
+        let bind = |address: SocketAddr| async move {
+            let bound = TcpListener::bind(address).await;
+            bound.map_err(|source| RunError::Listen { address, source })
+        };
+        Ok(Self {
+            front: bind(config.listen).await?,
+            collector: match config.metrics.listen {
+                Some(address) => Some(bind(address).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+/// The socket of the operator's commands; without it the relay runs all the same.
+#[cfg(unix)]
+fn control(data_dir: &Path) -> Option<tokio::net::UnixListener> {
+    let path = control_socket(data_dir);
+    // What is there was left by a relay that is gone: the directory is locked.
+    let _ = std::fs::remove_file(&path);
+    let bound = tokio::net::UnixListener::bind(&path);
+    // The directory keeps others out; the socket does, too.
+    let bound = bound.and_then(|listener| files::make_private(&path).map(|()| listener));
+    bound
+        .inspect_err(|error| {
+            tracing::warn!(%error, "`zentalk-relay status` will not work: {} cannot be made", path.display());
+        })
+        .ok()
+}
+
+/// A relay at work.
+struct Running {
+    config: Config,
+    live: Arc<Live>,
+    events: mpsc::Sender<Event>,
+    store: SharedOptions,
+    tls: Option<Arc<Tls>>,
+    reporter: Arc<Reporter>,
+}
+
+impl Running {
+    /// Starts to serve; dropping what this yields ends that.
+    fn serve(&self, sockets: Sockets, recorder: PrometheusHandle) -> JoinSet<()> {
+        let shared = Shared {
+            events: self.events.clone(),
+            metrics: recorder,
+            live: Arc::clone(&self.live),
+            reporter: Arc::clone(&self.reporter),
+        };
+        let mut tasks = JoinSet::new();
+        let front = Front {
+            live: Arc::clone(&self.live),
+            tls: self.tls.as_ref().map(|tls| Arc::clone(&tls.server)),
+            router: http::public(shared.clone()),
+        };
+        tasks.spawn(front.serve_all(sockets.front));
+        if let Some(tls) = &self.tls {
+            tasks.spawn(Arc::clone(tls).keep());
+        }
+        if let Some(listener) = sockets.collector {
+            let router = http::collector(shared.clone());
+            tasks.spawn(listen::serve_collector(listener, router));
+        }
+        #[cfg(unix)]
+        if let Some(listener) = control(&self.config.data_dir) {
+            tasks.spawn(listen::serve_control(listener, http::control(shared)));
+        }
+        let reporter = Arc::clone(&self.reporter);
+        tasks.spawn(async move {
+            loop {
+                reporter.set_gauges();
+                tokio::time::sleep(GAUGES_EVERY).await;
+            }
+        });
+        tasks
+    }
+
+    /// Works until it is told to stop, or the core ends. Yields the way to the core.
+    async fn until_told(
+        mut self,
+        mut controls: Controls,
+        ready: impl FnOnce(),
+    ) -> mpsc::Sender<Event> {
+        if wait_until_ready(&self.events).await {
+            ready();
+            loop {
+                tokio::select! {
+                    _ = &mut controls.stop => break,
+                    () = self.events.closed() => break,
+                    Some(new) = controls.reload.recv() => self.reload(&new).await,
+                }
+            }
+        }
+        self.events
+    }
+
+    /// Takes over what may change while the relay runs, and says what may not.
+    async fn reload(&mut self, new: &Config) {
+        let later: Vec<_> = reference::changed(&self.config, new)
+            .into_iter()
+            .filter(|key| !key.reloads)
+            .map(|key| key.name)
+            .collect();
+        if !later.is_empty() {
+            tracing::warn!("changed, but only at the next start: {}", later.join(", "));
+        }
+        let config = self.config.reloaded(new);
+        let core = match config.core() {
+            Ok(core) => core,
+            Err(error) => {
+                tracing::error!("nothing was reloaded: {error}");
+                return;
+            }
+        };
+        let now: Vec<_> = reference::changed(&self.config, &config)
+            .into_iter()
+            .map(|key| key.name)
+            .collect();
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = config.store();
+        self.live.change(&config);
+        log::set_level(&config.log.level);
+        open_files::allow(config.limits.connections);
+        if let Some(tls) = &self.tls {
+            tls.change(&config.tls);
+        }
+        // If the core is gone, the relay ends anyway.
+        drop(self.events.send(Event::Configure(Box::new(core))).await);
+        self.config = config;
+        match now.is_empty() {
+            true => tracing::info!("reloaded; no key has changed"),
+            false => tracing::info!("reloaded: {}", now.join(", ")),
         }
     }
-    serving.abort();
+}
+
+/// Nobody is let in any more: tells the core to finish, and waits for it, for sockets, and for the store.
+async fn end(events: mpsc::Sender<Event>, core: JoinHandle<()>) -> Result<(), RunError> {
     let asked = events.send(Event::Shutdown).await.is_ok();
-    let joined = tokio::task::spawn_blocking(move || core.join()).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let joining = tokio::task::spawn_blocking(move || core.join());
+    let joined = tokio::time::timeout(STOP_DEADLINE, joining).await;
+    if joined.is_err() {
+        return Err(RunError::StoreHangs);
+    }
     flush(&events).await;
-    match asked && matches!(joined, Ok(Ok(()))) {
+    match asked && matches!(joined, Ok(Ok(Ok(())))) {
         true => Ok(()),
         false => Err(RunError::CoreEnded),
     }
@@ -180,7 +364,8 @@ pub async fn run(
 fn start_core(
     config: &Config,
     prepared: Prepared,
-) -> Result<(mpsc::Sender<Event>, JoinHandle<()>), RunError> {
+    notices: &Notices,
+) -> Result<(mpsc::Sender<Event>, JoinHandle<()>, SharedOptions), RunError> {
     let Prepared {
         signer,
         mut rng,
@@ -188,23 +373,40 @@ fn start_core(
     } = prepared;
     let core_config = config.core()?;
     let (answer, answers) = mpsc::unbounded_channel();
-    let (store, restored) = StoreThreads::start(&config.data_dir, config.store(), || {
+    let started = StoreThreads::start(&config.data_dir, config.store(), || {
         let answer = answer.clone();
         // After the core has ended nobody waits for answers.
         Box::new(move |ticket, reply| drop(answer.send((ticket, reply))))
     })?;
+    if let Some(SetAside { why, path }) = started.set_aside {
+        let notice = format!(
+            "the database could not be used: {why}. It was set aside as {}, and an empty one took its place. \
+             Mailboxes, waiting mail, prekeys and account records that were held here are lost unless a backup \
+             is restored; the relay's identity has not changed",
+            path.display()
+        );
+        tracing::error!("{notice}");
+        notices.set("database", notice);
+    }
+    let options = started.store.options();
     let secrets = RelaySecrets { signer };
-    let relay = Relay::new(core_config, secrets, restored, actor::now(), &mut rng)?;
+    let relay = Relay::new(
+        core_config,
+        secrets,
+        started.restored,
+        actor::now(),
+        &mut rng,
+    )?;
     let (events, incoming) = mpsc::channel(EVENT_QUEUE);
     let dialer = Dialer {
         events: events.clone(),
         allow_private: config.allow_private,
-        tls: dial::tls()?,
+        tls: dial::client_tls([])?,
     };
     let actor = Actor {
         relay,
         rng,
-        store,
+        store: started.store,
         events: incoming,
         answers,
         dialer,
@@ -214,7 +416,7 @@ fn start_core(
         // The directory is free for another relay when this one has closed its store.
         drop((thread.join(), lock));
     });
-    Ok((events, thread))
+    Ok((events, thread, options))
 }
 
 /// True once the core says so; false if it ends before.

@@ -7,22 +7,26 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{keep, mailbox, schema};
+use super::{keep, mailbox, schema, sweep};
 use crate::core::store::{Quotas, Restored, StoreError, StoreOp, StoreReply};
 use crate::files;
 
-const DATABASE: &str = "relay.sqlite";
-const ONION_KEYS: &str = "onion.keys";
+pub(super) const DATABASE: &str = "relay.sqlite";
+pub(super) const ONION_KEYS: &str = "onion.keys";
 /// A sealed envelope and its row fit one page, so that no envelope needs overflow pages.
 const PAGE_SIZE: u32 = 8192;
 /// Longest file of onion keys that is read.
 const MAX_ONION_KEYS: u64 = 1 << 20;
 const CACHED_STATEMENTS: usize = 64;
+/// As many pages as SQLite can count.
+const MAX_PAGES: u64 = 0xffff_fffe;
 /// Of the room that an operator grants, this part is left for what makes room: acknowledgements, the
 /// sweep, owners' sequences, the replay log.
 const RESERVE: u64 = 10;
 /// And never more than so many pages.
 const MAX_RESERVE: u64 = 512;
+/// The same of the disk, in bytes: the log of one transaction, and then some.
+pub(super) const DISK_RESERVE: u64 = 32 << 20;
 /// What is kept for others when only the reserve is left.
 const NOTHING_MORE: Quotas = Quotas {
     mailboxes: 0,
@@ -36,7 +40,7 @@ const NOTHING_MORE: Quotas = Quotas {
 };
 
 /// How the database is opened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DbOptions {
     /// How much is kept for others.
     pub quotas: Quotas,
@@ -83,6 +87,8 @@ pub struct Db {
     connection: Connection,
     options: DbOptions,
     directory: PathBuf,
+    /// What is free on the disk that a directory is on, if the system says.
+    free_bytes: fn(&Path) -> Option<u64>,
     /// There was no room the last time; it is said once.
     full: bool,
 }
@@ -104,6 +110,7 @@ impl Db {
                 connection,
                 options,
                 directory: directory.to_owned(),
+                free_bytes: files::free_bytes,
                 full: false,
             }),
             Ok(Err(found)) => Err(OpenError::Newer {
@@ -112,6 +119,17 @@ impl Db {
                 known: schema::VERSION,
             }),
             Err(source) => Err(OpenError::Database { path, source }),
+        }
+    }
+
+    /// Changes how much is kept from the next operation on.
+    pub fn set_options(&mut self, options: DbOptions) {
+        if options == self.options {
+            return;
+        }
+        self.options = options;
+        if let Err(error) = limit_size(&self.connection, options.max_bytes) {
+            tracing::error!(%error, "the database's limit could not be changed");
         }
     }
 
@@ -147,13 +165,15 @@ impl Db {
     }
 
     fn transaction(&mut self, ops: &[StoreOp]) -> Result<Vec<StoreReply>, ApplyError> {
+        let disk_full = ops.iter().any(adds)
+            && (self.free_bytes)(&self.directory).is_some_and(|free| free < DISK_RESERVE);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut replies = Vec::with_capacity(ops.len());
         let mut full = false;
         for op in ops {
-            full = adds(op) && !has_room(&transaction, self.options.max_bytes)?;
+            full = adds(op) && (disk_full || !has_room(&transaction, self.options.max_bytes)?);
             let quotas = if full {
                 &NOTHING_MORE
             } else {
@@ -194,6 +214,11 @@ impl Db {
             _ => {}
         }
         self.full = full;
+    }
+
+    #[cfg(test)]
+    pub(super) const fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// Answers an operation that only reads, outside any transaction.
@@ -244,11 +269,15 @@ fn connect(path: &Path, options: DbOptions) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "secure_delete", "FAST")?;
-    if let Some(bytes) = options.max_bytes {
-        let pages = i64::try_from(bytes / u64::from(PAGE_SIZE)).unwrap_or(i64::MAX);
-        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
-    }
+    limit_size(&connection, options.max_bytes)?;
     Ok(connection)
+}
+
+/// SQLite never lets the limit fall below what is there already.
+fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+    let pages = max_bytes.map_or(MAX_PAGES, |bytes| bytes / u64::from(PAGE_SIZE));
+    let pages = pages.clamp(1, MAX_PAGES);
+    connection.pragma_update_and_check(None, "max_page_count", pages.cast_signed(), |_| Ok(()))
 }
 
 fn apply_one(db: &Connection, quotas: &Quotas, op: &StoreOp) -> rusqlite::Result<StoreReply> {
@@ -285,6 +314,7 @@ fn apply_one(db: &Connection, quotas: &Quotas, op: &StoreOp) -> rusqlite::Result
         } => keep::put_record(db, quotas, key, (*sequence, *expires), record)
             .map(StoreReply::RecordPut),
         StoreOp::GetRecord { key, now } => keep::get_record(db, key, *now).map(StoreReply::Record),
+        StoreOp::Sweep(now) => sweep::slice(db, *now).map(StoreReply::Swept),
         other => housekeep(db, other).map(|()| StoreReply::Done),
     }
 }
@@ -296,7 +326,6 @@ fn housekeep(db: &Connection, op: &StoreOp) -> rusqlite::Result<()> {
         StoreOp::KeepReplay(epochs) => keep::keep_replay(db, epochs),
         StoreOp::SaveDescriptor(saved) => keep::save_descriptor(db, saved),
         StoreOp::ForgetDescriptor(node) => keep::forget_descriptor(db, node),
-        StoreOp::Sweep(now) => keep::sweep(db, *now),
         _ => Ok(()),
     }
 }
@@ -325,14 +354,15 @@ impl ApplyError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::core::conformance::{self, TestStore};
     use crate::core::store::PutOutcome;
 
-    struct Scratch {
-        db: Db,
-        directory: tempfile::TempDir,
+    /// A database in a directory of its own.
+    pub(in crate::store) struct Scratch {
+        pub(in crate::store) db: Db,
+        pub(in crate::store) directory: tempfile::TempDir,
     }
 
     impl TestStore for Scratch {
@@ -417,6 +447,41 @@ mod tests {
         assert_eq!(store.run(tombstone), Ok(StoreReply::Tombstone(Some(80))));
         let put = store.run(StoreOp::Put(conformance::envelope(81)));
         assert_eq!(put, Ok(StoreReply::Put(PutOutcome::Stored)));
+    }
+
+    #[test]
+    fn limits_change_while_it_is_open() {
+        let mut store = conformance::with_mailbox::<Scratch>(Quotas::default());
+        let put = |n| StoreOp::Put(conformance::envelope(n));
+        let mut options = DbOptions::default();
+        options.quotas.envelopes = 1;
+        store.db.set_options(options);
+        assert_eq!(store.run(put(1)), Ok(StoreReply::Put(PutOutcome::Stored)));
+        assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Full)));
+        options.quotas.envelopes = 9;
+        options.max_bytes = Some(8192);
+        store.db.set_options(options);
+        assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Full)));
+        options.max_bytes = None;
+        store.db.set_options(options);
+        assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Stored)));
+    }
+
+    #[test]
+    fn on_a_full_disk_acknowledgements_still_make_room() {
+        let mut store = conformance::with_mailbox::<Scratch>(Quotas::default());
+        let put = |n| StoreOp::Put(conformance::envelope(n));
+        assert_eq!(store.run(put(1)), Ok(StoreReply::Put(PutOutcome::Stored)));
+        store.db.free_bytes = |_| Some(DISK_RESERVE - 1);
+        assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Full)));
+        let (mailbox, hour) = (conformance::MAILBOX, conformance::envelope(0).hour);
+        let ids = vec![conformance::id(1)];
+        let tombstone = StoreOp::Tombstone { mailbox, ids, hour };
+        assert_eq!(store.run(tombstone), Ok(StoreReply::Tombstone(Some(1))));
+        store.db.free_bytes = |_| Some(DISK_RESERVE);
+        assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Stored)));
+        store.db.free_bytes = |_| None;
+        assert_eq!(store.run(put(3)), Ok(StoreReply::Put(PutOutcome::Stored)));
     }
 
     #[test]

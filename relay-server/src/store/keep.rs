@@ -1,4 +1,4 @@
-//! Operations on prekeys, account records, relay descriptors and the replay log, and the sweep.
+//! Operations on prekeys, account records, relay descriptors and the replay log.
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use zentalk_shared::id::{MailboxId, NodeId, RecordKey};
@@ -10,8 +10,8 @@ use zentalk_shared::wire::codec::BoundedBytes;
 use super::mailbox::{admit_or_create, be_u64, ms};
 use crate::core::Proof;
 use crate::core::store::{
-    Bundle, ENVELOPE_LIFE, Hour, MAILBOX_IDLE_LIFE, Owned, Quotas, RecordOutcome, Restored,
-    RestoredMailbox, SavePreKeys, SavedDescriptor, Stock, TOMBSTONE_LIFE,
+    Bundle, Owned, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys, SavedDescriptor,
+    Stock,
 };
 
 pub(super) fn save_prekeys(
@@ -185,37 +185,6 @@ fn restore_descriptor(row: &Row<'_>) -> Result<SavedDescriptor> {
 pub(super) fn forget_descriptor(db: &Connection, node: &NodeId) -> Result<()> {
     db.prepare_cached("DELETE FROM descriptors WHERE node = ?1")?
         .execute([node.as_ref()])
-        .map(drop)
-}
-
-pub(super) fn sweep(db: &Connection, now: Timestamp) -> Result<()> {
-    let idle = Hour::expired(now, MAILBOX_IDLE_LIFE).0;
-    let gone = "(SELECT row FROM mailboxes WHERE touched <= ?1)";
-    for table in ["envelopes", "tombstones", "surbs", "one_time_prekeys"] {
-        db.execute(
-            &format!("DELETE FROM {table} WHERE mailbox IN {gone}"),
-            [idle],
-        )?;
-    }
-    db.execute("DELETE FROM mailboxes WHERE touched <= ?1", [idle])?;
-    db.execute("DELETE FROM surbs WHERE expires <= ?1", [ms(now)])?;
-    db.execute("DELETE FROM records WHERE expires <= ?1", [ms(now)])?;
-    let envelopes = Hour::expired(now, ENVELOPE_LIFE).0;
-    db.execute(
-        "UPDATE mailboxes SET held = held - gone.n, strangers = strangers - gone.unknown FROM
-         (SELECT mailbox, count(*) AS n, sum(NOT permitted) AS unknown FROM envelopes
-          WHERE hour <= ?1 GROUP BY mailbox) AS gone WHERE gone.mailbox = row",
-        [envelopes],
-    )?;
-    db.execute("DELETE FROM envelopes WHERE hour <= ?1", [envelopes])?;
-    let tombstones = Hour::expired(now, TOMBSTONE_LIFE).0;
-    db.execute(
-        "UPDATE mailboxes SET buried = buried - gone.n FROM
-         (SELECT mailbox, count(*) AS n FROM tombstones WHERE hour <= ?1 GROUP BY mailbox) AS gone
-         WHERE gone.mailbox = row",
-        [tombstones],
-    )?;
-    db.execute("DELETE FROM tombstones WHERE hour <= ?1", [tombstones])
         .map(drop)
 }
 

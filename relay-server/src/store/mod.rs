@@ -7,11 +7,16 @@
 //! Onion keys lie in a file of their own, replaced whole, so that a key of a past epoch does not linger
 //! in freed pages of the database.
 
+mod backup;
+mod damage;
 mod db;
 mod keep;
 mod mailbox;
 mod schema;
+mod sweep;
 mod threads;
 
+pub use backup::{BackupError, Summary, backup, restore};
+pub use damage::{Damage, SetAside, examine, set_aside, size};
 pub use db::{Db, DbOptions, OpenError};
-pub use threads::{Answer, StoreThreads};
+pub use threads::{Answer, SharedOptions, Started, StoreThreads};

@@ -3,9 +3,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use super::db::{Db, DbOptions, OpenError, is_read};
+use super::damage::{self, SetAside};
+use super::db::{DATABASE, Db, DbOptions, OpenError, is_read};
 use crate::core::Ticket;
 use crate::core::store::{Restored, StoreError, StoreOp, StoreReply};
 
@@ -20,27 +22,45 @@ pub type Answer = Box<dyn Fn(Ticket, Result<StoreReply, StoreError>) + Send>;
 pub struct StoreThreads {
     writer: Thread,
     reader: Thread,
+    options: SharedOptions,
 }
 
+/// What the operator may change while the threads run.
+pub type SharedOptions = Arc<Mutex<DbOptions>>;
+
 impl StoreThreads {
-    /// Opens the database and starts the threads. `answer` makes one callback per thread.
+    /// Opens the database and starts the threads. `answer` makes one callback per thread. A database that
+    /// is damaged is set aside, and an empty one takes its place.
     pub fn start(
         directory: &Path,
         options: DbOptions,
         answer: impl Fn() -> Answer,
-    ) -> Result<(Self, Restored), OpenError> {
+    ) -> Result<Started, OpenError> {
+        let set_aside = set_aside_damage(directory)?;
         let writer = Db::open(directory, options)?;
         let restored = writer.restore()?;
         let reader = Db::open(directory, options)?;
+        let shared_options = Arc::new(Mutex::new(options));
+        let shared = Arc::clone(&shared_options);
         let file = |source: io::Error| OpenError::File {
             path: directory.to_owned(),
             source,
         };
-        let threads = Self {
-            writer: spawn("store-writer", write(writer, answer())).map_err(file)?,
+        let store = Self {
+            writer: spawn("store-writer", write(writer, shared, answer())).map_err(file)?,
             reader: spawn("store-reader", read(reader, answer())).map_err(file)?,
+            options: shared_options,
         };
-        Ok((threads, restored))
+        Ok(Started {
+            store,
+            restored,
+            set_aside,
+        })
+    }
+
+    /// Where to change how much is kept; the next transaction heeds it.
+    pub fn options(&self) -> SharedOptions {
+        Arc::clone(&self.options)
     }
 
     /// Submits an operation; the answer comes later. False: a thread has died, and nothing will be
@@ -66,6 +86,30 @@ impl StoreThreads {
     }
 }
 
+/// A store that has started.
+#[derive(Debug)]
+pub struct Started {
+    /// The store.
+    pub store: StoreThreads,
+    /// What was in it.
+    pub restored: Restored,
+    /// A damaged database that was there.
+    pub set_aside: Option<SetAside>,
+}
+
+fn set_aside_damage(directory: &Path) -> Result<Option<SetAside>, OpenError> {
+    let found = damage::examine(directory).map_err(|source| OpenError::Database {
+        path: directory.join(DATABASE),
+        source,
+    })?;
+    let Some(why) = found else { return Ok(None) };
+    let aside = damage::set_aside(directory, why);
+    aside.map(Some).map_err(|source| OpenError::File {
+        path: directory.join(DATABASE),
+        source,
+    })
+}
+
 /// The way to a thread, and its end.
 type Thread = (Sender<(Ticket, StoreOp)>, JoinHandle<()>);
 type Queue = Receiver<(Ticket, StoreOp)>;
@@ -79,11 +123,13 @@ fn spawn(name: &str, body: impl FnOnce(Queue) + Send + 'static) -> io::Result<Th
 }
 
 /// Group commit: whatever has queued up while the last transaction ran goes into the next one.
-fn write(mut db: Db, answer: Answer) -> impl FnOnce(Queue) {
+fn write(mut db: Db, options: SharedOptions, answer: Answer) -> impl FnOnce(Queue) {
     move |queue| {
         while let Ok(first) = queue.recv() {
             let batch = std::iter::once(first).chain(queue.try_iter().take(MAX_BATCH - 1));
             let (tickets, ops): (Vec<_>, Vec<_>) = batch.unzip();
+            let wanted = *options.lock().unwrap_or_else(PoisonError::into_inner);
+            db.set_options(wanted);
             let replies = db.apply(&ops);
             tickets
                 .into_iter()
@@ -115,12 +161,13 @@ mod tests {
             max_bytes: None,
         };
         let (answers, answered) = channel();
-        let (store, restored) = StoreThreads::start(directory.path(), options, || {
+        let started = StoreThreads::start(directory.path(), options, || {
             let answers = answers.clone();
             Box::new(move |ticket, reply| answers.send((ticket, reply)).unwrap())
         })
         .unwrap();
-        assert_eq!(restored, Restored::default());
+        let store = started.store;
+        assert_eq!(started.restored, Restored::default());
         for n in 0..100 {
             assert!(store.submit(Ticket(n), StoreOp::Put(conformance::envelope(n as u8))));
         }
@@ -140,7 +187,8 @@ mod tests {
     fn a_dead_thread_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
         let died = || Box::new(|ticket, _| assert_eq!(ticket, Ticket(0), "for the test")) as Answer;
-        let (store, _) = StoreThreads::start(directory.path(), DbOptions::default(), died).unwrap();
+        let started = StoreThreads::start(directory.path(), DbOptions::default(), died).unwrap();
+        let store = started.store;
         let put = || StoreOp::Put(conformance::envelope(1));
         let began = std::time::Instant::now();
         while store.submit(Ticket(1), put()) {

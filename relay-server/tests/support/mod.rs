@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,9 +15,14 @@ use futures_util::{SinkExt, StreamExt};
 use minicbor::Encode;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, NodeId, SurbId};
@@ -109,9 +115,26 @@ pub(crate) fn binary() -> Command {
 impl Network {
     /// Starts relays; `extra` is appended to each one's configuration.
     pub(crate) fn start(count: usize, extra: impl Fn(usize) -> String) -> Self {
+        let mut index = 0..;
+        Self::start_with("ws", count, |_, _| extra(index.next().unwrap_or_default()))
+    }
+
+    /// The same, with URLs of TLS; `extra` is told each one's URL and folder.
+    pub(crate) fn start_secure(
+        count: usize,
+        extra: impl FnMut(&str, &std::path::Path) -> String,
+    ) -> Self {
+        Self::start_with("wss", count, extra)
+    }
+
+    fn start_with(
+        scheme: &str,
+        count: usize,
+        mut extra: impl FnMut(&str, &std::path::Path) -> String,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = free_ports(count);
-        let url = |port: &u16| format!("ws://127.0.0.1:{port}/v1");
+        let url = |port: &u16| format!("{scheme}://127.0.0.1:{port}/v1");
         let peers: Vec<String> = ports
             .iter()
             .map(|port| format!("{:?}", url(port)))
@@ -126,7 +149,7 @@ impl Network {
                  operator = \"{index}\"\nallow_private = true\npeers = [{}]\n{}",
                 url(port),
                 peers.join(", "),
-                extra(index),
+                extra(&url(port), &home),
             );
             fs::write(&config, text).unwrap();
             let mut process = Process {
@@ -159,7 +182,7 @@ impl Process {
             .open(self.home.join("log"))
             .unwrap();
         let mut child = command
-            .arg("--config")
+            .args(["run", "--config"])
             .arg(&self.config)
             .stdout(Stdio::piped())
             .stderr(log)
@@ -171,6 +194,29 @@ impl Process {
             .unwrap();
         assert!(line.starts_with("ready node="), "{line:?}\n{}", self.log());
         self.child = Some(child);
+    }
+
+    /// One of the operator's commands on this relay: whether it succeeded, and all that it said.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let output = binary()
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.config)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
+    /// What it answers to its operator.
+    pub(crate) fn status(&self) -> String {
+        self.command(&["status", "--json"]).1
+    }
+
+    /// Appends to its configuration.
+    pub(crate) fn configure(&self, more: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        fs::write(&self.config, format!("{more}{text}")).unwrap();
     }
 
     /// `kill -9`.
@@ -204,7 +250,7 @@ impl Process {
 
     /// Where the relay listens.
     pub(crate) fn address(&self) -> &str {
-        let rest = self.url.strip_prefix("ws://").unwrap();
+        let (_, rest) = self.url.split_once("://").unwrap();
         rest.split('/').next().unwrap()
     }
 
@@ -307,6 +353,92 @@ pub(crate) async fn next_frame(socket: &mut Socket) -> Option<Vec<u8>> {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             _ => return None,
         }
+    }
+}
+
+/// The same of any stream.
+pub(crate) async fn next_message<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+) -> Option<Vec<u8>> {
+    match timeout(PATIENCE, socket.next()).await.expect("in time") {
+        Some(Ok(Message::Binary(bytes))) => Some(bytes.to_vec()),
+        _ => None,
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(mut is_so: impl FnMut() -> bool) {
+    let waited = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, waited).await.expect("in time");
+}
+
+/// TLS that trusts this root only.
+pub(crate) fn tls_client(root: &CertificateDer<'static>) -> TlsConnector {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Connects to a relay's address under TLS.
+pub(crate) async fn connect_tls(
+    relay: &Process,
+    trusts: &TlsConnector,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(relay.address()).await?;
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connected = timeout(PATIENCE, trusts.connect(name, tcp)).await;
+    connected.expect("an end of the handshake")
+}
+
+/// Takes any certificate: for who looks at it otherwise.
+#[derive(Debug)]
+pub(crate) struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let provider = rustls::crypto::ring::default_provider();
+        provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

@@ -48,14 +48,14 @@ process.once("exit", () => started.forEach((child) => child.kill("SIGKILL")));
 class Daemon {
   #child = null;
 
-  constructor(name, binary, config, port, home) {
-    Object.assign(this, { name, binary, config, port, home });
+  constructor(name, [binary, ...command], config, port, home) {
+    Object.assign(this, { name, binary, command, config, port, home });
     this.log = join(home, "log");
   }
 
   async start() {
     const log = createWriteStream(this.log, { flags: "a" });
-    const child = spawn(this.binary, ["--config", this.config], {
+    const child = spawn(this.binary, [...this.command, "--config", this.config], {
       env: environment,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -124,7 +124,7 @@ export async function startNetwork({ relays: count = 5 } = {}) {
   };
   const relays = await Promise.all(
     ports.map((port, i) =>
-      daemon(`relay-${i + 1}`, RELAY, port, (own) => [
+      daemon(`relay-${i + 1}`, [RELAY, "run"], port, (own) => [
         `data_dir = ${JSON.stringify(join(own, "data"))}`,
         `url = "ws://127.0.0.1:${port}/v1"`,
         `operator = "relay-${i + 1}"`,
@@ -135,7 +135,7 @@ export async function startNetwork({ relays: count = 5 } = {}) {
       ]),
     ),
   );
-  const api = await daemon("api", API, apiPort, () => [
+  const api = await daemon("api", [API], apiPort, () => [
     `www = ${JSON.stringify(resolve(WWW))}`,
     `bootstrap = ${links}`,
     `development = true`,

@@ -116,7 +116,7 @@ impl Network {
     pub(super) fn start_relays(&self, supervisor: &mut Supervisor) -> Result<()> {
         for relay in &self.relays {
             let command = Cmd::new(daemon_folder().join("zentalk-relay"))
-                .arg("--config")
+                .args(["run", "--config"])
                 .arg(&relay.config);
             supervisor.start(&relay.name, command)?;
         }

@@ -8,5 +8,6 @@ mod mail;
 pub(in crate::core) mod net;
 mod onions;
 mod people;
+mod reload;
 mod services;
 mod strangers;
