@@ -40,8 +40,7 @@ pub struct Config {
     pub url: String,
     /// Where keys and mail are kept.
     pub data_dir: PathBuf,
-    /// Who runs it, at most 64 bytes: paths avoid two relays of one operator. Relays that do not say are taken for
-    /// one operator's.
+    /// Who runs it, at most 64 bytes: paths avoid two relays of one operator. One that does not say counts as its network's.
     #[serde(default)]
     pub operator: String,
     /// Where it stands, at most 32 bytes.

@@ -48,7 +48,7 @@ pub const KEYS: &[Key] = &[
     fixed("data_dir", "Keys and mail. Made for its owner only."),
     live(
         "operator",
-        "Who runs it, at most 64 bytes. Paths avoid two relays of one operator, and take all that name none for one operator's.",
+        "Who runs it, at most 64 bytes. Paths avoid two relays of one operator; one that names none counts as its network's.",
     ),
     live(
         "region",
