@@ -29,7 +29,7 @@ pub(super) struct Forwarder {
     delayed: usize,
     /// Of these, by the connection they came from; `None`: from this relay itself.
     delayed_of: HashMap<Option<ConnId>, usize>,
-    /// From this relay to itself: a reply whose first hop is where the request ended.
+    /// From this relay to itself: replies whose first hop is where the request ended. Who asked has paid for the peeling.
     own: VecDeque<Vec<u8>>,
 }
 
@@ -65,10 +65,12 @@ impl Forwarder {
 }
 
 impl Relay {
-    /// A packet has come from a client or another relay. Whatever is wrong with it, nobody is told.
+    /// A packet has come from a client or another relay, or (`None`) is this relay's own. Whatever is wrong with it, nobody
+    /// is told.
     pub(super) fn on_packet(&mut self, from: Option<ConnId>, packet: Vec<u8>, step: &mut Step<'_>) {
         let suite = suite_of(&packet);
-        if suite.is_some_and(|suite| !self.pay_for_peeling(from, suite, step)) {
+        let paid = |suite| from.is_none() || self.pay_for_peeling(from, &[suite], step);
+        if !suite.is_none_or(paid) {
             return self.count(Metric::PacketDropped("cost"));
         }
         let peeled = self.directory.keys().peel(packet, step.now, &mut step.rng);
@@ -89,7 +91,7 @@ impl Relay {
                 surb: Some(surb),
                 payload,
             }) => {
-                self.on_request(surb, &payload, step);
+                self.on_request(from, surb, &payload, step);
             }
             // Nobody could be told what became of it.
             Ok(Peeled::Process { surb: None, .. }) => {
@@ -106,6 +108,10 @@ impl Relay {
         packet: Vec<u8>,
         step: &mut Step<'_>,
     ) {
+        // The relays of a path are distinct. Who makes one peel again and again would pay for the first layer only.
+        if next == self.me {
+            return self.count(Metric::PacketDropped("loop"));
+        }
         if delay == Duration::ZERO {
             return self.send_packet(next, packet, step);
         }
@@ -136,7 +142,7 @@ impl Relay {
         self.send_to_relay(next, frame, step);
     }
 
-    /// Peels what this relay has sent to itself. Each packet has at most four hops, so this ends.
+    /// Peels what this relay has sent to itself: answers, of which each comes here once.
     pub(super) fn peel_own_packets(&mut self, step: &mut Step<'_>) {
         while let Some(packet) = self.forwarder.own.pop_front() {
             self.on_packet(None, packet, step);

@@ -5,8 +5,11 @@
 //! up and, for a suite that is dear, out of what all connections together may. Whoever floods a relay with dear packets takes
 //! from those who use that suite, and nothing from the others. What cannot be paid for is dropped, and the link stays: the
 //! packets of a relay's link are those of many.
+//!
+//! An answer whose first relay is the one that answers is peeled here, too. Whoever hands the reply block in pays for that
+//! then, and is not served otherwise: when the answer is ready, its asker may be gone.
 
-use zentalk_shared::onion::Suite;
+use zentalk_shared::onion::{Suite, Surb};
 use zentalk_shared::time::Timestamp;
 
 use super::admission::{Bucket, Rate};
@@ -37,19 +40,29 @@ impl DearPeeling {
 }
 
 impl Relay {
-    /// Whether a packet of the suite may be peeled now; then it is paid for. `from`: `None` if this relay has sent it to
-    /// itself.
+    /// Whether packets of these suites, all from one connection or for its sake, may be peeled; then they are paid for.
+    /// `from`: `None` if it was this relay that sent what asks for them, and nobody is there to pay.
     pub(super) fn pay_for_peeling(
         &mut self,
         from: Option<ConnId>,
-        suite: Suite,
+        suites: &[Suite],
         step: &Step<'_>,
     ) -> bool {
-        let cost = cost(suite);
+        let costs = suites.iter().map(|suite| cost(*suite));
+        let (all, dear) = (
+            costs.clone().sum(),
+            costs.filter(|cost| *cost >= DEAR).sum(),
+        );
         let rate = self.config.limits.dear_peeling;
         // Its own connection first: what it cannot pay for must not be taken from the others.
-        from.is_none_or(|conn| self.charge_peeling(conn, cost, step.now))
-            && (cost < DEAR || self.dear_peeling.0.take(rate, cost, step.now))
+        all == 0
+            || from.is_some_and(|conn| self.charge_peeling(conn, all, step.now))
+                && (dear == 0 || self.dear_peeling.0.take(rate, dear, step.now))
+    }
+
+    /// The suite of what comes back to this relay first when the reply block is used.
+    pub(super) fn own_peeling(&self, surb: &Surb) -> Option<Suite> {
+        (surb.first_hop() == self.me).then(|| surb.suite())
     }
 }
 

@@ -30,6 +30,8 @@ macro_rules! expect {
 
 /// Where an answer goes.
 pub(super) struct ReplyTo {
+    /// Whose connection pays for what the request makes this relay peel; `None`: it has sent the request to itself.
+    pub(super) from: Option<ConnId>,
     surb: Surb,
     pub(super) class: Class,
     id: MessageId,
@@ -97,7 +99,17 @@ pub(super) enum After {
 
 impl Relay {
     /// A request has come out of an onion.
-    pub(super) fn on_request(&mut self, surb: Surb, payload: &[u8], step: &mut Step<'_>) {
+    pub(super) fn on_request(
+        &mut self,
+        from: Option<ConnId>,
+        surb: Surb,
+        payload: &[u8],
+        step: &mut Step<'_>,
+    ) {
+        let own = self.own_peeling(&surb);
+        if !self.pay_for_peeling(from, own.as_slice(), step) {
+            return self.count(Metric::PacketDropped("cost"));
+        }
         self.count(Metric::Processed);
         let class = match payload.len() == Class::Message.capacity() {
             true => Class::Message,
@@ -107,7 +119,12 @@ impl Relay {
             // Not even a frame whose id could be repeated.
             return self.count(Metric::Refused("malformed"));
         };
-        let reply = ReplyTo { surb, class, id };
+        let reply = ReplyTo {
+            from,
+            surb,
+            class,
+            id,
+        };
         if let Err(refusal) = self.admit(&request) {
             return self.refuse_request(reply, refusal, step);
         }

@@ -7,7 +7,7 @@
 //! ```
 
 use zentalk_shared::id::{EnvelopeId, MailboxId};
-use zentalk_shared::onion::{Class, Surb};
+use zentalk_shared::onion::{Class, Suite, Surb};
 use zentalk_shared::rpc::{
     EnvelopeItem, FormerPermit, MAX_FETCH, MAX_PERMIT_OVERLAP, MailboxDescriptor, OwnerOp,
     OwnerRequest, Push, Refusal, Reply, SubscribeBody, SubscribeReply,
@@ -63,6 +63,15 @@ pub(super) struct Schedule {
     busy: bool,
     /// The earliest timer that is set.
     armed: Option<Timestamp>,
+}
+
+/// A subscription that is in order.
+struct ReadSubscription {
+    save: SaveSubscription,
+    descriptor: MailboxDescriptor,
+    permits: Permits,
+    /// The suites of its reply blocks whose packets this relay will peel itself.
+    own: Vec<Suite>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,13 +210,16 @@ impl Relay {
             .and_then(|verified| self.read_subscription(verified, step));
         match parsed {
             Err(refusal) => self.refuse_request(reply, refusal, step),
-            Ok((save, descriptor, permits)) => {
+            Ok(read) if !self.pay_for_peeling(reply.from, &read.own, step) => {
+                self.refuse_request(reply, Refusal::Busy, step);
+            }
+            Ok(read) => {
                 let after = After::Subscribe {
                     reply,
-                    descriptor: Box::new(descriptor),
-                    permits,
+                    descriptor: Box::new(read.descriptor),
+                    permits: read.permits,
                 };
-                self.store(StoreOp::Subscribe(Box::new(save)), after);
+                self.store(StoreOp::Subscribe(Box::new(read.save)), after);
             }
         }
     }
@@ -216,7 +228,7 @@ impl Relay {
         &self,
         verified: Verified<SubscribeBody>,
         step: &Step<'_>,
-    ) -> Result<(SaveSubscription, MailboxDescriptor, Permits), Refusal> {
+    ) -> Result<ReadSubscription, Refusal> {
         let Verified {
             mailbox,
             stamp,
@@ -227,10 +239,11 @@ impl Relay {
         if descriptor.mailbox() != mailbox || !descriptor.members().contains(&self.me) {
             return Err(Refusal::NotAllowed);
         }
-        let mut surbs = Vec::with_capacity(body.surbs.len());
+        let (mut surbs, mut own) = (Vec::with_capacity(body.surbs.len()), Vec::new());
         for bytes in body.surbs.into_inner() {
             let surb = Surb::decode(&bytes).map_err(|_| Refusal::Malformed)?;
             if surb.expires() > step.now {
+                own.extend(self.own_peeling(&surb));
                 let bytes = Zeroizing::new(bytes.into_inner());
                 surbs.push(StockedSurb {
                     expires: surb.expires(),
@@ -256,7 +269,12 @@ impl Relay {
             surbs,
             now: step.now,
         };
-        Ok((save, descriptor, permits))
+        Ok(ReadSubscription {
+            save,
+            descriptor,
+            permits,
+            own,
+        })
     }
 
     pub(super) fn subscribed(

@@ -6,7 +6,7 @@ use zentalk_shared::onion::epoch::EPOCH_LENGTH;
 use zentalk_shared::onion::{
     Class, Epoch, Layout, MAX_DELAY, RelayKeys, ReplayEntry, ReplayLimits, Suite, Suites,
 };
-use zentalk_shared::rpc::{DirectorySyncRequest, Reply, Request, SubscribeBody};
+use zentalk_shared::rpc::{DirectorySyncRequest, Refusal, Reply, Request, SubscribeBody};
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::codec::{BoundedList, Bytes, from_cbor};
 use zentalk_shared::wire::link::{Handshake, HandshakeAck, LinkErrorCode, Role};
@@ -273,6 +273,57 @@ fn many_who_flood_with_dear_packets_take_from_that_suite_only() {
     }
     let mut cheap = Caller::at(&mut net, 0);
     assert!(cheap.call(&mut net, &[0], &question()).is_some());
+}
+
+/// One relay that serves and peels everything itself, and what a client may use up, which does not refill.
+fn alone(burst: u32) -> Net {
+    let client_peeling = Rate {
+        per_minute: 0,
+        burst,
+    };
+    let limits = Limits {
+        client_peeling,
+        ..Limits::default()
+    };
+    with_rsa(1, &[Suite::X25519, Suite::Rsa4096], limits)
+}
+
+#[test]
+fn an_answer_that_its_relay_peels_itself_is_paid_for_by_who_asks() {
+    let mut net = alone(5 * 390);
+    let mut asker = Caller::at(&mut net, 0);
+    asker.suite = Suite::Rsa4096;
+    (0..4).for_each(|_| asker.ask_in(&mut net, &[0], &question(), Class::Message));
+    // Two requests and their answers; a request whose answer cannot be paid for; nothing of the last one.
+    assert_eq!(asker.replies(&mut net).len(), 2);
+    assert_eq!(net.count(0, Metric::Peeled("rsa4096")), 5);
+    assert_eq!(net.count(0, Metric::PacketDropped("cost")), 2);
+    assert_eq!(net.count(0, Metric::Processed), 2, "not served");
+}
+
+#[test]
+fn reply_blocks_in_stock_that_their_relay_peels_itself_are_paid_for_when_they_come() {
+    for (burst, stocked) in [(1 + 1 + 8, true), (1 + 1 + 7, false)] {
+        let mut net = alone(burst);
+        let mut owner = Owner::new(&mut net, 0);
+        owner.members = vec![0];
+        let subscribe = owner.subscription(&mut net, 0, 8);
+        let reply = owner.caller.call(&mut net, &[0], &subscribe);
+        let busy =
+            matches!(&reply, Some(Reply::Refused(refused)) if refused.reason == Refusal::Busy);
+        let held = matches!(&reply, Some(Reply::Subscribe(reply)) if reply.stock == 8);
+        assert_eq!((held, busy), (stocked, !stocked), "{burst}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_packet_that_leads_from_a_relay_to_itself_is_dropped() {
+    let mut net = with_rsa(1, &[Suite::X25519], Limits::default());
+    let mut caller = Caller::at(&mut net, 0);
+    caller.ask_in(&mut net, &[0, 0, 0], &question(), Class::Message);
+    assert_eq!(net.count(0, Metric::Peeled("x25519")), 1);
+    assert_eq!(net.count(0, Metric::PacketDropped("loop")), 1);
+    assert!(caller.replies(&mut net).is_empty());
 }
 
 #[test]
