@@ -83,7 +83,7 @@ impl Features {
 pub struct RelayInfo {
     /// One to four URLs, best first. The first says which network the relay is in ([`Party`](super::party::Party)).
     pub urls: Vec<RelayUrl>,
-    /// Who runs it: at most 64 bytes. Empty: not said; all such relays are taken for one operator's.
+    /// Who runs it: at most 64 bytes. Empty: not said; such a relay counts as its network's.
     pub operator: String,
     /// Where it stands: at most 32 bytes.
     pub region: String,
