@@ -18,6 +18,6 @@ mod wire;
 mod world;
 
 pub use checker::{Checker, Violation};
-pub use plan::{Mutation, Plan};
+pub use plan::{GuardDeath, Mutation, Plan};
 pub use recording::{Recording, hex};
 pub use world::{Report, World};

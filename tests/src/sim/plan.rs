@@ -30,6 +30,8 @@ pub struct Plan {
     pub relay_crashes: usize,
     /// Clients that lose all their sessions, as from a store that was damaged.
     pub lost_sessions: usize,
+    /// A guard that dies with a push.
+    pub guard_death: Option<GuardDeath>,
     /// Links that are cut.
     pub cuts: usize,
     /// Onion packets lost, in percent.
@@ -42,6 +44,15 @@ pub struct Plan {
     pub mutation: Option<Mutation>,
 }
 
+/// The death of the guard of somebody who gets a text, as it hands the push over.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardDeath {
+    /// Which text.
+    pub text: usize,
+    /// When the guard is back, having forgotten what came for its clients. None: it never is.
+    pub back: Option<Duration>,
+}
+
 /// A deliberately broken build, which a run must find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
@@ -52,6 +63,21 @@ pub enum Mutation {
 }
 
 impl Plan {
+    /// Two people, four texts, and nothing that goes wrong but that a guard dies with the push of the last one.
+    pub fn death_of_a_guard(seed: u64, back: Option<Duration>) -> Self {
+        Self {
+            clients: 2,
+            messages: 4,
+            crashes_after_commit: 0,
+            crashes_before_commit: 0,
+            relay_crashes: 0,
+            cuts: 0,
+            loss: 0,
+            guard_death: Some(GuardDeath { text: 3, back }),
+            ..Self::standard(seed)
+        }
+    }
+
     /// The schedule that every build must pass: 20 clients, 9 relays, at least 40 messages.
     pub fn standard(seed: u64) -> Self {
         Self {
@@ -67,6 +93,7 @@ impl Plan {
             crashes_before_commit: 1 + usize::try_from(seed % 2).unwrap_or(0),
             relay_crashes: 3 + usize::try_from(seed % 4).unwrap_or(0),
             lost_sessions: 0,
+            guard_death: None,
             cuts: 6,
             loss: 5 + u32::try_from(seed % 16).unwrap_or(0),
             trouble: Duration::from_mins(4),

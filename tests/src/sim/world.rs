@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Metric, Output};
 use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput, WorkId};
-use zentalk_shared::id::Address;
+use zentalk_shared::id::{Address, MessageId};
 use zentalk_shared::identity::ContactCode;
 use zentalk_shared::onion::Suite;
 use zentalk_shared::rpc::Work;
@@ -22,6 +22,7 @@ use super::recording::Recording;
 use super::relay_host::RelayHost;
 use super::wire::{End, Wire};
 
+mod deaths;
 mod making;
 mod people;
 mod watching;
@@ -95,6 +96,10 @@ pub struct Report {
     pub events: u64,
     /// Virtual time that passed.
     pub took: Duration,
+    /// How long it took until a text was shown, for each that was.
+    pub delays: Vec<Duration>,
+    /// Whether the plan's guard died.
+    pub guard_died: bool,
 }
 
 /// One run.
@@ -124,6 +129,10 @@ pub struct World {
     report: (usize, usize, u64, u64),
     recording: Option<Recording>,
     packets: [u64; 2],
+    /// When each text was said, and how long after that it was shown.
+    said: BTreeMap<MessageId, Timestamp>,
+    delays: BTreeMap<MessageId, Duration>,
+    guard_died: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,6 +167,9 @@ impl World {
             report: (0, 0, 0, 0),
             recording: None,
             packets: [0; 2],
+            said: BTreeMap::new(),
+            delays: BTreeMap::new(),
+            guard_died: false,
             plan,
         };
         world.make_relays();
@@ -222,6 +234,8 @@ impl World {
             lies: self.relays.iter().map(|relay| relay.lied).sum(),
             events,
             took: self.now.since(START),
+            delays: self.delays.into_values().collect(),
+            guard_died: self.guard_died,
         }
     }
 
@@ -398,6 +412,7 @@ impl World {
                     }
                 }
                 Effect::Event(Event::Message(view)) => {
+                    self.shown(&view);
                     self.checker
                         .seen(index, &view, |client| self.addresses[client]);
                 }

@@ -77,7 +77,7 @@ impl World {
 
     pub(super) fn schedule_plan(&mut self) {
         let trouble = self.plan.trouble.as_ms();
-        for _ in 0..self.plan.messages {
+        for index in 0..self.plan.messages {
             let from = self.rng.random_range(0..self.plan.clients);
             let to = (from + self.rng.random_range(1..self.plan.clients)) % self.plan.clients;
             // Half of the texts go between few pairs, so that conversations go back and forth.
@@ -86,9 +86,16 @@ impl World {
             } else {
                 (from, to)
             };
+            let (from, to) = match self.plan.guard_death {
+                Some(_) => (index % 2, 1 - index % 2),
+                None => (from, to),
+            };
             self.texts.push((from, to));
-            let index = self.texts.len() - 1;
-            let at = self.rng.random_range(1_000..trouble);
+            let at = match self.plan.guard_death {
+                // Each in its turn, with time to come to rest before the last one.
+                Some(_) => 20_000 * (1 + index) as u64,
+                None => self.rng.random_range(1_000..trouble),
+            };
             self.schedule(Duration::from_ms(at), Happening::Say(index));
         }
         let faults = [

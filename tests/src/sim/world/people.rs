@@ -28,10 +28,7 @@ impl World {
             };
             self.client(from, ClientInput::Command(command));
         }
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.plan.seed.to_be_bytes());
-        id[8..].copy_from_slice(&u64::try_from(index).unwrap_or(0).to_be_bytes());
-        let (id, text) = (MessageId::from_bytes(id), format!("text {index}"));
+        let (id, text) = (self.text_id(index), format!("text {index}"));
         // A person whose program crashes while they press the key presses it again.
         if self.clients[from].engine().is_none() {
             self.schedule(Duration::from_secs(1), Happening::Say(index));
@@ -46,6 +43,7 @@ impl World {
                 shown: 0,
             },
         );
+        self.said(id);
         let command = Command::Send {
             address: self.addresses[to],
             id,
@@ -55,6 +53,13 @@ impl World {
         if self.clients[from].engine().is_none() {
             self.schedule(Duration::from_secs(1), Happening::Say(index));
         }
+    }
+
+    pub(super) fn text_id(&self, index: usize) -> MessageId {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.plan.seed.to_be_bytes());
+        id[8..].copy_from_slice(&u64::try_from(index).unwrap_or(0).to_be_bytes());
+        MessageId::from_bytes(id)
     }
 
     /// A person whose program has started sees what has become of their texts meanwhile.

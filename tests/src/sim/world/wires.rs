@@ -119,6 +119,13 @@ impl World {
         let Some(wire) = self.ends.get(&from).copied() else {
             return;
         };
+        let to = self.wires.get(&wire).and_then(|wire| {
+            let side = wire.side(from)?;
+            Some(wire.ends[1 - side])
+        });
+        if to.is_some_and(|to| self.dies_with(from, to, &bytes)) {
+            return;
+        }
         self.record_sent(from, wire, &bytes);
         let packet = is_packet(&bytes);
         let troubled = self.now < START.saturating_add(self.plan.trouble);
