@@ -183,7 +183,7 @@ fn a_wish_is_written_when_it_is_news_and_is_for_known_devices_only() {
     assert!(contacts.want_anew(&unknown, NOW).is_none());
 }
 
-/// Found by the model of session establishment (`tests/tests/session_model`).
+/// Who has lost a session sends again, too: whoever still has one may be nobody.
 #[test]
 fn fault_06_a_text_comes_again_although_both_have_lost_its_session() {
     let (mut ada, mut bob, a, b) = acquainted();
