@@ -43,14 +43,20 @@ pub(crate) fn properties() -> Vec<Property<Establishment>> {
 
 /// Both send again what is to be sent again and begin the sessions that they are to begin, today, and the network
 /// loses nothing more. What is then unread was lost by the network or given up, or its reader begins no other
-/// session today; and its sender has no receipt, so that a person sees it.
+/// session today: it did, for this text or another one, and nothing came of it. The sender has no receipt, so that a
+/// person sees it.
 fn delivers(model: &Establishment, state: &State) -> bool {
     let mut state = state.clone();
     comes_to_rest(model, &mut state);
     let is_told = |who: usize| {
         let known = state.lost[who].and(state.devices[who].given_up);
-        let known = known.and(state.devices[1 - who].refused);
-        unread(&state, who).without(known).is_empty()
+        let (sender, reader) = (&state.devices[who], &state.devices[1 - who]);
+        let in_vain = reader.anew.is_some_and(|anew| !sender.sessions.has(anew));
+        let refused = match in_vain {
+            true => reader.refused.and(reader.called),
+            false => reader.refused,
+        };
+        unread(&state, who).without(known.and(refused)).is_empty()
     };
     is_at_rest(&state) && is_told(0) && is_told(1)
 }

@@ -107,6 +107,10 @@ pub(crate) struct Local {
     pub(crate) read: Texts,
     /// Texts of the peer that it refused, and began no session anew because it had that day.
     pub(crate) refused: Texts,
+    /// Texts of the peer that it refused, and began a session anew for.
+    pub(crate) called: Texts,
+    /// The last session that it began anew because of a refusal.
+    pub(crate) anew: Option<SessionId>,
     /// Messages that were opened.
     opened: BTreeSet<Name>,
     /// A message called for a new session.
@@ -156,6 +160,12 @@ impl Sessions {
         Ok(plaintext)
     }
 
+    pub(crate) fn has(&self, session: SessionId) -> bool {
+        let records = self.each.iter().chain([&self.device]);
+        let mut records = records.filter_map(|device| device.sessions.as_ref());
+        records.any(|record| record.sessions().any(|id| id == session))
+    }
+
     pub(crate) fn current(&self) -> Option<SessionId> {
         let sender = self.each.last().unwrap_or(&self.device);
         sender.sessions.as_ref().map(SessionRecord::current_session)
@@ -190,6 +200,8 @@ impl Local {
             given_up: Texts::default(),
             read: Texts::default(),
             refused: Texts::default(),
+            called: Texts::default(),
+            anew: None,
             opened: BTreeSet::new(),
             wants_anew: false,
             renewed: false,
@@ -204,9 +216,12 @@ impl Local {
         let mut bytes = vec![self.who as u8, self.generation, self.starts, self.written];
         bytes.extend([self.wants_anew, self.renewed, self.broken.is_some()].map(u8::from));
         let own = [self.again, self.confirmed, self.given_up];
-        for texts in own.into_iter().chain([self.read, self.refused]) {
+        let of_peer = [self.read, self.refused, self.called];
+        for texts in own.into_iter().chain(of_peer) {
             bytes.extend(texts.0.to_be_bytes());
         }
+        let anew = self.anew.map_or([0; 16], |id| *id.as_bytes());
+        bytes.extend(anew);
         bytes.extend((self.opened.len() as u64).to_be_bytes());
         bytes.extend(self.opened.iter().flatten());
         self.sessions.write_name(&mut bytes);
@@ -246,7 +261,10 @@ impl Local {
         self.sessions
             .start(rules, published, self.starts, &self.name.clone());
         self.starts += 1;
-        self.renewed |= core::mem::take(&mut self.wants_anew);
+        if core::mem::take(&mut self.wants_anew) {
+            self.renewed = true;
+            self.anew = self.sessions.current();
+        }
         if had_one || rules != Rules::NothingAgainFromWhoLost {
             self.send_again(rules);
         }
@@ -297,6 +315,7 @@ impl Local {
             // What is on the screen already is not shown again.
             self.read = self.read.with(text);
             self.refused = self.refused.without(self.read);
+            self.called = self.called.without(self.read);
         }
         let [.., a, b, c, d, e, f, g, h] = message.plaintext;
         let receipts = Texts(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
@@ -319,12 +338,17 @@ impl Local {
         if !error.calls_for_new_session() {
             return;
         }
-        let device = &mut self.sessions.device;
-        device.not_before = message.decoded.time_to_begin_anew(device.clock);
-        self.wants_anew |= !self.renewed;
-        if let Some(text) = message.text.filter(|_| self.renewed) {
-            let refused = self.refused.with(text);
-            self.refused = refused.without(self.read);
+        let text = message.text.map(|text| Texts::default().with(text));
+        let text = text.unwrap_or_default().without(self.read);
+        if self.renewed {
+            self.refused = self.refused.and(text);
+            return;
         }
+        self.called = self.called.and(text);
+        self.wants_anew = true;
+        // Later than every session that called for it, in whatever order their messages came.
+        let device = &mut self.sessions.device;
+        let begun = message.decoded.time_to_begin_anew(device.clock);
+        device.not_before = device.not_before.max(begun);
     }
 }
