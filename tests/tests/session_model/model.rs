@@ -43,8 +43,8 @@ pub(crate) struct Bounds {
 
 pub(crate) const SMALL: Bounds = Bounds {
     starts: 1,
-    texts: 2,
-    flying: 3,
+    texts: 1,
+    flying: 2,
     losses: 1,
     copies: 0,
     forgets: 0,
