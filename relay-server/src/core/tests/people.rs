@@ -242,9 +242,10 @@ impl Owner {
 
     pub(super) fn subscribe(&mut self, net: &mut Net, member: usize, surbs: usize) {
         let request = self.subscription(net, member, surbs);
-        let reply = self
-            .caller
-            .call(net, &[self.caller.guard, member], &request);
+        // No relay is twice on a path: a member that is the guard is asked directly.
+        let mut path = vec![self.caller.guard, member];
+        path.dedup();
+        let reply = self.caller.call(net, &path, &request);
         assert!(matches!(reply, Some(Reply::Subscribe(_))), "{reply:?}");
     }
 
