@@ -8,6 +8,7 @@ use zentalk_shared::onion::{Class, Features, ReplayEntry, Surb};
 use zentalk_shared::rpc::{MailboxDescriptor, Permit, Refusal, Refused, Reply, Request, Tombstone};
 use zentalk_shared::wire::Tag;
 
+use super::anti_entropy::Comparison;
 use super::io::{ConnId, Metric};
 use super::relay::{Relay, Step};
 use super::store::{PushPick, StoreError, StoreReply};
@@ -73,6 +74,8 @@ pub(super) enum After {
     Push { mailbox: MailboxId, pick: PushPick },
     /// An envelope for a member that has not confirmed it.
     Replicate { node: NodeId, key: PutKey },
+    /// A comparison with another member.
+    Compare(Comparison),
     /// Prekeys of an owner.
     PreKeyPublish { reply: ReplyTo, mailbox: MailboxId },
     /// A bundle for an asker.
@@ -164,6 +167,7 @@ impl Relay {
             After::Push { mailbox, pick } => {
                 self.push_taken(mailbox, &pick, expect!(answer, Push), step);
             }
+            After::Compare(comparison) => self.compared(comparison, answer, step),
             other => self.resume_service(other, answer, step),
         }
     }
@@ -202,7 +206,8 @@ impl Relay {
             | After::Replicate { .. }
             | After::Acknowledge { .. }
             | After::ReplicateTombstone { .. }
-            | After::Push { .. } => {}
+            | After::Push { .. }
+            | After::Compare(_) => {}
         }
     }
 
@@ -262,5 +267,6 @@ const fn label(reason: Refusal) -> &'static str {
         Refusal::TooFewMembers => "too_few_members",
         Refusal::StaleSequence => "stale_sequence",
         Refusal::Busy => "busy",
+        Refusal::Moved => "moved",
     }
 }

@@ -190,7 +190,14 @@ pub(super) fn forget_descriptor(db: &Connection, node: &NodeId) -> Result<()> {
 pub(super) fn sweep(db: &Connection, now: Timestamp) -> Result<()> {
     let idle = Hour::expired(now, MAILBOX_IDLE_LIFE).0;
     let gone = "(SELECT row FROM mailboxes WHERE touched <= ?1)";
-    for table in ["envelopes", "tombstones", "surbs", "one_time_prekeys"] {
+    let tables = [
+        "envelopes",
+        "tombstones",
+        "acknowledgements",
+        "surbs",
+        "one_time_prekeys",
+    ];
+    for table in tables {
         db.execute(
             &format!("DELETE FROM {table} WHERE mailbox IN {gone}"),
             [idle],
@@ -214,8 +221,12 @@ pub(super) fn sweep(db: &Connection, now: Timestamp) -> Result<()> {
          WHERE gone.mailbox = row",
         [tombstones],
     )?;
-    db.execute("DELETE FROM tombstones WHERE hour <= ?1", [tombstones])
-        .map(drop)
+    db.execute("DELETE FROM tombstones WHERE hour <= ?1", [tombstones])?;
+    db.execute(
+        "DELETE FROM acknowledgements WHERE hour <= ?1",
+        [tombstones],
+    )
+    .map(drop)
 }
 
 /// What a relay finds when it starts; the onion keys lie elsewhere.

@@ -12,6 +12,7 @@ mod keep;
 mod mailbox;
 mod schema;
 mod threads;
+mod tombstones;
 
 pub use db::{Db, DbOptions, OpenError};
 pub use threads::{Answer, StoreThreads};

@@ -196,6 +196,8 @@ impl Unsigned {
             write_secret: WriteSecret::random(rng),
             descriptor: None,
             owner_sequence: 0,
+            former: None,
+            absent: None,
         };
         let publication = PublicationRow {
             version: current_version(),

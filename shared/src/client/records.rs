@@ -9,6 +9,8 @@ mod outbox;
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
+use super::absent::AbsentMembers;
+use super::former::FormerMembers;
 use super::held::HeldRow;
 use super::seen::SeenRow;
 use super::store::{Key, Row, Table, Value};
@@ -155,6 +157,12 @@ pub(super) struct MailboxRow {
     /// Of the last owner request.
     #[n(3)]
     pub(super) owner_sequence: u64,
+    /// Relays that were in the swarm.
+    #[n(4)]
+    pub(super) former: Option<FormerMembers>,
+    /// Members that do not answer.
+    #[n(5)]
+    pub(super) absent: Option<AbsentMembers>,
 }
 
 /// What I have published, and when.

@@ -9,10 +9,21 @@ use super::outbox::Due;
 use super::view::{FailReason, MessageState};
 use crate::id::{Address, DeviceId, EnvelopeId, NodeId, RecordKey};
 use crate::onion::Class;
-use crate::rpc::{PutRequest, Reply, Request};
+use crate::rpc::{MailboxDescriptor, PutRequest, Refusal, Reply, Request};
 
 /// After every so many failed attempts of one envelope its contact is looked up again.
 const LOOK_AGAIN: u32 = 6;
+
+/// Whom of a swarm the `attempt`th request asks: the active members from `first` on, then the others.
+pub(super) fn in_turn(mailbox: &MailboxDescriptor, first: usize, attempt: u32) -> Option<NodeId> {
+    let (active, members) = (mailbox.active(), mailbox.members());
+    let turn = usize::try_from(attempt).unwrap_or(0) % members.len().max(1);
+    let at = match turn < active.len() {
+        true => (first + turn) % active.len(),
+        false => turn,
+    };
+    members.get(at).copied()
+}
 
 /// What a request was for.
 #[derive(Debug)]
@@ -57,6 +68,7 @@ impl Client {
             match need {
                 Need::Subscribe { count, replace } => self.subscribe(member, count, replace, ctx),
                 Need::Fetch { after } => self.fetch(member, after, ctx),
+                Need::Tell => self.tell_former(member, ctx),
             }
         }
         for (member, ids) in self.mailbox.take_acknowledgements(ctx.now) {
@@ -138,11 +150,9 @@ impl Client {
         let (Some(mailbox), Some(bytes)) = (mailbox, self.outbox.bytes(&due.envelope)) else {
             return self.put_failed(due.item, due.envelope, ctx);
         };
-        // Each attempt asks another member; which is first depends on the envelope.
-        let active = mailbox.active();
+        // Each attempt asks another member: the active ones first, of which the envelope chooses the first one.
         let first = due.envelope.as_bytes().first().copied().unwrap_or_default();
-        let turn = usize::from(first).wrapping_add(usize::try_from(due.attempt).unwrap_or(0));
-        let Some(member) = active.get(turn % active.len().max(1)).copied() else {
+        let Some(member) = in_turn(&mailbox, first.into(), due.attempt) else {
             return self.put_failed(due.item, due.envelope, ctx);
         };
         let request = Request::Put(PutRequest {
@@ -174,6 +184,7 @@ impl Client {
     // --- answers --------------------------------------------------------------------------------
 
     pub(super) fn on_reply(&mut self, purpose: Purpose, reply: Reply, ctx: &mut Ctx<'_>) {
+        self.mailbox.network_answers(ctx.now);
         match (purpose, reply) {
             (Purpose::Put { item, envelope }, Reply::Put(put)) => {
                 let (writes, done) = self.outbox.held(&item, &envelope, put.held, put.of);
@@ -216,6 +227,12 @@ impl Client {
             (Purpose::TakePreKeys { address, device }, Reply::PreKeyTake(taken)) => {
                 self.prekeys_taken(address, device, &taken, ctx);
             }
+            (Purpose::Put { item, envelope }, Reply::Refused(refused)) => {
+                if refused.reason == Refusal::Moved {
+                    self.lookups.want(item.0, ctx.now);
+                }
+                self.on_failed(Purpose::Put { item, envelope }, ctx);
+            }
             // Refused, or an answer to another question: the same as none.
             (purpose, _) => {
                 self.on_failed(purpose, ctx);
@@ -239,8 +256,7 @@ impl Client {
         }
     }
 
-    /// Another attempt follows after a pause. When every member has been tried twice the mailbox has perhaps
-    /// moved.
+    /// Another attempt follows after a pause. When every member has been tried the mailbox has perhaps moved.
     fn put_failed(&mut self, item: Item, envelope: EnvelopeId, ctx: &mut Ctx<'_>) {
         let failed = self.outbox.failed(&item, &envelope, ctx.now, &mut ctx.rng);
         if failed.is_multiple_of(LOOK_AGAIN) {

@@ -292,6 +292,9 @@ pub enum Refusal {
     /// Try again later.
     #[n(7)]
     Busy,
+    /// The mailbox is no longer here: its owner has chosen other relays.
+    #[n(8)]
+    Moved,
 }
 
 /// In place of any reply.

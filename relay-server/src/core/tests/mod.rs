@@ -9,3 +9,4 @@ pub(in crate::core) mod net;
 mod onions;
 mod people;
 mod services;
+mod swarm;
