@@ -163,6 +163,12 @@ impl ClientHost {
         rows
     }
 
+    /// All rows of a table.
+    pub(super) fn rows_of(&self, table: Table) -> Vec<&Row> {
+        let rows = self.rows.values();
+        rows.filter(|row| row.key.table == table).collect()
+    }
+
     /// Ids of all messages stored, with how often each occurs.
     pub(super) fn stored_messages(&self) -> BTreeMap<MessageId, u32> {
         let mut ids = BTreeMap::new();

@@ -14,10 +14,12 @@ mod client_host;
 mod plan;
 mod recording;
 mod relay_host;
+mod sightings;
 mod wire;
 mod world;
 
 pub use checker::{Checker, Violation};
 pub use plan::{Mutation, Plan};
 pub use recording::{Recording, hex};
+pub use sightings::{Peer, Sight, Sighting, Sightings};
 pub use world::{Report, World};

@@ -49,6 +49,14 @@ pub enum Mutation {
     AcknowledgeBeforeCommit,
     /// Clients send before they have committed.
     CommitAfterSend,
+    /// Relays pass a packet on in a frame with the id of the frame that it came in.
+    KeepFrameIds,
+    /// Clients show the same tag to all their guards.
+    OneTagForAllGuards,
+    /// Clients also put mail straight to their guard, by an onion of one hop.
+    PutInOneHop,
+    /// Clients also put mail by a path whose last relay is its guard.
+    GuardIsMember,
 }
 
 impl Plan {

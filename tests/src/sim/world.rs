@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Metric, Output};
 use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput, WorkId};
-use zentalk_shared::id::Address;
+use zentalk_shared::id::{Address, ConnectionTag};
 use zentalk_shared::identity::ContactCode;
 use zentalk_shared::onion::Suite;
 use zentalk_shared::rpc::Work;
@@ -20,8 +20,10 @@ use super::client_host::{ClientHost, Crash, Turned};
 use super::plan::Plan;
 use super::recording::Recording;
 use super::relay_host::RelayHost;
+use super::sightings::Sightings;
 use super::wire::{End, Wire};
 
+mod broken;
 mod making;
 mod people;
 mod watching;
@@ -123,6 +125,9 @@ pub struct World {
     texts: Vec<(usize, usize)>,
     report: (usize, usize, u64, u64),
     recording: Option<Recording>,
+    sightings: Option<Sightings>,
+    /// Broken on purpose: the tag that a client shows to every guard.
+    only_tags: BTreeMap<usize, ConnectionTag>,
     packets: [u64; 2],
 }
 
@@ -135,6 +140,10 @@ enum Who {
 impl World {
     /// A world in which everything is started and scheduled.
     pub fn new(plan: Plan) -> Self {
+        Self::prepared(plan, None)
+    }
+
+    fn prepared(plan: Plan, sightings: Option<Sightings>) -> Self {
         let rng = ChaCha20Rng::seed_from_u64(plan.seed);
         let mut world = Self {
             now: START,
@@ -157,6 +166,8 @@ impl World {
             texts: Vec::new(),
             report: (0, 0, 0, 0),
             recording: None,
+            sightings,
+            only_tags: BTreeMap::new(),
             packets: [0; 2],
             plan,
         };
@@ -178,6 +189,19 @@ impl World {
         self.play();
         let recording = self.conclude_recording();
         (self.finish(), recording)
+    }
+
+    /// Plays the run to its end; what every relay sees of it, from the first frame on.
+    pub fn run_seen(plan: Plan) -> (Report, Sightings) {
+        let mut world = Self::prepared(plan, Some(Sightings::default()));
+        world.play();
+        let mut sightings = world.sightings.take().unwrap_or_default();
+        let record = |relay: &RelayHost| relay.onion_record().unwrap_or_default();
+        sightings.onion_records = world.relays.iter().map(record).collect();
+        let node = |relay: &RelayHost| *relay.node().as_bytes();
+        sightings.nodes = world.relays.iter().map(node).collect();
+        sightings.codes.clone_from(&world.codes);
+        (world.finish(), sightings)
     }
 
     fn play(&mut self) {
@@ -407,11 +431,16 @@ impl World {
     }
 
     fn relay(&mut self, index: usize, input: RelayInput) {
-        let outputs = self.relays[index].handle(input, self.now, &mut self.rng);
+        let came_in = self.frame_id_to_keep(&input);
+        let mut outputs = self.relays[index].handle(input, self.now, &mut self.rng);
+        if let Some(id) = came_in {
+            broken::keep_frame_id(&mut outputs, id);
+        }
         self.settle_relay(index, outputs);
     }
 
     fn settle_relay(&mut self, index: usize, outputs: Vec<Output>) {
+        self.see_rows(index);
         for output in outputs {
             match output {
                 Output::Send(conn, bytes) => self.transmit(End::Relay(index, conn), bytes),

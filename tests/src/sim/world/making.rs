@@ -40,6 +40,9 @@ impl World {
             };
             let mut host = RelayHost::new(index, &urls, suites, early, self.now);
             host.lies = index + self.plan.liars >= self.plan.relays;
+            if self.sightings.is_some() {
+                host.watch();
+            }
             host.start(self.now, &mut self.rng);
             self.relays.push(host);
             self.settle_relay(index, Vec::new());

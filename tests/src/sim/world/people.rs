@@ -46,6 +46,7 @@ impl World {
                 shown: 0,
             },
         );
+        self.put_by_a_bad_path(from, to);
         let command = Command::Send {
             address: self.addresses[to],
             id,

@@ -21,6 +21,24 @@ impl World {
         self.recording = Some(recording);
     }
 
+    /// A frame reaches a relay that runs.
+    pub(super) fn see_came(&mut self, here: End, there: End, frame: &[u8]) {
+        if let (Some(sightings), End::Relay(relay, _)) = (&mut self.sightings, here)
+            && self.relays[relay].is_up()
+        {
+            sightings.came(self.now, here, there, frame);
+        }
+    }
+
+    /// Operations that a relay has submitted to its store.
+    pub(super) fn see_rows(&mut self, relay: usize) {
+        if let Some(sightings) = &mut self.sightings {
+            for op in self.relays[relay].take_watched() {
+                sightings.row(self.now, relay, op);
+            }
+        }
+    }
+
     pub(super) fn record_arrived(&mut self, relay: usize, frame: &[u8]) {
         if let Some(recording) = &mut self.recording
             && self.relays[relay].is_up()
@@ -31,13 +49,14 @@ impl World {
 
     /// What relays send, also if it is lost on the wire.
     pub(super) fn record_sent(&mut self, from: End, wire: u64, frame: &[u8]) {
+        let there = self.wires.get(&wire).and_then(|wire| wire.other(from));
+        if let (Some(sightings), Some(there)) = (&mut self.sightings, there) {
+            sightings.sent(self.now, from, there, frame);
+        }
         let (Some(recording), End::Relay(relay, _)) = (&mut self.recording, from) else {
             return;
         };
-        let Some(wire) = self.wires.get(&wire) else {
-            return;
-        };
-        if let Some(to) = wire.ends.into_iter().find(|end| *end != from) {
+        if let Some(to) = there {
             recording.sent(self.now, relay, to, frame);
         }
     }

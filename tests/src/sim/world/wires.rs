@@ -119,6 +119,7 @@ impl World {
         let Some(wire) = self.ends.get(&from).copied() else {
             return;
         };
+        let bytes = self.with_only_tag(from, bytes);
         self.record_sent(from, wire, &bytes);
         let packet = is_packet(&bytes);
         let troubled = self.now < START.saturating_add(self.plan.trouble);
@@ -151,6 +152,8 @@ impl World {
         match end {
             End::Client(index, link) => self.client(index, ClientInput::Frame(link, bytes)),
             End::Relay(index, conn) => {
+                let there = self.wires[&wire].ends[1 - side];
+                self.see_came(end, there, &bytes);
                 self.record_arrived(index, &bytes);
                 self.relay(index, RelayInput::Frame(conn, bytes));
             }
