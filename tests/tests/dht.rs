@@ -46,3 +46,30 @@ fn a_fifth_lies_and_records_are_found() {
     assert!(report.success() >= 0.99, "{report}");
     assert_hops(&report, plan.relays);
 }
+
+#[test]
+fn loss_costs_time_and_no_records() {
+    let plan = Plan {
+        loss: 0.1,
+        upkeep: false,
+        ..Plan::of(300)
+    };
+    let (_, report) = run("10 % loss", plan, 40, 400, Duration::from_secs(60));
+    assert!(report.success() >= 0.999, "{report}");
+}
+
+#[test]
+fn one_seed_gives_one_run() {
+    let runs: Vec<_> = (0..2)
+        .map(|_| {
+            let plan = Plan {
+                liars: 0.1,
+                churn: true,
+                ..Plan::of(60)
+            };
+            let (world, report) = run("twice", plan, 10, 60, Duration::from_mins(10));
+            (world.frames, world.left, report.to_string())
+        })
+        .collect();
+    assert_eq!(runs[0], runs[1]);
+}
