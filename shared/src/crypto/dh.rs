@@ -1,12 +1,14 @@
-//! X25519 (RFC 7748).
+//! X25519 (RFC 7748). The ladder is HACL*'s, in Rust, of `libcrux`; public keys come from dalek, whose tables make
+//! multiples of the base point cheaper.
 
 use core::fmt;
 
+use libcrux_curve25519::hacl::scalarmult;
 use rand_core::CryptoRng;
 use thiserror::Error;
 use x25519_dalek::StaticSecret;
 
-use super::secret::Secret32;
+use super::secret::{Secret32, is_zero};
 use super::wipe::{CURVE, wiping};
 use crate::id::WrongLength;
 
@@ -98,21 +100,20 @@ impl X25519Secret {
 
     /// The shared secret with `peer`; refuses a peer key of low order, in constant time.
     pub fn diffie_hellman(&self, peer: &X25519Public) -> Result<Secret32, LowOrderPoint> {
-        wiping::<CURVE, _>(|| {
-            let shared = self.secret.diffie_hellman(&peer.0.into());
-            match shared.was_contributory() {
-                true => Ok(Secret32::copy_of(shared.as_bytes())),
-                false => Err(LowOrderPoint),
-            }
-        })
+        let shared = self.shared_with(peer);
+        match is_zero(shared.as_bytes()) {
+            true => Err(LowOrderPoint),
+            false => Ok(shared),
+        }
     }
 
     /// The shared secret with `peer` as RFC 7748 computes it, zero if `peer` has low order: for X-Wing,
     /// whose combiner does not depend on it.
     pub(super) fn shared_with(&self, peer: &X25519Public) -> Secret32 {
         wiping::<CURVE, _>(|| {
-            let shared = self.secret.diffie_hellman(&peer.0.into());
-            Secret32::copy_of(shared.as_bytes())
+            let mut shared = Secret32::zeroed();
+            scalarmult(shared.as_mut_bytes(), self.secret.as_bytes(), &peer.0);
+            shared
         })
     }
 }
@@ -160,6 +161,23 @@ mod tests {
         let ours = alice.diffie_hellman(bob.public()).unwrap();
         assert_eq!(ours.as_bytes().as_slice(), unhex(shared));
         assert_eq!(bob.diffie_hellman(alice.public()).unwrap(), ours);
+    }
+
+    #[test]
+    fn agrees_with_dalek() {
+        let rng = &mut rng(3);
+        let key = || Secret32::random(&mut *rng);
+        let keys: Vec<Secret32> = core::iter::repeat_with(key).take(64).collect();
+        // Random bytes are not clamped, and half of them are the coordinate of a point on the twist.
+        for pair in keys.windows(2) {
+            let (secret, peer) = (&pair[0], *pair[1].as_bytes());
+            let theirs = StaticSecret::from(*secret.as_bytes()).diffie_hellman(&peer.into());
+            let ours = X25519Secret::from_bytes(secret);
+            let shared = ours
+                .diffie_hellman(&X25519Public::from_bytes(peer))
+                .unwrap();
+            assert_eq!(shared.as_bytes(), theirs.as_bytes());
+        }
     }
 
     #[test]
