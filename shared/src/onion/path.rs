@@ -44,6 +44,10 @@ use crate::time::{Duration, Timestamp};
 
 pub use super::privacy::ENOUGH_RELAYS;
 
+/// How far the rules give way in a small network before a relay that has just failed is taken again. Otherwise one that
+/// is dead would be on every path that stricter rules leave, until its descriptor expires.
+const AROUND: Relaxation = Relaxation::SwarmOnPath;
+
 /// What is chosen once for a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathRules {
@@ -166,7 +170,7 @@ impl<'a> PathFinder<'a> {
     }
 
     /// Draws these relays only where no other fits, before any rule gives way: for another try after a
-    /// path has failed.
+    /// path has failed. In a small network the rules give way up to [`AROUND`] first.
     pub fn avoiding(mut self, suspects: &[NodeId]) -> Self {
         for candidate in &mut self.candidates {
             candidate.suspect = suspects.contains(&candidate.node);
@@ -320,11 +324,15 @@ impl<'a> PathFinder<'a> {
     ) -> Result<(Vec<&Candidate<'a>>, Relaxation), PathError> {
         // A target that lacks the preferred suite, and chooses one that few have, loosens nothing by that.
         let limit = limit(self.counts.having(ends.suite)).min(limit(self.preferred()));
-        for relaxed in Relaxation::ALL
-            .into_iter()
-            .filter(|relaxed| *relaxed <= limit)
-        {
-            if let Some(middle) = self.attempt(ends, vanguards, swarm, relaxed, rng) {
+        let small = limit == Relaxation::OneHop;
+        let up_to = |most, suspects| {
+            let steps = Relaxation::ALL.into_iter();
+            let steps = steps.filter(move |relaxed| *relaxed <= most);
+            steps.map(move |relaxed| (relaxed, suspects))
+        };
+        let around = up_to(AROUND, false).filter(|_| small);
+        for (relaxed, suspects) in around.chain(up_to(limit, true)) {
+            if let Some(middle) = self.attempt(ends, vanguards, swarm, (relaxed, suspects), rng) {
                 return Ok((middle, relaxed));
             }
         }
@@ -336,7 +344,7 @@ impl<'a> PathFinder<'a> {
         ends: &Ends<'_, 'a>,
         vanguards: Option<&VanguardSet>,
         swarm: &[NodeId],
-        relaxed: Relaxation,
+        (relaxed, suspects): (Relaxation, bool),
         rng: &mut impl CryptoRng,
     ) -> Option<Vec<&Candidate<'a>>> {
         let Ends {
@@ -357,7 +365,7 @@ impl<'a> PathFinder<'a> {
         let mut taken = vec![guard, target];
         let Some(vanguards) = vanguards.filter(|_| relaxed < Relaxation::NoVanguard) else {
             return self
-                .draw(&taken, suite, swarm, relaxed, rng)
+                .draw(&taken, suite, swarm, (relaxed, suspects), rng)
                 .map(|fresh| vec![fresh]);
         };
         let mut second: Vec<_> = vanguards
@@ -367,23 +375,24 @@ impl<'a> PathFinder<'a> {
         second.shuffle(rng);
         second.sort_by_key(|vanguard| vanguard.suspect);
         second.retain(|vanguard| {
-            vanguard.suites.contains(suite) && fits(vanguard, &taken, swarm, relaxed)
+            let trusted = suspects || !vanguard.suspect;
+            trusted && vanguard.suites.contains(suite) && fits(vanguard, &taken, swarm, relaxed)
         });
         second.into_iter().find_map(|vanguard| {
             taken.truncate(2);
             taken.push(vanguard);
-            let fresh = self.draw(&taken, suite, swarm, relaxed, rng)?;
+            let fresh = self.draw(&taken, suite, swarm, (relaxed, suspects), rng)?;
             Some(vec![vanguard, fresh])
         })
     }
 
-    /// A relay that fits beside those `taken`, at random by weight; a suspect only if there is no other.
+    /// A relay that fits beside those `taken`, at random by weight; a suspect only if there is no other, and one may be.
     fn draw(
         &self,
         taken: &[&Candidate<'_>],
         suite: Suite,
         swarm: &[NodeId],
-        relaxed: Relaxation,
+        (relaxed, suspects): (Relaxation, bool),
         rng: &mut impl CryptoRng,
     ) -> Option<&Candidate<'a>> {
         let fitting = |suspect| {
@@ -391,7 +400,8 @@ impl<'a> PathFinder<'a> {
             let all = all.filter(move |relay| relay.suspect == suspect);
             all.filter(|relay| fits(relay, taken, swarm, relaxed))
         };
-        weighted(fitting(false), rng).or_else(|| weighted(fitting(true), rng))
+        let trusted = weighted(fitting(false), rng);
+        trusted.or_else(|| suspects.then(|| weighted(fitting(true), rng)).flatten())
     }
 
     /// Draws a relay with the [`suite`](Self::suite) that satisfies `wanted`, at random by weight.

@@ -481,6 +481,41 @@ fn suspects_are_drawn_only_where_nothing_else_fits() {
     );
 }
 
+/// Nine relays, six of them the swarm: of the others one is the guard and one is dead.
+#[test]
+fn one_dead_relay_does_not_cut_a_small_network_off_from_its_mailbox() {
+    let directory = network(9);
+    let (guard, dead, members) = (node(0), node(8), swarm(1..7));
+    let clear: Vec<_> = (0..9).filter(|index| *index != 7).map(node).collect();
+    let vanguards = vanguards(&finder(&directory), &clear, 1);
+    assert!(vanguards.nodes().any(|kept| kept == node(7)));
+    let well = finder(&directory);
+    let finder = finder(&directory).avoiding(&[dead]);
+    for seed in 0..50 {
+        let (mut rng, member) = (rng(seed), members[0]);
+        let strict = well.own_mailbox_path(guard, &vanguards, member, &members, &mut rng);
+        assert_eq!(strict.unwrap().relaxed, Relaxation::Strict);
+        let pair = finder.own_mailbox_path(guard, &vanguards, member, &members, &mut rng);
+        let pair = pair.unwrap();
+        check_pair(&pair, guard, member);
+        let stock = finder.own_reply_path(guard, &vanguards, member, &members, &mut rng);
+        let (stock, relaxed) = stock.unwrap();
+        for path in [&pair.out, &pair.back, &stock] {
+            assert!(!path.nodes().contains(&dead));
+            let mut kept = vanguards.nodes();
+            assert!(kept.any(|kept| path.nodes().contains(&kept)), "a vanguard");
+        }
+        assert_eq!([pair.relaxed, relaxed], [Relaxation::SwarmOnPath; 2]);
+        assert_eq!((pair.out.len(), pair.back.len(), stock.len()), (4, 3, 3));
+    }
+    let all = swarm(1..9);
+    let pair = finder
+        .avoiding(&all)
+        .own_mailbox_path(guard, &vanguards, members[0], &members, &mut rng(1))
+        .unwrap();
+    assert_eq!(pair.relaxed, Relaxation::Strict, "relaxing would not help");
+}
+
 #[test]
 fn delays_are_random_up_to_the_rules_bound() {
     let directory = network(14);
