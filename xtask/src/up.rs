@@ -92,17 +92,19 @@ fn build(is_dev: bool) -> Result<()> {
     build::web_app()
 }
 
-/// Builds the relay and the API server.
+/// The example that plays people over relays and writes down what they send.
+pub(crate) const TRAFFIC_RECORDER: &str = "interop_traffic";
+
+/// Builds the relay and the API server, and what records traffic for the interop suite.
+///
+/// Cargo unites the features of what is built at once. This is what has those of `cargo test --workspace`, whose
+/// dependencies are so not compiled a second time; the example brings the features of development dependencies.
 pub(crate) fn daemons() -> Result<()> {
     let step = Step::start("Building the relay and the API server");
     Cmd::cargo()
-        .args([
-            "build",
-            "--package",
-            "zentalk-relay",
-            "--package",
-            "zentalk-api",
-        ])
+        .args(["build", "--workspace", "--locked"])
+        .args(["--bin", "zentalk-relay", "--bin", "zentalk-api"])
+        .args(["--example", TRAFFIC_RECORDER])
         .run_in(&step)?;
     step.done();
     Ok(())

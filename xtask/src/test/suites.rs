@@ -36,11 +36,11 @@ pub(super) fn interop() -> Result<Outcome> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let recorder = Cmd::cargo()
-        .args(["run", "--quiet", "--locked", "--package", "zentalk-tests"])
-        .args(["--example", "interop_traffic", "--"])
-        .arg(&folder);
-    let recorded = recorder.run_reading(|_| ())?;
+    up::daemons()?;
+    let recorder = up::daemon_folder()
+        .join("examples")
+        .join(up::TRAFFIC_RECORDER);
+    let recorded = Cmd::new(recorder).arg(&folder).run_reading(|_| ())?;
     outcome.is_broken |= !recorded.success();
     outcome.add(check("live.py", &folder)?);
     Ok(outcome)
