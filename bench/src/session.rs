@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use zentalk_shared::crypto::Secret32;
 use zentalk_shared::crypto::rsa::RsaSecret;
+use zentalk_shared::id::NodeId;
 use zentalk_shared::identity::{
     AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, SealingKey, SignedCertificate,
     UnverifiedCertificate,
@@ -40,7 +41,9 @@ impl Device {
             .expect("verifies");
         let mut prekeys = PreKeySecrets::random(NOW, rng);
         let base = prekeys.base(device.signing(), &certificate);
-        let one_time = prekeys.make_one_time(1, device.signing(), NOW, rng).pop();
+        let relay = NodeId::from_bytes([1; NodeId::LEN]);
+        let mut one_time = prekeys.make_one_time(&relay, 1, device.signing(), NOW, rng);
+        let one_time = one_time.pop();
         Self {
             account: account.keys(),
             certificate,

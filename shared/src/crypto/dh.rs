@@ -1,4 +1,5 @@
-//! X25519 (RFC 7748).
+//! X25519 (RFC 7748). With the feature `hacl-x25519`, which native hosts have, the ladder is HACL*'s, in Rust, of `libcrux`; in
+//! wasm, where that is slow, it is dalek's. Public keys come from dalek everywhere, whose tables make multiples of the base point cheaper.
 
 use core::fmt;
 
@@ -6,7 +7,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 use x25519_dalek::StaticSecret;
 
-use super::secret::Secret32;
+use super::secret::{Secret32, is_zero};
 use super::wipe::{CURVE, wiping};
 use crate::id::WrongLength;
 
@@ -33,6 +34,13 @@ impl X25519Public {
     /// The encoded u-coordinate.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Whether it is a point of small order, with which nobody agrees on a secret: every scalar is a multiple of
+    /// eight, and takes such a point to zero.
+    pub fn has_low_order(&self) -> bool {
+        let any = Secret32::from_bytes([8; 32]);
+        X25519Secret::from_bytes(&any).diffie_hellman(self).is_err()
     }
 }
 
@@ -98,21 +106,20 @@ impl X25519Secret {
 
     /// The shared secret with `peer`; refuses a peer key of low order, in constant time.
     pub fn diffie_hellman(&self, peer: &X25519Public) -> Result<Secret32, LowOrderPoint> {
-        wiping::<CURVE, _>(|| {
-            let shared = self.secret.diffie_hellman(&peer.0.into());
-            match shared.was_contributory() {
-                true => Ok(Secret32::copy_of(shared.as_bytes())),
-                false => Err(LowOrderPoint),
-            }
-        })
+        let shared = self.shared_with(peer);
+        match is_zero(shared.as_bytes()) {
+            true => Err(LowOrderPoint),
+            false => Ok(shared),
+        }
     }
 
     /// The shared secret with `peer` as RFC 7748 computes it, zero if `peer` has low order: for X-Wing,
     /// whose combiner does not depend on it.
     pub(super) fn shared_with(&self, peer: &X25519Public) -> Secret32 {
         wiping::<CURVE, _>(|| {
-            let shared = self.secret.diffie_hellman(&peer.0.into());
-            Secret32::copy_of(shared.as_bytes())
+            let mut shared = Secret32::zeroed();
+            ladder(shared.as_mut_bytes(), &self.secret, peer);
+            shared
         })
     }
 }
@@ -121,6 +128,16 @@ impl fmt::Debug for X25519Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "X25519Secret(…, {:?})", self.public)
     }
+}
+
+#[cfg(feature = "hacl-x25519")]
+fn ladder(shared: &mut [u8; 32], secret: &StaticSecret, peer: &X25519Public) {
+    libcrux_curve25519::hacl::scalarmult(shared, secret.as_bytes(), &peer.0);
+}
+
+#[cfg(not(feature = "hacl-x25519"))]
+fn ladder(shared: &mut [u8; 32], secret: &StaticSecret, peer: &X25519Public) {
+    shared.copy_from_slice(secret.diffie_hellman(&peer.0.into()).as_bytes());
 }
 
 impl<C> minicbor::Encode<C> for X25519Secret {
@@ -163,6 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn agrees_with_dalek() {
+        let rng = &mut rng(3);
+        let key = || Secret32::random(&mut *rng);
+        let keys: Vec<Secret32> = core::iter::repeat_with(key).take(64).collect();
+        // Random bytes are not clamped, and half of them are the coordinate of a point on the twist.
+        for pair in keys.windows(2) {
+            let (secret, peer) = (&pair[0], *pair[1].as_bytes());
+            let theirs = StaticSecret::from(*secret.as_bytes()).diffie_hellman(&peer.into());
+            let ours = X25519Secret::from_bytes(secret);
+            let shared = ours
+                .diffie_hellman(&X25519Public::from_bytes(peer))
+                .unwrap();
+            assert_eq!(shared.as_bytes(), theirs.as_bytes());
+        }
+    }
+
+    #[test]
     fn low_order_points_are_refused() {
         let ours = X25519Secret::random(&mut rng(1));
         let mut one = [0; 32];
@@ -177,8 +211,10 @@ mod tests {
         for text in [order_eight, p_minus_one, p] {
             points.push(X25519Public::try_from(unhex(text).as_slice()).unwrap());
         }
+        assert!(!ours.public().has_low_order());
         for point in points {
             assert_eq!(ours.diffie_hellman(&point), Err(LowOrderPoint), "{point:?}");
+            assert!(point.has_low_order(), "{point:?}");
         }
     }
 

@@ -99,10 +99,10 @@ impl Suite {
         }
     }
 
-    /// Whether `bytes` are a public key of the suite, as far as that can be told.
+    /// Whether `bytes` are a public key of the suite to which anybody can seal, as far as that can be told.
     pub fn accepts(self, bytes: &[u8]) -> bool {
         match self {
-            Self::X25519 => X25519Public::try_from(bytes).is_ok(),
+            Self::X25519 => X25519Public::try_from(bytes).is_ok_and(|key| !key.has_low_order()),
             Self::XWing => XWingPublic::try_from(bytes).is_ok(),
             Self::Rsa4096 => RsaPublic::try_from(bytes).is_ok(),
         }
