@@ -9,6 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{CryptoRng, SeedableRng};
 use zentalk_shared::crypto::Secret32;
 use zentalk_shared::crypto::rsa::RsaSecret;
+use zentalk_shared::id::NodeId;
 use zentalk_shared::identity::{
     AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, SignedCertificate,
     UnverifiedCertificate,
@@ -21,6 +22,8 @@ use zentalk_shared::x3dh::{PreKeyBundle, PreKeyOneTime, PreKeySecrets, Unverifie
 
 /// When the devices were made.
 const MADE: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// The relay that hands one-time prekeys out.
+const RELAY: NodeId = NodeId::from_bytes([1; NodeId::LEN]);
 /// When everything happens.
 pub const NOW: Timestamp = MADE.saturating_add(Duration::from_days(1));
 
@@ -116,7 +119,7 @@ impl Device {
             ..
         } = &IDENTITIES[number];
         let mut prekeys = PreKeySecrets::random(MADE, rng);
-        let one_time = prekeys.make_one_time(one_time, secrets.signing(), MADE, rng);
+        let one_time = prekeys.make_one_time(&RELAY, one_time, secrets.signing(), MADE, rng);
         let base = prekeys.base(secrets.signing(), certificate);
         let bundle = UnverifiedBundle {
             base,

@@ -35,6 +35,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whether it lies more than a day after `now`: no time to wait for, but what a wrong clock once said.
+    pub fn is_ahead_of(self, now: Self) -> bool {
+        self > now.saturating_add(Duration::from_days(1))
+    }
+
     /// How long ago `earlier` was; zero if it lies in the future.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))

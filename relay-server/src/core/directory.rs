@@ -321,8 +321,13 @@ impl Relay {
         logged: Result<(), StoreError>,
         step: &Step<'_>,
     ) {
-        if logged.is_ok() || self.stopping {
+        if logged.is_ok() {
             return;
+        }
+        if self.stopping {
+            // Nobody asks again. After the next start these packets could pass once more: the keys go, which takes no room.
+            self.output(Output::Count(Metric::ReplayTagsLost, entries.len() as u64));
+            return self.store(StoreOp::ForgetOnionKeys, After::Nothing);
         }
         let held = self.directory.unlogged.len();
         let room = self.config.limits.replay_backlog.saturating_sub(held);

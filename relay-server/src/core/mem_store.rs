@@ -170,6 +170,7 @@ impl Disk {
     fn housekeep(&mut self, op: StoreOp) {
         match op {
             StoreOp::SaveOnionKeys(keys) => self.onion_keys = Some(keys),
+            StoreOp::ForgetOnionKeys => self.onion_keys = None,
             StoreOp::AppendReplay(tags) => self.replay.extend(tags),
             StoreOp::KeepReplay(epochs) => self.replay.retain(|tag| epochs.contains(&tag.epoch())),
             StoreOp::SaveDescriptor(saved) => {

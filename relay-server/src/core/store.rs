@@ -246,6 +246,8 @@ pub enum StoreOp {
     },
     /// Replaces the onion keys; answered by [`StoreReply::Done`].
     SaveOnionKeys(Zeroizing<Vec<u8>>),
+    /// Removes the onion keys; answered by [`StoreReply::Done`].
+    ForgetOnionKeys,
     /// Logs tags of packets that have passed; answered by [`StoreReply::Done`].
     AppendReplay(Vec<ReplayEntry>),
     /// Forgets the log of every epoch but these; answered by [`StoreReply::Done`].

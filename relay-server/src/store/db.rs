@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{keep, mailbox, schema, sweep};
+use super::{damage, keep, mailbox, schema, sweep};
 use crate::core::store::{Quotas, Restored, StoreError, StoreOp, StoreReply};
 use crate::files;
 
@@ -182,6 +182,10 @@ impl Db {
             replies.push(match op {
                 StoreOp::SaveOnionKeys(keys) => {
                     files::write_private(&self.directory.join(ONION_KEYS), keys)?;
+                    StoreReply::Done
+                }
+                StoreOp::ForgetOnionKeys => {
+                    damage::forget_onion_keys(&self.directory)?;
                     StoreReply::Done
                 }
                 op => apply_one(&transaction, quotas, op)?,

@@ -129,10 +129,14 @@ impl Publication {
         };
     }
 
-    /// A new sequence for the record, larger than any before; the caller stores the row. `nearest`: where
+    /// A new sequence for the record, larger than any before that relays may hold; the caller stores the row. `nearest`: where
     /// readers look first. `asked`: how many relays are asked to hold it.
     pub(super) fn record_asked(&mut self, nearest: &[NodeId], asked: usize, now: Timestamp) -> u64 {
-        let sequence = now.as_ms().max(self.row.record_sequence.saturating_add(1));
+        // No relay holds one further ahead: this clock once was, and what it numbered then is of no use.
+        let last = Some(self.row.record_sequence)
+            .filter(|last| !Timestamp::from_ms(*last).is_ahead_of(now));
+        let next = last.map_or(0, |last| last.saturating_add(1));
+        let sequence = now.as_ms().max(next);
         self.row.record_sequence = sequence;
         self.row.relays = BoundedList::new(nearest.to_vec()).ok();
         let attempts = self.record_attempts();
@@ -258,6 +262,8 @@ impl Publication {
     ) {
         if let Some(state) = self.members.get_mut(&node) {
             state.in_flight = None;
+            // It may have taken them all the same: it is asked before others are made.
+            state.held = None;
             state.due = now.saturating_add(backoff(state.attempts, FIRST_RETRY, LAST_RETRY, rng));
             state.attempts = state.attempts.saturating_add(1);
         }

@@ -171,8 +171,13 @@ impl Client {
             .encode();
         let base =
             BoundedBytes::new(seal_prekey_entry(&address, mailbox, &base, &mut ctx.rng)?).ok()?;
-        let entries =
-            secrets.make_one_time(due.count, self.me.device.signing(), ctx.now, &mut ctx.rng);
+        let entries = secrets.make_one_time(
+            &due.node,
+            due.count,
+            self.me.device.signing(),
+            ctx.now,
+            &mut ctx.rng,
+        );
         let mut one_time = Vec::with_capacity(entries.len());
         for entry in entries {
             let sealed = seal_prekey_entry(&address, mailbox, &entry.encode(), &mut ctx.rng)?;

@@ -28,11 +28,16 @@ use crate::wire::codec::BoundedText;
 pub(super) const RENEW_PAUSE: Duration = Duration::from_days(1);
 
 impl Client {
-    /// The device of a contact that a message claims to be from, when nothing else tells whose it is.
-    pub(super) fn claimed_contact(&self, device: DeviceId) -> Option<PeerDevice> {
-        let has = |stored: &super::records::PeerDeviceRow| stored.device == device;
-        let row = self.contacts.iter().find(|row| row.devices.iter().any(has));
-        row.map(|row| PeerDevice {
+    /// The contacts that have the device which a message claims to be from, when nothing else tells whose it is. More
+    /// than one, if somebody names a device of somebody else: none of them hides the others.
+    pub(super) fn claimed_contacts(
+        &self,
+        device: DeviceId,
+    ) -> impl Iterator<Item = PeerDevice> + '_ {
+        let has = move |stored: &super::records::PeerDeviceRow| stored.device == device;
+        let rows = self.contacts.iter();
+        let rows = rows.filter(move |row| row.devices.iter().any(has));
+        rows.map(move |row| PeerDevice {
             address: row.address,
             device,
         })

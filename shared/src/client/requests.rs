@@ -187,6 +187,10 @@ impl Client {
     /// Asks a member to take an envelope.
     pub(super) fn put_to(&mut self, to: PutTo, work: Option<Work>, ctx: &mut Ctx<'_>) {
         let (address, _) = to.item;
+        // Work takes a while, and the person may have keys to accept since.
+        if self.outbox.is_blocked(&address) {
+            return self.put_failed(to.item, to.envelope, ctx);
+        }
         let mailbox = self.contacts.mailbox(&address, &to.device);
         let (Some(mailbox), Some(bytes)) = (mailbox, self.outbox.bytes(&to.envelope)) else {
             return self.put_failed(to.item, to.envelope, ctx);

@@ -1,6 +1,8 @@
 //! Where contents meet sessions: what waits is encrypted for every device of a contact, what arrives is
 //! decrypted, new sessions begin.
 
+use zeroize::Zeroizing;
+
 use super::api::Step;
 use super::engine::{Client, Ctx};
 use super::inbox::Delivered;
@@ -55,7 +57,7 @@ impl Client {
                     continue;
                 };
                 introduced |= content.introduction().is_some();
-                let plaintext = content.encode(item.id);
+                let plaintext = Zeroizing::new(content.encode(item.id));
                 envelopes.extend(
                     self.seal_for(&address, device, record, &plaintext, ctx)
                         .unwrap_or_default(),
@@ -272,21 +274,21 @@ impl Client {
     }
 
     pub(super) fn on_session_message(&mut self, message: SessionMessage, ctx: &mut Ctx<'_>) {
-        let claimed = message.claimed_address();
-        let peer = match claimed {
-            Some(address) => Some(PeerDevice {
-                address,
-                device: message.claimed_sender(),
-            }),
+        let device = message.claimed_sender();
+        let peer = match message.claimed_address() {
+            Some(address) => Some(PeerDevice { address, device }),
             None => ctx
                 .loaded
                 .get(&index_key(&message.session()))
-                .and_then(read_index)
-                .or_else(|| self.claimed_contact(message.claimed_sender())),
+                .and_then(read_index),
         };
-        if let Some(peer) = peer {
+        let peers = match peer {
+            Some(peer) => vec![peer],
+            None => self.claimed_contacts(device).collect(),
+        };
+        for peer in peers {
             ctx.batch.step(Step::Decrypt {
-                message: Box::new(message),
+                message: Box::new(message.clone()),
                 peer,
             });
         }
@@ -335,7 +337,8 @@ impl Client {
             }
             (first.account, first.certificate)
         });
-        if let Ok((id, content)) = Content::decode(&received.plaintext) {
+        let plaintext = Zeroizing::new(received.plaintext);
+        if let Ok((id, content)) = Content::decode(&plaintext) {
             ctx.batch.step(Step::Content(Box::new(Delivered {
                 address,
                 device,

@@ -215,7 +215,7 @@ impl SealingSecrets {
         self.former
             .retain(|old| now < old.expires().saturating_add(KEEP_AFTER_EXPIRY));
         let dropped = self.former.len() != before;
-        if now < self.rotation_due() {
+        if now < self.rotation_due() && !self.current.created.is_ahead_of(now) {
             return dropped;
         }
         let next = SealingSecret::random(now, rng);

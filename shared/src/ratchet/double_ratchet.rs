@@ -203,7 +203,7 @@ impl Ratchet {
         let known = self.receiving.as_ref();
         let header = &header.knowing(known.and_then(|chain| chain.header.as_ref()));
         let dh = header.dh();
-        if let Some(key) = self.skipped.get(&dh, header.n) {
+        if let Some(key) = self.skipped.get(&dh, header.n, now) {
             return self.decrypt_skipped(key, ad, header, ciphertext, now);
         }
         match (&self.receiving, &self.turn) {

@@ -38,19 +38,22 @@ pub(super) struct SkippedChain {
     pub(super) keys: BTreeMap<u32, MessageKey>,
 }
 
+impl SkippedChain {
+    fn is_kept(&self, now: Timestamp) -> bool {
+        now.since(self.at) <= SKIPPED_LIFETIME
+    }
+}
+
 impl SkippedKeys {
     /// How many keys are kept.
     pub(super) fn len(&self) -> usize {
         self.chains.iter().map(|chain| chain.keys.len()).sum()
     }
 
-    /// The key of message `n` in the chain of `dh`, if it was skipped and is still kept.
-    pub(super) fn get(&self, dh: &X25519Public, n: u32) -> Option<&MessageKey> {
-        self.chains
-            .iter()
-            .find(|chain| chain.dh == *dh)?
-            .keys
-            .get(&n)
+    /// The key of message `n` in the chain of `dh`, if it was skipped and its time is not over.
+    pub(super) fn get(&self, dh: &X25519Public, n: u32, now: Timestamp) -> Option<&MessageKey> {
+        let chain = self.chains.iter().find(|chain| chain.dh == *dh)?;
+        chain.keys.get(&n).filter(|_| chain.is_kept(now))
     }
 
     /// Forgets a key: its message has come.
@@ -94,8 +97,7 @@ impl SkippedKeys {
 
     /// Forgets the keys of chains in which nothing was skipped for [`SKIPPED_LIFETIME`].
     pub(super) fn expire(&mut self, now: Timestamp) {
-        self.chains
-            .retain(|chain| now.since(chain.at) <= SKIPPED_LIFETIME);
+        self.chains.retain(|chain| chain.is_kept(now));
     }
 
     fn drop_oldest(&mut self) {

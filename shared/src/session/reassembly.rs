@@ -17,8 +17,9 @@ use crate::time::{Duration, Timestamp};
 use crate::wire::budget::FRAGMENT_LEN;
 use crate::wire::codec::{Bytes, CodecError, from_cbor, to_cbor};
 
-/// Incomplete messages kept: several first messages of three fragments from each of many people at once.
-pub const MAX_SETS: usize = 64;
+/// Incomplete messages kept: several first messages of three fragments from each of many people at once, and beside
+/// them as many as all the members of a swarm hold of strangers.
+pub const MAX_SETS: usize = 512;
 /// Bytes kept: a few messages of the longest kind.
 pub const MAX_BYTES: usize = 4 << 20;
 /// How long an incomplete message waits: an envelope is retried for 7 days and then held for 30.

@@ -129,7 +129,7 @@ pub fn receive(
                 first: None,
             });
         }
-        if record.has_retired(&message.session) {
+        if record.has_retired(&message.session, now) {
             return Err(ReceiveError::RetiredSession);
         }
     }

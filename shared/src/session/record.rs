@@ -46,6 +46,12 @@ pub(super) struct Archived {
     pub(super) since: Timestamp,
 }
 
+impl Archived {
+    fn is_kept(&self, now: Timestamp) -> bool {
+        now.since(self.since) <= ARCHIVE_LIFETIME
+    }
+}
+
 impl SessionRecord {
     /// Begins the first session with the device of `bundle`.
     pub fn start(
@@ -126,8 +132,11 @@ impl SessionRecord {
         }
     }
 
-    pub(super) fn has_retired(&self, id: &SessionId) -> bool {
-        self.retired.contains(id)
+    /// Whether that session is over, settled or not.
+    pub(super) fn has_retired(&self, id: &SessionId, now: Timestamp) -> bool {
+        let mut archived = self.archived.iter();
+        let is_over = |one: &Archived| one.session.id == *id && !one.is_kept(now);
+        self.retired.contains(id) || archived.any(is_over)
     }
 
     /// Decrypts a message of a session that is here, and returns the record that follows; `None` if its
@@ -137,7 +146,8 @@ impl SessionRecord {
         message: &SessionMessage,
         now: Timestamp,
     ) -> Result<Option<(Vec<u8>, Self)>, DecryptError> {
-        let Some(found) = self.every().find(|one| one.id == message.session) else {
+        let mut kept = self.every_kept(now);
+        let Some(found) = kept.find(|one| one.id == message.session) else {
             return Ok(None);
         };
         let (plaintext, session) = found.decrypt(message, now)?;
@@ -164,6 +174,12 @@ impl SessionRecord {
         core::iter::once(&self.current).chain(archived)
     }
 
+    /// The current session, and those in the archive whose time is not over, though nothing has settled since.
+    fn every_kept(&self, now: Timestamp) -> impl Iterator<Item = &Session> {
+        let archived = self.archived.iter().filter(move |one| one.is_kept(now));
+        core::iter::once(&self.current).chain(archived.map(|archived| &archived.session))
+    }
+
     /// A session that is here, in its next state. What is in use does not end.
     fn put(&mut self, session: Session, now: Timestamp) {
         if session.id == self.current.id {
@@ -181,7 +197,7 @@ impl SessionRecord {
         let kept = self.archived.len().min(MAX_ARCHIVED);
         let excess = self.archived.split_off(kept);
         self.retire(excess);
-        let old = |archived: &mut Archived| now.since(archived.since) > ARCHIVE_LIFETIME;
+        let old = |archived: &mut Archived| !archived.is_kept(now);
         let expired = self.archived.extract_if(.., old).collect();
         self.retire(expired);
     }

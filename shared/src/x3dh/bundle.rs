@@ -122,8 +122,14 @@ impl UnverifiedBundle {
             return Err(BundleError::KemKind);
         }
         base.signed.verify(device)?;
-        let kem = one_time_kem.unwrap_or(last_resort);
-        kem.verify(device)?;
+        last_resort.verify(device)?;
+        let kem = match one_time_kem {
+            Some(kem) => {
+                kem.verify(device)?;
+                kem
+            }
+            None => last_resort,
+        };
         if now.since(base.signed.created) > MAX_AGE {
             return Err(BundleError::Stale);
         }

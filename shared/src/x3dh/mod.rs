@@ -11,8 +11,8 @@
 //! ```
 //!
 //! SK = HKDF(0³², 0xFF³² ‖ DH1 ‖ DH2 ‖ DH3 ‖ (DH4) ‖ SS, "ZenTalk PQXDH v1"), and
-//! AD = Address(A) ‖ Address(B) ‖ certificate hash(A) ‖ certificate hash(B) ‖ KEM key, A initiating. A
-//! bundle without a KEM key is refused, and so are keys of low order: there is no weaker variant. A first
+//! AD = BLAKE2b-256("ZenTalk agreement v1", Address(A) ‖ Address(B) ‖ certificate hash(A) ‖ certificate hash(B) ‖ KEM key ‖
+//! begun), A initiating. A bundle without a KEM key is refused, and so are keys of low order: there is no weaker variant. A first
 //! message begins its session once: one-time secrets are forgotten, and what a last-resort key has begun
 //! is remembered as long as the key's secret is kept.
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | signed X25519 | weekly | 81 days from its making |
 //! | last-resort ML-KEM | weekly | the same |
-//! | one-time, both kinds | as they are used up | until used; the oldest go first beyond 512 |
+//! | one-time, both kinds | as they are used up | until used; the oldest go first beyond 80 of one relay, and 512 |
 //!
 //! A bundle is usable for 37 days from the signed prekey's making (`bundle`); after that a first
 //! message may be retried for 7 days and wait for 30, and 7 more are for clocks. A last-resort key that
@@ -23,6 +23,7 @@ use crate::crypto::Secret;
 use crate::crypto::dh::X25519Secret;
 use crate::crypto::ml_kem::{MlKemPublic, MlKemSecret, SEED_LEN};
 use crate::crypto::sign::SigningKey;
+use crate::id::NodeId;
 use crate::identity::DeviceCertificate;
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::BoundedList;
@@ -33,10 +34,13 @@ const ROTATE_AFTER: Duration = Duration::from_days(7);
 const KEEP: Duration = Duration::from_days(81);
 /// Most replaced secrets of one kind.
 const MAX_FORMER: usize = 16;
-/// Most one-time secrets of one kind: six relays with batches of 20, four times over.
+/// Most one-time secrets of one kind: six relays with what one may have, and some of relays that were left.
 const MAX_ONE_TIME: usize = 512;
+/// Most one-time secrets of one kind for one relay: batches of 20, four times over. Who drains a relay, or a relay that
+/// says it has none, so costs no key that another one hands out.
+const MAX_OF_RELAY: usize = 80;
 
-/// A secret of `N` bytes under its id. `{0: id, 1: secret, 2: made}`.
+/// A secret of `N` bytes under its id. `{0: id, 1: secret, 2: made, ? 3: relay that a one-time key was made for}`.
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 struct Stored<const N: usize> {
@@ -46,6 +50,8 @@ struct Stored<const N: usize> {
     secret: Secret<N>,
     #[n(2)]
     made: Timestamp,
+    #[n(3)]
+    relay: Option<NodeId>,
 }
 
 /// A key that is rotated, and its predecessors. `{0: current, 1: former, newest first}`.
@@ -141,7 +147,8 @@ impl PreKeySecrets {
     /// over. True if anything changed: store the record, and publish the base.
     pub fn rotate(&mut self, now: Timestamp, rng: &mut impl CryptoRng) -> bool {
         let dropped = self.signed.prune(now) | self.last_resort.prune(now);
-        if now < self.rotation_due() {
+        let made = self.signed.current.made;
+        if now < self.rotation_due() && !made.is_ahead_of(now) {
             self.forget_logs();
             return dropped;
         }
@@ -159,6 +166,7 @@ impl PreKeySecrets {
             id,
             ref secret,
             made,
+            ..
         } = self.signed.current;
         let key = *X25519Secret::from_bytes(secret).public();
         let kem = &self.last_resort.current;
@@ -170,10 +178,11 @@ impl PreKeySecrets {
         }
     }
 
-    /// Makes `count` one-time entries (at most 512) to publish. Store the record before the entries
-    /// leave; give every relay a batch of its own, so that no two hand out the same key.
+    /// Makes `count` one-time entries (at most 80) for a relay to hand out. Store the record before the entries
+    /// leave; every relay gets a batch of its own, so that no two hand out the same key.
     pub fn make_one_time(
         &mut self,
+        relay: &NodeId,
         count: usize,
         signing: &SigningKey,
         now: Timestamp,
@@ -181,9 +190,10 @@ impl PreKeySecrets {
     ) -> Vec<PreKeyOneTime> {
         let mut entries = Vec::new();
         let mut secrets = (Vec::new(), Vec::new());
-        for _ in 0..count.min(MAX_ONE_TIME) {
-            let one = Stored::<32>::random(&mut self.next_id, now, rng);
-            let kem = Stored::<SEED_LEN>::random(&mut self.next_id, now, rng);
+        for _ in 0..count.min(MAX_OF_RELAY) {
+            let mut one = Stored::<32>::random(&mut self.next_id, now, rng);
+            let mut kem = Stored::<SEED_LEN>::random(&mut self.next_id, now, rng);
+            (one.relay, kem.relay) = (Some(*relay), Some(*relay));
             let key = *X25519Secret::from_bytes(&one.secret).public();
             entries.push(PreKeyOneTime {
                 key: OneTimePreKey { id: one.id, key },
@@ -192,8 +202,8 @@ impl PreKeySecrets {
             secrets.0.push(one);
             secrets.1.push(kem);
         }
-        append(&mut self.one_time, secrets.0);
-        append(&mut self.one_time_kem, secrets.1);
+        append(&mut self.one_time, relay, secrets.0);
+        append(&mut self.one_time_kem, relay, secrets.1);
         entries
     }
 
@@ -264,6 +274,7 @@ impl<const N: usize> Stored<N> {
             id,
             secret: Secret::random(rng),
             made: now,
+            relay: None,
         }
     }
 
@@ -312,11 +323,23 @@ fn find<const N: usize>(stored: &[Stored<N>], id: u32) -> Option<&Stored<N>> {
     stored.iter().find(|stored| stored.id == id)
 }
 
-/// Appends, and drops the oldest beyond the bound.
-fn append<T, const MAX: usize>(list: &mut BoundedList<T, MAX>, more: Vec<T>) {
+/// Appends secrets for a relay, and drops the oldest beyond the bounds: of that relay's, then of all.
+fn append<const N: usize>(
+    list: &mut BoundedList<Stored<N>, MAX_ONE_TIME>,
+    relay: &NodeId,
+    more: Vec<Stored<N>>,
+) {
     let mut items = core::mem::take(list).into_inner();
     items.extend(more);
-    items.drain(..items.len().saturating_sub(MAX));
+    let is_theirs = |one: &Stored<N>| one.relay.as_ref() == Some(relay);
+    let theirs = items.iter().filter(|one| is_theirs(one)).count();
+    let mut excess = theirs.saturating_sub(MAX_OF_RELAY);
+    items.retain(|one| {
+        let goes = excess > 0 && is_theirs(one);
+        excess -= usize::from(goes);
+        !goes
+    });
+    items.drain(..items.len().saturating_sub(MAX_ONE_TIME));
     *list = BoundedList::new(items).unwrap_or_default();
 }
 

@@ -8,6 +8,7 @@ use crate::crypto::dh::{LowOrderPoint, X25519Public};
 use crate::crypto::hash::blake2b_256_concat;
 use crate::crypto::ml_kem::MlKemCiphertext;
 use crate::crypto::sign::Signature;
+use crate::id::NodeId;
 use crate::identity::test_support::{MADE, account, certificate, device};
 use crate::identity::{BodyHash, DeviceCertificate, DeviceSecret, SignedCertificate};
 use crate::test_support::{hex, rng, unhex};
@@ -15,6 +16,7 @@ use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{CodecError, from_cbor, to_cbor};
 use proptest::prelude::*;
 
+const RELAY: NodeId = NodeId::from_bytes([7; NodeId::LEN]);
 const ZERO: X25519Public = X25519Public::from_bytes([0; 32]);
 
 /// One device with all that an agreement needs.
@@ -47,9 +49,9 @@ impl Side {
     }
 
     fn one_time(&mut self) -> PreKeyOneTime {
-        let mut entries = self
-            .prekeys
-            .make_one_time(1, self.device.signing(), MADE, &mut rng(77));
+        let mut entries =
+            self.prekeys
+                .make_one_time(&RELAY, 1, self.device.signing(), MADE, &mut rng(77));
         entries.remove(0)
     }
 
@@ -367,10 +369,11 @@ fn fault_05_batches_are_disjoint_counted_and_refilled() {
     let mut bob = Side::new(1);
     let mut rng = rng(5);
     let mut ids = std::collections::HashSet::new();
-    for _ in 0..3 {
+    let relays = [1, 2, 3].map(|relay| NodeId::from_bytes([relay; NodeId::LEN]));
+    for relay in &relays {
         let batch = bob
             .prekeys
-            .make_one_time(20, bob.device.signing(), MADE, &mut rng);
+            .make_one_time(relay, 20, bob.device.signing(), MADE, &mut rng);
         assert_eq!(batch.len(), 20);
         for entry in batch {
             assert!(ids.insert(entry.key.id));
@@ -385,12 +388,52 @@ fn fault_05_batches_are_disjoint_counted_and_refilled() {
         last_resort: None,
     });
     let left = bob.prekeys.one_time_outstanding();
-    bob.prekeys
-        .make_one_time(1000, bob.device.signing(), MADE, &mut rng);
-    assert!(
-        left >= 59 && bob.prekeys.one_time_outstanding() == 512,
-        "bounded"
+    // Somebody drains one relay for weeks, or it says that it has none.
+    for _ in 0..100 {
+        let made = bob
+            .prekeys
+            .make_one_time(&relays[0], 20, bob.device.signing(), MADE, &mut rng);
+        ids.extend(made.iter().map(|entry| entry.key.id));
+    }
+    assert_eq!(
+        bob.prekeys.one_time_outstanding(),
+        left - 20 + 80,
+        "its own"
     );
+    // Relays come and go.
+    for relay in 4..100 {
+        let relay = NodeId::from_bytes([relay; NodeId::LEN]);
+        bob.prekeys
+            .make_one_time(&relay, 1000, bob.device.signing(), MADE, &mut rng);
+    }
+    assert_eq!(bob.prekeys.one_time_outstanding(), 512, "bounded");
+}
+
+#[test]
+fn fault_05_draining_one_relay_costs_no_key_that_another_hands_out() {
+    let (alice, mut bob) = alice_and_bob();
+    let bundle = bob.bundle();
+    let attacked = NodeId::from_bytes([9; NodeId::LEN]);
+    for seed in 0..30 {
+        let rng = &mut rng(seed);
+        bob.prekeys
+            .make_one_time(&attacked, 20, bob.device.signing(), MADE, rng);
+    }
+    let bundle = bundle.verify(&bob.certificate, MADE).unwrap();
+    let first = initiate(alice.me(), bundle, MADE, &mut rng(5)).unwrap();
+    let accepted = accept(bob.me(), &bob.prekeys, &first.header, &alice.certificate).unwrap();
+    assert!(accepted.used.one_time.is_some());
+}
+
+#[test]
+fn keys_made_by_a_clock_that_was_ahead_are_replaced() {
+    let mut bob = Side::new(1);
+    let ahead = MADE + Duration::from_days(30);
+    assert!(bob.prekeys.rotate(ahead, &mut rng(2)));
+    let made_ahead = bob.base().signed.id;
+    assert!(bob.prekeys.rotate(MADE, &mut rng(3)));
+    assert_ne!(bob.base().signed.id, made_ahead);
+    assert!(!bob.prekeys.rotate(MADE, &mut rng(4)), "once");
 }
 
 /// A first message that leans on the last-resort key alone.

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::links::error_code;
 use super::net::{Net, START};
 use super::people::{Caller, Owner, frame, hello};
+use crate::core::Input;
 use crate::core::store::{Quotas, SavedDescriptor, StoreOp};
 use crate::core::{Limits, Metric, Rate, Ticket};
 
@@ -576,6 +577,31 @@ fn fault_14_keys_whose_tags_are_lost_are_replaced() {
         peeled,
         "none passes again"
     );
+    assert!(caller.call(&mut net, &[0, 1], &question()).is_some());
+}
+
+#[test]
+fn fault_14_keys_of_a_relay_that_stops_while_its_disk_refuses_tags_are_forgotten() {
+    let mut net = Net::new(2);
+    let mut caller = Caller::at(&mut net, 0);
+    let packet = caller.packet(&mut net, &[0, 1], &question(), Class::Bulk);
+    let before = net.descriptor(0).onion_keys().to_vec();
+    net.nodes[0].cannot_log = true;
+    net.send(caller.socket, packet.clone());
+    net.advance(Duration::from_secs(3));
+    net.input(0, Input::Shutdown);
+    net.advance(Duration::from_secs(1));
+    assert!(!net.relay(0).is_at_work());
+    net.kill(0, 0);
+    net.nodes[0].cannot_log = false;
+    net.start(0);
+    net.advance(Duration::from_secs(20));
+    let after = net.descriptor(0).onion_keys().to_vec();
+    assert!(before.iter().all(|key| !after.contains(key)));
+    let mut caller = Caller::at(&mut net, 0);
+    let peeled = net.count(0, Metric::Peeled("x25519"));
+    net.send(caller.socket, packet);
+    assert_eq!(net.count(0, Metric::Peeled("x25519")), peeled);
     assert!(caller.call(&mut net, &[0, 1], &question()).is_some());
 }
 

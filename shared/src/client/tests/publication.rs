@@ -171,6 +171,38 @@ fn the_next_sequence_is_above_whatever_relays_hold_unless_they_would_refuse_it()
 }
 
 #[test]
+fn a_record_numbered_by_a_clock_that_was_ahead_is_numbered_anew() {
+    let mut publication = publication();
+    let ahead = NOW.saturating_add(Duration::from_days(30));
+    assert_eq!(
+        publication.record_asked(&[node(1)], 1, ahead),
+        ahead.as_ms()
+    );
+    assert_eq!(publication.record_asked(&[node(1)], 1, NOW), NOW.as_ms());
+}
+
+#[test]
+fn a_member_whose_answer_was_lost_is_asked_before_others_are_made_for_it() {
+    let (mut publication, mut rng) = (publication(), rng(1));
+    publication.prekeys_held(node(1), 3, 10, NOW);
+    let due = publication.prekeys_due(10, &BTreeSet::new(), NOW);
+    let due = match due.is_empty() {
+        true => publication.prekeys_due(
+            10,
+            &BTreeSet::new(),
+            NOW.saturating_add(Duration::from_hours(1)),
+        ),
+        false => due,
+    };
+    assert_eq!(due[0].count, 7);
+    publication.prekeys_asked(due[0]);
+    publication.prekeys_failed(node(1), NOW, &mut rng);
+    let later = NOW.saturating_add(Duration::from_hours(1));
+    let due = publication.prekeys_due(10, &BTreeSet::new(), later);
+    assert_eq!((due.len(), due[0].count), (1, 0));
+}
+
+#[test]
 fn every_attempt_asks_more_relays_up_to_twelve() {
     let widths: Vec<_> = (0..5).map(record_width).collect();
     assert_eq!(widths, [3, 6, 12, 12, 12]);

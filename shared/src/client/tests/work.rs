@@ -113,6 +113,15 @@ fn a_relay_that_wants_work_gets_it_and_the_person_is_told_meanwhile() {
 }
 
 #[test]
+fn nothing_leaves_after_the_work_if_the_person_has_keys_to_accept_by_then() {
+    let (mut ada, puts, bob) = first_message();
+    let job = refuse(&mut ada, puts[0], wants(WANTED), NOW).unwrap();
+    ada.client.outbox.block(bob);
+    ada.turn(solve(job), NOW);
+    assert!(asked(&ada).is_empty());
+}
+
+#[test]
 fn pieces_are_worked_for_one_after_the_other() {
     let (mut ada, puts, _) = first_message();
     let first = refuse(&mut ada, puts[0], wants(WANTED), NOW).unwrap();

@@ -201,16 +201,20 @@ fn bounds_hold_for_the_signer_too() {
 
 #[test]
 fn a_key_that_its_suite_refuses_is_no_reason_to_draw_the_relay() {
-    let lengths = [
-        (Suite::X25519, 31),
-        (Suite::XWing, 32),
-        (Suite::Rsa4096, 550),
+    // A point of order one, to which nobody can seal; three keys of wrong lengths.
+    let mut one = vec![0; 32];
+    one[0] = 1;
+    let refused = [
+        (Suite::X25519, one),
+        (Suite::X25519, vec![1; 31]),
+        (Suite::XWing, vec![1; 32]),
+        (Suite::Rsa4096, vec![1; 550]),
     ];
-    for (suite, length) in lengths {
+    for (suite, key) in refused {
         let odd = OnionKey {
             suite: suite.number(),
             epoch: Epoch::at(NOW),
-            key: vec![1; length],
+            key,
         };
         let keys = [onion_keys(0, NOW), vec![odd]].concat();
         let descriptor = signer(0)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha20Rng;
 
 use crate::crypto::dh::X25519Secret;
+use crate::id::NodeId;
 use crate::identity::test_support::{MADE, account, certificate, device};
 use crate::identity::{AccountKeys, DeviceSecret, SignedCertificate};
 use crate::session::{
@@ -15,6 +16,8 @@ use crate::time::{Duration, Timestamp};
 use crate::x3dh::{PreKeyBundle, PreKeySecrets, UnverifiedBundle};
 
 pub(super) const NOW: Timestamp = MADE.saturating_add(Duration::from_days(1));
+/// The relay that hands one-time prekeys out.
+const RELAY: NodeId = NodeId::from_bytes([1; NodeId::LEN]);
 /// When messages come, if nothing else is said.
 pub(super) const HEARD: Timestamp = NOW.saturating_add(Duration::from_mins(1));
 
@@ -69,7 +72,7 @@ impl Party {
         let count = usize::from(with_one_time);
         let mut one_time =
             self.prekeys
-                .make_one_time(count, self.device.signing(), MADE, &mut self.rng);
+                .make_one_time(&RELAY, count, self.device.signing(), MADE, &mut self.rng);
         let unverified = UnverifiedBundle {
             base,
             one_time: one_time.pop(),
