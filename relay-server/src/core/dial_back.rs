@@ -175,6 +175,7 @@ impl Relay {
         }
         self.save_descriptor(&node);
         self.schedule_dial_back();
+        self.dht_found(node, step);
     }
 
     /// What was met, or a newer descriptor that was claimed of it with the same URL.
@@ -205,6 +206,8 @@ impl Relay {
         let now = step.now;
         match target {
             Target::Link(_) => return,
+            Target::Contact(contact) => return self.contact_missed(contact, step),
+            Target::Myself(_) => return self.own_place_not_found(step),
             Target::Claim(node, _) => {
                 let claims = &mut self.dial_back.claims;
                 claims.failed(node, now, |span| step.jitter(span));
@@ -216,6 +219,7 @@ impl Relay {
                 if is_of_now && proofs.failed(node, now, |span| step.jitter(span)) {
                     self.forget_relay(node);
                 }
+                self.dht_unreachable(node, step);
             }
         }
         self.count(Metric::DialedBack("not_found"));

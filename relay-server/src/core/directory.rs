@@ -259,6 +259,7 @@ impl Relay {
         self.directory.own = Some(self.me);
         let bytes = descriptor.bytes().clone();
         self.keep(descriptor);
+        self.dht_publish_own(step.now);
         let digest = Bytes(self.directory.answer().0);
         let descriptors = BoundedList::new(vec![bytes]).unwrap_or_default();
         let announcement = to_cbor(&DirectoryBody {

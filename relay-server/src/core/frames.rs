@@ -4,8 +4,9 @@
 //! |---|---|
 //! | everybody | Ping, Pong, Error, DirectoryGet |
 //! | clients | RelayForward, Ack |
-//! | relays | RelayForward, Directory, Replicate… |
+//! | relays | RelayForward, Directory, Replicate…, Dht… |
 
+use zentalk_shared::dht::is_dht;
 use zentalk_shared::id::{ConnectionTag, NodeId};
 use zentalk_shared::wire::codec::from_cbor;
 use zentalk_shared::wire::link::{Ack, LinkErrorCode};
@@ -51,6 +52,7 @@ impl Relay {
             }
             Tag::ReplicateTombstoneAck => self.on_replicate_tombstone_ack(node, frame.id, step),
             Tag::Directory => self.on_directory(conn, node, body(frame)?, step)?,
+            tag if is_dht(tag) => self.on_dht_frame(node, frame, step)?,
             _ => return self.on_common_frame(conn, frame, step),
         }
         Ok(())
@@ -79,6 +81,7 @@ impl Relay {
             | Tag::ReplicateTombstone
             | Tag::ReplicateTombstoneAck
             | Tag::Directory => return Err(LinkErrorCode::Unauthenticated),
+            tag if is_dht(tag) => return Err(LinkErrorCode::Unauthenticated),
             _ => return Err(LinkErrorCode::Malformed),
         }
         Ok(())

@@ -121,7 +121,7 @@ fn challenge(
     Ok(Greeting::Relay(Box::new(challenged), ack))
 }
 
-/// A descriptor that is genuine, of now, and not this relay's own.
+/// A descriptor that is genuine and of now. It may be this relay's own: it dials itself to see where it is.
 fn verified(bytes: &[u8], me: &Me<'_>, now: Timestamp) -> Result<RelayDescriptor, LinkErrorCode> {
     let claimed = UnverifiedDescriptor::decode(bytes).map_err(|_| LinkErrorCode::Malformed)?;
     let known = me.directory.get(&claimed.claimed_node());
@@ -129,21 +129,20 @@ fn verified(bytes: &[u8], me: &Me<'_>, now: Timestamp) -> Result<RelayDescriptor
         Some(known) => claimed.verify_renewal(known, now),
         None => claimed.verify(now),
     };
-    let descriptor = verified.map_err(|_| LinkErrorCode::Unauthenticated)?;
-    match descriptor.node() == me.signer.node() {
-        true => Err(LinkErrorCode::Unauthenticated),
-        false => Ok(descriptor),
-    }
+    verified.map_err(|_| LinkErrorCode::Unauthenticated)
 }
 
 impl Challenged {
-    /// Checks that the relay holds the key of its descriptor.
+    /// Checks that the relay holds the key of its descriptor, and is another one.
     pub(super) fn prove(self, proof: &LinkProof) -> Result<RelayDescriptor, LinkErrorCode> {
         let signature = zentalk_shared::crypto::sign::Signature::from_bytes(proof.signature.0);
         self.transcript
             .verify(LinkSide::Connect, self.descriptor.relay_key(), &signature)
             .map_err(|_| LinkErrorCode::Unauthenticated)?;
-        Ok(self.descriptor)
+        match self.transcript.connects == self.transcript.accepts {
+            true => Err(LinkErrorCode::Unauthenticated),
+            false => Ok(self.descriptor),
+        }
     }
 }
 

@@ -101,6 +101,8 @@ pub enum Metric {
     Replicated,
     /// Operations that the store could not do.
     StoreFailed,
+    /// Events of the DHT.
+    Dht(&'static str),
     /// Replay tags that could neither be logged nor kept: their keys were replaced.
     ReplayTagsLost,
 }

@@ -22,6 +22,9 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(90);
 /// After this much more it is dropped.
 const PING_PATIENCE: Duration = Duration::from_secs(30);
+/// A link that was made for a question or two is closed after this much silence on both sides; less than [`SILENCE`], so
+/// that nobody pings it.
+const IDLE: Duration = Duration::from_secs(60);
 /// A link that another one has replaced is read for this long.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,10 @@ pub(super) struct Link {
     accepted: Option<Option<Origin>>,
     heard: Timestamp,
     pinged: bool,
+    /// When something was last sent on it that counts as use.
+    used: Timestamp,
+    /// Made for a question or two.
+    on_demand: bool,
     /// When a replaced link closes.
     drains: Option<Timestamp>,
     bucket: Bucket,
@@ -67,6 +74,25 @@ impl Links {
     pub(super) fn new() -> Self {
         Self::default()
     }
+
+    /// A link is made for a question or two.
+    pub(super) fn set_on_demand(&mut self, conn: ConnId) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.on_demand = true;
+        }
+    }
+
+    /// Whether a link was made for a question or two.
+    pub(super) fn is_on_demand(&self, conn: ConnId) -> bool {
+        self.links.get(&conn).is_some_and(|link| link.on_demand)
+    }
+
+    /// Something is sent that keeps a link.
+    pub(super) fn used(&mut self, conn: ConnId, now: Timestamp) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.used = now;
+        }
+    }
 }
 
 impl Link {
@@ -81,6 +107,8 @@ impl Link {
             accepted,
             heard: now,
             pinged: false,
+            used: now,
+            on_demand: false,
             drains: None,
             bucket: Bucket::full(frames, now),
             peeling: Bucket::full(peeling, now),
@@ -168,6 +196,13 @@ impl Relay {
         if !link.is_open() || silent >= SILENCE + PING_PATIENCE {
             return self.close(conn, Some(LinkErrorCode::Timeout), step);
         }
+        if link.on_demand {
+            let idle = link.heard.max(link.used) + IDLE;
+            return match idle <= step.now {
+                true => self.close(conn, None, step),
+                false => self.timers.set(idle, Timer::Link(conn)),
+            };
+        }
         if silent < SILENCE {
             let at = link.heard + SILENCE;
             return self.timers.set(at, Timer::Link(conn));
@@ -238,7 +273,8 @@ impl Relay {
         }
         link.state = state;
         link.heard = step.now;
-        self.timers.set(step.now + SILENCE, Timer::Link(conn));
+        let first_look = if link.on_demand { IDLE } else { SILENCE };
+        self.timers.set(step.now + first_look, Timer::Link(conn));
     }
 
     /// From which network somebody has connected, as far as that is known.

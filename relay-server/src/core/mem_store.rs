@@ -11,6 +11,7 @@ mod mailbox;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use zentalk_shared::dht::{RecordId, RecordKind};
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::ReplayEntry;
 use zentalk_shared::time::Timestamp;
@@ -22,8 +23,8 @@ use super::io::Ticket;
 use super::store::{
     Bundle, ENVELOPE_LIFE, Fetched, Hour, MAILBOX_IDLE_LIFE, Owned, OwnerStamp, PushPick,
     PutEnvelope, PutOutcome, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys,
-    SaveSubscription, SavedDescriptor, Stock, StoreError, StoreOp, StoreReply, StoredEnvelope,
-    TOMBSTONE_LIFE, TakenPush,
+    SaveSubscription, SavedDescriptor, SavedRecord, Stock, StoreError, StoreOp, StoreReply,
+    StoredEnvelope, TOMBSTONE_LIFE, TakenPush,
 };
 
 /// A disk that exists as long as the value does.
@@ -40,6 +41,8 @@ struct Disk {
     quotas: Quotas,
     mailboxes: BTreeMap<MailboxId, Mailbox>,
     records: BTreeMap<RecordKey, Record>,
+    dht_records: BTreeMap<RecordId, SavedRecord>,
+    dht_table: Option<Vec<u8>>,
     descriptors: BTreeMap<NodeId, SavedDescriptor>,
     onion_keys: Option<Zeroizing<Vec<u8>>>,
     replay: Vec<ReplayEntry>,
@@ -112,6 +115,11 @@ impl MemStore {
             replay: self.disk.replay.clone(),
             descriptors: self.disk.descriptors.values().cloned().collect(),
             mailboxes: self.disk.mailboxes.iter().map(mailbox).collect(),
+            dht_table: self.disk.dht_table.clone(),
+            dht_records: {
+                let saved = self.disk.dht_records.values();
+                saved.map(|saved| (saved.id, saved.held.clone())).collect()
+            },
         }
     }
 }
@@ -151,9 +159,14 @@ impl Disk {
                 expires,
                 record,
             } => StoreReply::RecordPut(self.put_record(key, sequence, expires, record)),
-            StoreOp::GetRecord { key, now } => {
-                let live = self.records.get(&key).filter(|record| record.expires > now);
-                StoreReply::Record(live.map(|record| record.bytes.clone()))
+            StoreOp::GetRecord { key, now } => StoreReply::Record(self.get_record(key, now)),
+            StoreOp::SaveDhtRecord(saved) => {
+                self.dht_records.insert(saved.id, *saved);
+                StoreReply::RecordPut(RecordOutcome::Stored)
+            }
+            StoreOp::ReadDhtRecord(id) => {
+                let saved = self.dht_records.get(&id);
+                StoreReply::Record(saved.map(|saved| saved.record.clone()))
             }
             StoreOp::Sweep(now) => {
                 self.sweep(now);
@@ -179,8 +192,26 @@ impl Disk {
             StoreOp::ForgetDescriptor(node) => {
                 self.descriptors.remove(&node);
             }
+            StoreOp::ForgetDhtRecord(id) => {
+                self.dht_records.remove(&id);
+            }
+            StoreOp::SaveDhtTable(table) => self.dht_table = Some(table),
             _ => {}
         }
+    }
+
+    fn get_record(&self, key: RecordKey, now: Timestamp) -> Option<Vec<u8>> {
+        let put = self.records.get(&key).filter(|put| put.expires > now);
+        let put = put.map(|put| (put.sequence, &put.bytes));
+        let kind = RecordKind::Account;
+        let saved = self.dht_records.get(&RecordId { kind, key });
+        let saved = saved.filter(|saved| saved.held.expires > now);
+        let saved = saved.map(|saved| (saved.held.sequence, &saved.record));
+        let newest = put
+            .into_iter()
+            .chain(saved)
+            .max_by_key(|(sequence, _)| *sequence);
+        newest.map(|(_, bytes)| bytes.clone())
     }
 
     fn put(&mut self, put: PutEnvelope) -> PutOutcome {

@@ -24,6 +24,7 @@ mod frames;
 mod gossip;
 mod handshake;
 mod io;
+mod kademlia;
 mod links;
 mod mailbox;
 pub mod mem_store;

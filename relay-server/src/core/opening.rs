@@ -73,15 +73,25 @@ impl Relay {
         let (node, Some(attempt)) = (descriptor.node(), self.peers.end(dial)) else {
             return Err(LinkErrorCode::Timeout);
         };
-        if let Target::Link(url) = &attempt.target {
-            self.send(conn, Tag::LinkProof, &to_cbor(&proof), step);
-            self.dial_succeeded(url, node);
-            self.open_link(conn, State::Relay(node), step);
-            self.found(descriptor, &attempt, step);
-            self.relay_linked(conn, node, true, step);
-        } else {
-            self.close(conn, None, step);
-            self.found(descriptor, &attempt, step);
+        match &attempt.target {
+            Target::Link(url) => {
+                self.send(conn, Tag::LinkProof, &to_cbor(&proof), step);
+                self.dial_succeeded(url, node);
+                self.open_link(conn, State::Relay(node), step);
+                self.found(descriptor, &attempt, step);
+                self.relay_linked(conn, node, true, step);
+            }
+            Target::Contact(_) => self.contact_met(conn, (descriptor, &proof), &attempt, step),
+            Target::Claim(..) | Target::Proof(..) => {
+                self.close(conn, None, step);
+                self.found(descriptor, &attempt, step);
+            }
+            // Somebody else is at the own URL.
+            Target::Myself(_) => {
+                self.close(conn, None, step);
+                self.not_found(&attempt.target, step);
+                self.learn(descriptor, Source::Gossip(node), step);
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use zentalk_shared::dht::Contact;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::RelayUrl;
 use zentalk_shared::time::{Duration, Timestamp};
@@ -58,12 +59,17 @@ pub(super) enum Target {
     Claim(NodeId, String),
     /// To see whether a relay is still where it was found.
     Proof(NodeId, String),
+    /// To see whether a contact of the DHT is where it says, and to ask it something.
+    Contact(Contact),
+    /// To see where this relay's own URL leads to.
+    Myself(String),
 }
 
 impl Target {
     pub(super) fn url(&self) -> &str {
         match self {
-            Self::Link(url) | Self::Claim(_, url) | Self::Proof(_, url) => url,
+            Self::Link(url) | Self::Claim(_, url) | Self::Proof(_, url) | Self::Myself(url) => url,
+            Self::Contact(contact) => contact.url(),
         }
     }
 }
@@ -149,6 +155,8 @@ impl Peers {
                 dialer.node.filter(|_| !dialer.pinned)
             }
             Target::Claim(node, _) | Target::Proof(node, _) => Some(*node),
+            Target::Contact(contact) => Some(contact.node()),
+            Target::Myself(_) => None,
         }
     }
 
@@ -283,14 +291,17 @@ impl Relay {
 
     /// The URL is one of this relay's own.
     pub(super) fn dialed_myself(&mut self, dial: Dial, step: &mut Step<'_>) {
-        match self.peers.end(dial).map(|attempt| attempt.target) {
-            Some(Target::Link(url)) => {
+        let Some(Attempt { target, address }) = self.peers.end(dial) else {
+            return;
+        };
+        match (target, address) {
+            (Target::Link(url), _) => {
                 if let Some(dialer) = self.peers.dialers.get_mut(&url) {
                     dialer.state = DialState::Myself;
                 }
             }
-            Some(looking) => self.not_found(&looking, step),
-            None => {}
+            (Target::Myself(_), Some(address)) => self.own_place_found(address, step),
+            (looking, _) => self.not_found(&looking, step),
         }
     }
 
@@ -323,10 +334,13 @@ impl Relay {
         }
         self.peers.links.insert(node, link);
         let queue = self.peers.queues.remove(&node);
-        for frame in queue.map(|queue| queue.frames).unwrap_or_default() {
+        let queued = queue.map(|queue| queue.frames).unwrap_or_default();
+        let asked = self.dht.contacting.take_waiting(&node);
+        for frame in queued.into_iter().chain(asked) {
             self.output(Output::Send(conn, frame));
         }
-        if dialed {
+        // Links for a question or two are many.
+        if dialed && !self.links.is_on_demand(conn) {
             self.ask_directory(conn, step);
         }
         self.members_linked(node, step);
@@ -364,6 +378,7 @@ impl Relay {
     /// its arrival: links break, and queues are bounded.
     pub(super) fn send_to_relay(&mut self, node: NodeId, frame: Vec<u8>, step: &mut Step<'_>) {
         if let Some(conn) = self.peers.conn(&node) {
+            self.links.used(conn, step.now);
             return self.output(Output::Send(conn, frame));
         }
         if !self.connect_to(node, step) {

@@ -1,8 +1,11 @@
 //! Account records: held for their readers, opaque to this relay. DESIGN §6.
 //!
+//! What is not held here is looked up in the DHT, and what is taken goes there.
+//!
 //! A record is taken only if the key that its place commits to has signed it, if it is not over, and if
 //! it is newer than what is held.
 
+use zentalk_shared::id::RecordKey;
 use zentalk_shared::rpc::{
     AccountRecord, RecordBytes, RecordError, RecordGetReply, RecordGetRequest, RecordPutReply,
     RecordPutRequest, Refusal, Reply, Subject,
@@ -16,7 +19,7 @@ impl Relay {
     pub(super) fn on_record_put(
         &mut self,
         reply: ReplyTo,
-        put: &RecordPutRequest,
+        put: RecordPutRequest,
         step: &mut Step<'_>,
     ) {
         match AccountRecord::verify(&put.record, step.now) {
@@ -37,7 +40,9 @@ impl Relay {
                     op,
                     After::RecordPut {
                         reply,
+                        key: record.key(),
                         sequence: record.sequence(),
+                        put: Box::new(put),
                     },
                 );
             }
@@ -47,7 +52,7 @@ impl Relay {
     pub(super) fn record_put(
         &mut self,
         reply: ReplyTo,
-        sequence: u64,
+        (key, sequence, put): (RecordKey, u64, RecordPutRequest),
         answer: Result<RecordOutcome, StoreError>,
         step: &mut Step<'_>,
     ) {
@@ -63,6 +68,10 @@ impl Relay {
             Ok(RecordOutcome::Full) => return self.refuse_request(reply, Refusal::Full, step),
             Err(error) => return self.refuse_request(reply, refusal_of(error), step),
         };
+        if body.stored {
+            let RecordPutRequest { record, work } = put;
+            self.publish_record(&key, record.into_inner(), work.as_ref(), step);
+        }
         self.respond(reply, &Reply::RecordPut(body), step);
     }
 
@@ -71,16 +80,19 @@ impl Relay {
             key: get.key,
             now: step.now,
         };
-        self.store(op, After::RecordGet(reply));
+        let key = get.key;
+        self.store(op, After::RecordGet { reply, key });
     }
 
     pub(super) fn record_got(
         &mut self,
         reply: ReplyTo,
+        key: RecordKey,
         answer: Result<Option<Vec<u8>>, StoreError>,
         step: &mut Step<'_>,
     ) {
         match answer {
+            Ok(None) => self.look_up_record(reply, key, step),
             Ok(record) => {
                 let record = record.and_then(|bytes| RecordBytes::new(bytes).ok());
                 self.respond(reply, &Reply::RecordGet(RecordGetReply { record }), step);

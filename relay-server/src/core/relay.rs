@@ -15,6 +15,7 @@ use super::dial_back::DialBack;
 use super::directory::RelayDirectory;
 use super::forward::{Forwarder, Held};
 use super::io::{ConnId, Input, Metric, Output, Ticket};
+use super::kademlia::Kademlia;
 use super::links::Links;
 use super::mailbox::Mailboxes;
 use super::peeling::DearPeeling;
@@ -43,6 +44,7 @@ pub struct Relay {
     pub(super) dear_peeling: DearPeeling,
     pub(super) directory: RelayDirectory,
     pub(super) dial_back: DialBack,
+    pub(super) dht: Kademlia,
     pub(super) mailboxes: Mailboxes,
     pub(super) swarm: Swarm,
     pub(super) toll: Toll,
@@ -76,6 +78,8 @@ pub(super) enum Timer {
     SyncDirectory,
     /// Look for relays where they claim to be.
     DialBack,
+    /// See to the DHT.
+    Dht,
     /// Log the replay tags of the last second.
     FlushReplay,
     /// Forget tags and their frames.
@@ -122,13 +126,14 @@ impl Relay {
     pub fn new(
         config: CoreConfig,
         secrets: RelaySecrets,
-        restored: Restored,
+        mut restored: Restored,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, StartError> {
         let me = secrets.signer.node();
         let step = &mut Step { now, rng };
         let mut dial_back = DialBack::new(&config, now);
+        let dht = Kademlia::restore(&config, &mut restored, now);
         let directory = RelayDirectory::restore(&config, me, &restored, &mut dial_back, step)?;
         let mut relay = Self {
             links: Links::new(),
@@ -138,6 +143,7 @@ impl Relay {
             dear_peeling: DearPeeling::new(config.limits.dear_peeling, now),
             directory,
             dial_back,
+            dht,
             mailboxes: Mailboxes::restore(restored.mailboxes, config.limits.prekeys, now),
             swarm: Swarm::new(),
             toll: Toll::new(config.work, now, &mut step.rng),
@@ -157,6 +163,7 @@ impl Relay {
         relay.timers.set(now + TAG_SWEEP_EVERY, Timer::SweepTags);
         relay.timers.set(now, Timer::Sweep);
         relay.schedule_directory_sync(step);
+        relay.drive_dht(step);
         Ok(relay)
     }
 
@@ -208,6 +215,7 @@ impl Relay {
             Input::Configure(config) => self.configure(*config, step),
             Input::Shutdown => self.shut_down(),
         }
+        self.drive_dht(step);
         self.peel_own_packets(step);
     }
 
@@ -234,6 +242,7 @@ impl Relay {
                 Timer::Rotate => self.rotate_or_retry(step),
                 Timer::SyncDirectory => self.sync_directory(step),
                 Timer::DialBack => self.dial_back(step),
+                Timer::Dht => self.dht_due(step),
                 Timer::FlushReplay => self.flush_replay(),
                 Timer::SweepTags => {
                     self.tags.expire(step.now);
@@ -280,6 +289,9 @@ impl Relay {
         self.config.limits = config.limits;
         self.config.peers = config.peers;
         self.follow_peers(step);
+        if said.urls != self.config.info.urls {
+            self.find_own_place_again(step.now);
+        }
         if said != self.config.info {
             self.publish_again(step);
         }
@@ -294,6 +306,7 @@ impl Relay {
     fn shut_down(&mut self) {
         self.stopping = true;
         self.flush_replay();
+        self.save_dht_table();
         self.close_all_links();
     }
 

@@ -3,17 +3,18 @@
 //! No reply leaves before the store has confirmed what it says: a service submits an operation with an
 //! [`After`], and the reply is made from the store's answer.
 
-use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
+use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId, RecordKey};
 use zentalk_shared::onion::{Class, Features, ReplayEntry, Surb};
 use zentalk_shared::rpc::{
-    MailboxDescriptor, Refusal, Refused, Reply, Request, Subject, Tombstone, Work,
+    MailboxDescriptor, RecordPutRequest, Refusal, Refused, Reply, Request, Subject, Tombstone, Work,
 };
 use zentalk_shared::wire::Tag;
 
 use super::io::{ConnId, Metric};
+use super::kademlia::DhtAfter;
 use super::mailbox::Permits;
 use super::relay::{Relay, Step};
-use super::store::{PushPick, StoreError, StoreReply};
+use super::store::{PushPick, RecordOutcome, StoreError, StoreReply};
 use super::swarm::PutKey;
 use super::toll::Unpaid;
 
@@ -92,9 +93,16 @@ pub(super) enum After {
     /// A bundle for an asker.
     PreKeyTake(ReplyTo),
     /// An account record.
-    RecordPut { reply: ReplyTo, sequence: u64 },
+    RecordPut {
+        reply: ReplyTo,
+        key: RecordKey,
+        sequence: u64,
+        put: Box<RecordPutRequest>,
+    },
     /// A question for one.
-    RecordGet(ReplyTo),
+    RecordGet { reply: ReplyTo, key: RecordKey },
+    /// Something of the DHT's.
+    Dht(DhtAfter),
 }
 
 impl Relay {
@@ -135,7 +143,7 @@ impl Relay {
             Request::Acknowledge(tombstone) => self.on_acknowledge(reply, tombstone, step),
             Request::PreKeyPublish(request) => self.on_prekey_publish(reply, &request, step),
             Request::PreKeyTake(take) => self.on_prekey_take(reply, take, step),
-            Request::RecordPut(put) => self.on_record_put(reply, &put, step),
+            Request::RecordPut(put) => self.on_record_put(reply, put, step),
             Request::RecordGet(get) => self.on_record_get(reply, get, step),
             Request::DirectorySync(ask) => {
                 let part = self.directory_part(ask, class);
@@ -227,10 +235,27 @@ impl Relay {
                 self.prekeys_published(reply, mailbox, expect!(answer, PreKeys), step);
             }
             After::PreKeyTake(reply) => self.prekey_taken(reply, expect!(answer, Bundle), step),
-            After::RecordPut { reply, sequence } => {
-                self.record_put(reply, sequence, expect!(answer, RecordPut), step);
+            After::RecordPut {
+                reply,
+                key,
+                sequence,
+                put,
+            } => {
+                let answer = expect!(answer, RecordPut);
+                self.record_put(reply, (key, sequence, *put), answer, step);
             }
-            After::RecordGet(reply) => self.record_got(reply, expect!(answer, Record), step),
+            After::RecordGet { reply, key } => {
+                self.record_got(reply, key, expect!(answer, Record), step);
+            }
+            After::Dht(DhtAfter::Written(life, ticket)) if self.is_of_this_life(life) => {
+                let durable = answer == Ok(StoreReply::RecordPut(RecordOutcome::Stored));
+                self.dht_written(ticket, durable, step);
+            }
+            After::Dht(DhtAfter::Read(life, ticket)) if self.is_of_this_life(life) => {
+                let record = expect!(answer, Record).ok().flatten();
+                self.dht_read(ticket, record, step);
+            }
+            After::Dht(_) => {}
             After::Nothing => {}
             // `resume` has seen to these.
             After::Put { .. }

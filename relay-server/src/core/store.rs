@@ -10,6 +10,7 @@
 //! answered may have happened or not, and operations happen in the order in which they were submitted.
 
 use thiserror::Error;
+use zentalk_shared::dht::{Held, RecordId};
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::{Epoch, ReplayEntry};
 use zentalk_shared::rpc::{EnvelopeBytes, FormerPermit, OneTimeBytes, PreKeyBaseBytes};
@@ -161,6 +162,17 @@ pub struct SavePreKeys {
     pub now: Timestamp,
 }
 
+/// A record of the DHT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedRecord {
+    /// Which.
+    pub id: RecordId,
+    /// What is known of it.
+    pub held: Held,
+    /// Its bytes, which have been checked.
+    pub record: Vec<u8>,
+}
+
 /// Which envelopes a push carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PushPick {
@@ -237,13 +249,21 @@ pub enum StoreOp {
         /// Its bytes.
         record: Vec<u8>,
     },
-    /// Answered by [`StoreReply::Record`].
+    /// The newest of what clients have put here and what the DHT holds; answered by [`StoreReply::Record`].
     GetRecord {
         /// Its key.
         key: RecordKey,
         /// Expired records do not exist.
         now: Timestamp,
     },
+    /// Keeps a record of the DHT in the place of an older one; answered by [`StoreReply::RecordPut`].
+    SaveDhtRecord(Box<SavedRecord>),
+    /// Answered by [`StoreReply::Record`].
+    ReadDhtRecord(RecordId),
+    /// Answered by [`StoreReply::Done`].
+    ForgetDhtRecord(RecordId),
+    /// Keeps the DHT's table of contacts; answered by [`StoreReply::Done`].
+    SaveDhtTable(Vec<u8>),
     /// Replaces the onion keys; answered by [`StoreReply::Done`].
     SaveOnionKeys(Zeroizing<Vec<u8>>),
     /// Removes the onion keys; answered by [`StoreReply::Done`].
@@ -423,4 +443,8 @@ pub struct Restored {
     pub descriptors: Vec<SavedDescriptor>,
     /// Mailboxes.
     pub mailboxes: Vec<RestoredMailbox>,
+    /// The DHT's table of contacts.
+    pub dht_table: Option<Vec<u8>>,
+    /// Records of the DHT, without their bytes.
+    pub dht_records: Vec<(RecordId, Held)>,
 }

@@ -30,6 +30,10 @@ pub const SERIES: &[(&str, &str)] = &[
         "zentalk_links_refused_total",
         "Connections refused or closed, by reason",
     ),
+    (
+        "zentalk_dht_total",
+        "Events of the table of relays and records, by what happened",
+    ),
     ("zentalk_answers_total", "Remote calls answered, by type"),
     ("zentalk_refusals_total", "Remote calls refused, by reason"),
     ("zentalk_pushes_total", "Pushes to owners of mailboxes"),
@@ -56,6 +60,12 @@ pub const SERIES: &[(&str, &str)] = &[
         "zentalk_relays_claimed",
         "Relays that were told of and have not been found",
     ),
+    (
+        "zentalk_dht_contacts",
+        "Relays in the table of the DHT; none until this relay has found its own URL",
+    ),
+    ("zentalk_dht_records", "Records held for the DHT"),
+    ("zentalk_dht_bytes", "Bytes of the records held for the DHT"),
     ("zentalk_mailboxes", "Mailboxes held"),
     (
         "zentalk_work_effort",
@@ -106,6 +116,7 @@ pub(super) fn count(metric: Metric, n: u64) {
         Metric::Refused(reason) => {
             counter!("zentalk_refusals_total", "reason" => reason).increment(n);
         }
+        Metric::Dht(event) => counter!("zentalk_dht_total", "event" => event).increment(n),
         Metric::Pushed => counter!("zentalk_pushes_total").increment(n),
         Metric::Replicated => counter!("zentalk_replicated_total").increment(n),
         Metric::StoreFailed => counter!("zentalk_store_failures_total").increment(n),
@@ -125,6 +136,11 @@ pub(super) fn set_gauges(relay: &Relay) {
     gauge!("zentalk_relays_linked").set(relay.linked_relays() as f64);
     gauge!("zentalk_relays_known").set(relay.known_relays() as f64);
     gauge!("zentalk_relays_claimed").set(relay.claimed_relays() as f64);
+    if let Some([contacts, records, bytes]) = relay.dht_holdings() {
+        gauge!("zentalk_dht_contacts").set(contacts as f64);
+        gauge!("zentalk_dht_records").set(records as f64);
+        gauge!("zentalk_dht_bytes").set(bytes as f64);
+    }
     gauge!("zentalk_mailboxes").set(relay.mailboxes_held() as f64);
     gauge!("zentalk_work_effort").set(f64::from(relay.work_effort()));
 }

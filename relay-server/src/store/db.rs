@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{damage, keep, mailbox, schema, sweep};
+use super::{damage, dht, keep, mailbox, schema, sweep};
 use crate::core::store::{Quotas, Restored, StoreError, StoreOp, StoreReply};
 use crate::files;
 
@@ -234,7 +234,10 @@ impl Db {
 
 /// Whether the operation may run beside the writer.
 pub(super) fn is_read(op: &StoreOp) -> bool {
-    matches!(op, StoreOp::GetRecord { .. } | StoreOp::ReadEnvelope { .. })
+    matches!(
+        op,
+        StoreOp::GetRecord { .. } | StoreOp::ReadDhtRecord(_) | StoreOp::ReadEnvelope { .. }
+    )
 }
 
 /// Whether the operation keeps something more for others.
@@ -245,6 +248,7 @@ fn adds(op: &StoreOp) -> bool {
             | StoreOp::Subscribe(_)
             | StoreOp::SavePreKeys(_)
             | StoreOp::PutRecord { .. }
+            | StoreOp::SaveDhtRecord(_)
     )
 }
 
@@ -318,6 +322,10 @@ fn apply_one(db: &Connection, quotas: &Quotas, op: &StoreOp) -> rusqlite::Result
         } => keep::put_record(db, quotas, key, (*sequence, *expires), record)
             .map(StoreReply::RecordPut),
         StoreOp::GetRecord { key, now } => keep::get_record(db, key, *now).map(StoreReply::Record),
+        StoreOp::SaveDhtRecord(saved) => {
+            dht::save_record(db, quotas, saved).map(StoreReply::RecordPut)
+        }
+        StoreOp::ReadDhtRecord(id) => dht::read_record(db, id).map(StoreReply::Record),
         StoreOp::Sweep(now) => sweep::slice(db, *now).map(StoreReply::Swept),
         other => housekeep(db, other).map(|()| StoreReply::Done),
     }
@@ -330,6 +338,8 @@ fn housekeep(db: &Connection, op: &StoreOp) -> rusqlite::Result<()> {
         StoreOp::KeepReplay(epochs) => keep::keep_replay(db, epochs),
         StoreOp::SaveDescriptor(saved) => keep::save_descriptor(db, saved),
         StoreOp::ForgetDescriptor(node) => keep::forget_descriptor(db, node),
+        StoreOp::ForgetDhtRecord(id) => dht::forget_record(db, id),
+        StoreOp::SaveDhtTable(table) => dht::save_table(db, table),
         _ => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use zentalk_shared::rpc::{FormerPermit, Permit};
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::codec::BoundedBytes;
 
+use super::dht;
 use super::mailbox::{admit_or_create, be_u64, ms};
 use crate::core::Proof;
 use crate::core::store::{
@@ -126,7 +127,11 @@ pub(super) fn get_record(
     key: &RecordKey,
     now: Timestamp,
 ) -> Result<Option<Vec<u8>>> {
-    db.prepare_cached("SELECT record FROM records WHERE key = ?1 AND expires > ?2")?
+    let sql = "SELECT record FROM (
+                   SELECT record, sequence, expires FROM records WHERE key = ?1
+                   UNION ALL SELECT record, sequence, expires FROM dht_records WHERE kind = 2 AND key = ?1)
+               WHERE expires > ?2 ORDER BY sequence DESC LIMIT 1";
+    db.prepare_cached(sql)?
         .query_row(params![key.as_ref(), ms(now)], |row| row.get(0))
         .optional()
 }
@@ -230,5 +235,7 @@ pub(super) fn restore(db: &Connection) -> Result<Restored> {
         replay,
         descriptors,
         mailboxes,
+        dht_table: dht::restore_table(db)?,
+        dht_records: dht::restore_records(db)?,
     })
 }

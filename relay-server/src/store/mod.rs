@@ -10,6 +10,7 @@
 mod backup;
 mod damage;
 mod db;
+mod dht;
 mod keep;
 mod mailbox;
 mod schema;

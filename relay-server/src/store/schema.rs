@@ -84,6 +84,25 @@ ALTER TABLE descriptors ADD COLUMN address TEXT;       -- and port
     // The file says whose it is ("ZTrl"), and mailboxes nobody comes for are found without a scan.
     "PRAGMA application_id = 0x5a54726c;
 CREATE INDEX mailboxes_by_touch ON mailboxes (touched);",
+    // The DHT: records held for other relays, and the table of contacts.
+    "
+CREATE TABLE dht_records (
+    kind     INTEGER NOT NULL,                     -- 1 a relay's, 2 an account's
+    key      BLOB NOT NULL,
+    sequence BLOB NOT NULL,                        -- u64 big-endian
+    expires  INTEGER NOT NULL,                     -- unix ms
+    touched  INTEGER NOT NULL,                     -- unix ms
+    giver    BLOB NOT NULL,
+    proof    BLOB,
+    record   BLOB NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT;
+CREATE INDEX dht_records_by_expiry ON dht_records (expires);
+CREATE TABLE dht_table (
+    row      INTEGER PRIMARY KEY CHECK (row = 1),
+    contacts BLOB NOT NULL
+) STRICT;
+",
 ];
 
 /// What [`MIGRATIONS`] write into the file's header: "ZTrl".

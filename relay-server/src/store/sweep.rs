@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Params, Result, params};
-use zentalk_shared::time::Timestamp;
+use zentalk_shared::time::{Duration, Timestamp};
 
 use super::mailbox::ms;
 use crate::core::store::{ENVELOPE_LIFE, Hour, MAILBOX_IDLE_LIFE, TOMBSTONE_LIFE};
 
+/// The DHT forgets its records itself, and may have prolonged one without writing it down.
+const DHT_GRACE: Duration = Duration::from_days(1);
 /// Rows that one slice forgets: some milliseconds of a slow disk.
 pub(super) const SLICE: u32 = 500;
 
@@ -20,6 +22,10 @@ pub(super) fn slice(db: &Connection, now: Timestamp) -> Result<bool> {
     ] {
         left -= rows(db.prepare_cached(sql)?.execute(params![ms(now), left])?);
     }
+    let late = ms(now - DHT_GRACE);
+    let sql = "DELETE FROM dht_records WHERE (kind, key) IN
+               (SELECT kind, key FROM dht_records WHERE expires <= ?1 LIMIT ?2)";
+    left -= rows(db.prepare_cached(sql)?.execute(params![late, left])?);
     let expired = "SELECT row FROM envelopes WHERE hour <= ?1 LIMIT ?2";
     let hour = Hour::expired(now, ENVELOPE_LIFE).0;
     left -= forget_envelopes(db, expired, params![hour, left])?;
@@ -110,7 +116,6 @@ mod tests {
     use crate::store::db::tests::Scratch;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use zentalk_shared::time::Duration;
 
     /// A mailbox of the suite, open, with so many expired envelopes and tombstones of another one.
     fn with_expired(rows: u32) -> Scratch {

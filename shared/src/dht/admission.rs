@@ -1,21 +1,22 @@
 //! Who may store: a seam. Account records are free to make, so each has to cost its publisher something.
 //!
-//! The work itself (Equi-X) is another module's; here it is a proof of some bytes, carried with the record from holder
+//! The work itself is another module's; here it is a proof of some bytes, carried with the record from holder
 //! to holder, and a price in effort that the relay names. A host plugs in an [`Admission`].
 
 use minicbor::{Decode, Encode};
 
 use super::record::Facts;
+use crate::id::NodeId;
 use crate::time::Timestamp;
 use crate::wire::codec::BoundedBytes;
 
 /// The longest proof in bytes.
-pub const MAX_PROOF_LEN: usize = 64;
+pub const MAX_PROOF_LEN: usize = 80;
 
 /// A proof of work for one record. What it must be over is the admission's matter.
 pub type Proof = BoundedBytes<MAX_PROOF_LEN>;
 
-/// What a proof must be worth, in the unit of the admission (for Equi-X: its effort).
+/// What a proof must be worth, in the unit of the admission (for proof of work: its effort).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Cost(pub u32);
@@ -29,8 +30,12 @@ pub struct Application<'a> {
     pub record: &'a [u8],
     /// The proof that came with it.
     pub proof: Option<&'a Proof>,
-    /// A contact of the table has brought it: it may be handing over what it holds.
+    /// Who has brought it; this relay itself, if it publishes it.
+    pub giver: NodeId,
+    /// The giver is a contact of the table: it may be handing over what it holds.
     pub from_contact: bool,
+    /// An older one is held: nothing more is kept than before.
+    pub renews: bool,
 }
 
 /// Decides whether a record may be stored.

@@ -6,7 +6,7 @@
 //! A relay does not choose its position: it follows from the network that it is reached in and from two bits of
 //! its NodeId (as BEP 42 binds ids to addresses). To stand near a record, an attacker needs addresses, not keys.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::crypto::hash::blake2b_160_concat;
 use crate::id::{NodeId, Position, WrongLength};
 use crate::onion::RelayUrl;
+use crate::onion::address::is_public;
 use crate::wire::codec::BoundedText;
 
 const POSITION_DOMAIN: &[u8] = b"ZenTalk position v1";
@@ -39,7 +40,7 @@ impl Network {
     /// The network of an address that was really connected to. `None`: the address is not one that the whole
     /// Internet reaches, and `allow_private` is false.
     pub fn of(address: IpAddr, port: u16, allow_private: bool) -> Option<Self> {
-        let address = address.to_canonical();
+        let address = through_nat64(address.to_canonical());
         match address {
             _ if !is_public(address) => allow_private.then(|| Self::private(address, port)),
             IpAddr::V4(v4) => {
@@ -102,28 +103,18 @@ impl TryFrom<&[u8]> for Network {
 
 cbor_as_bytes!(Network, "network of the wrong length");
 
-/// Whether an address can be one of the public Internet's (IANA special-purpose registries).
-fn is_public(address: IpAddr) -> bool {
+/// NAT64 (RFC 6052) leads to the IPv4 address inside: the network is that one's.
+fn through_nat64(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
+        IpAddr::V6(v6) => match v6.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
+                let [.., a, b, c, d] = v6.octets();
+                IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+            }
+            _ => address,
+        },
+        IpAddr::V4(_) => address,
     }
-}
-
-fn is_public_v4(v4: Ipv4Addr) -> bool {
-    let [a, b, c, _] = v4.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let special = matches!((a, b, c), (192, 0, 0) | (192, 88, 99)) || (a == 198 && b & 0xFE == 18);
-    let unusable = a == 0 || a >= 224 || v4.is_documentation() || v4.is_loopback();
-    !(shared || special || unusable || v4.is_private() || v4.is_link_local())
-}
-
-/// Only 2000::/3 is assigned. Of it are excluded: documentation, and prefixes that carry an IPv4 address.
-fn is_public_v6(v6: Ipv6Addr) -> bool {
-    let [a, b, ..] = v6.segments();
-    let tunnel = a == 0x2002 || (a == 0x2001 && b < 0x0200);
-    let documentation = (a == 0x2001 && b == 0x0db8) || (a == 0x3fff && b < 0x1000);
-    a & 0xE000 == 0x2000 && !tunnel && !documentation
 }
 
 /// A relay and where it says that it is. Nothing of it has been checked.
@@ -328,6 +319,10 @@ mod tests {
             assert!(!network(text, true).unwrap().is_private(), "{text}");
             assert_eq!(network(text, true), network(text, false), "{text}");
         }
+        assert_eq!(
+            network("64:ff9b::8.8.8.8", false),
+            network("8.8.8.1", false)
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub use record::{
     AccountRecord, MAX_RECORD_LEN, RecordError, open_record_contents, seal_record_contents,
 };
 pub use tombstone::{MAX_TOMBSTONE_IDS, Tombstone};
-pub use work::{BadWork, MAX_EFFORT, Solver, Subject, Work, WorkWanted};
+pub use work::{BadWork, MAX_EFFORT, Solver, Subject, WORK_LEN, Work, WorkWanted};
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,8 @@ use crate::wire::codec::Bytes;
 /// The most that a relay may ask for, and that a client does: minutes in a browser.
 pub const MAX_EFFORT: u32 = 4096;
 
-const WORK_LEN: usize = 16 + 4 + NONCE_LEN + SOLUTION_LEN;
+/// The length of work in bytes.
+pub const WORK_LEN: usize = 16 + 4 + NONCE_LEN + SOLUTION_LEN;
 
 /// What a relay wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -108,6 +109,16 @@ impl Work {
         let parts = [&wanted.seed.0[..], &effort, nonce, solution].concat();
         let mut bytes = [0; WORK_LEN];
         bytes.copy_from_slice(&parts);
+        Self(Bytes(bytes))
+    }
+
+    /// As it travels.
+    pub const fn as_bytes(&self) -> &[u8; WORK_LEN] {
+        &self.0.0
+    }
+
+    /// What somebody claims to be work; [`verify`](Self::verify) tells.
+    pub const fn from_bytes(bytes: [u8; WORK_LEN]) -> Self {
         Self(Bytes(bytes))
     }
 

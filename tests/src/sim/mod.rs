@@ -11,6 +11,7 @@
 
 mod checker;
 mod client_host;
+mod mesh;
 mod plan;
 mod recording;
 mod relay_host;
@@ -18,6 +19,7 @@ mod wire;
 mod world;
 
 pub use checker::{Checker, Violation};
+pub use mesh::Mesh;
 pub use plan::{GuardDeath, Mutation, Plan};
 pub use recording::{Recording, hex};
 pub use world::{Report, World};

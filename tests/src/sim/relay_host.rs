@@ -11,7 +11,10 @@ use zentalk_relay::core::{CoreConfig, Limits, RelaySecrets, WorkPolicy};
 use zentalk_relay::core::{Input, Output};
 use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::NodeId;
-use zentalk_shared::onion::{Features, RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Suites};
+use zentalk_shared::onion::{
+    Features, RelayDescriptor, RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Suites,
+    UnverifiedDescriptor,
+};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::{Header, Tag};
 
@@ -79,6 +82,26 @@ impl RelayHost {
             lies: false,
             lied: 0,
         }
+    }
+
+    /// The same, configured to be connected to these relays alone.
+    pub(super) fn with_peers(mut self, urls: &[String]) -> Self {
+        let url = |text: &String| RelayUrl::parse(text).expect("a relay's URL");
+        self.config.peers = urls.iter().map(url).collect();
+        self
+    }
+
+    /// The core, while it runs.
+    pub(super) const fn core(&self) -> Option<&Relay> {
+        self.core.as_ref()
+    }
+
+    /// Its own descriptor, once one is on its disk.
+    pub(super) fn descriptor(&self, now: Timestamp) -> Option<RelayDescriptor> {
+        let saved = self.store.restore().descriptors;
+        let own = saved.into_iter().find(|saved| saved.node == self.node())?;
+        let claimed = UnverifiedDescriptor::decode(&own.descriptor).ok()?;
+        claimed.verify(now).ok()
     }
 
     /// Which relay.

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod crash;
+mod dht;
 mod dial_back;
 mod links;
 mod mail;

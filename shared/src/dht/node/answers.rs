@@ -156,6 +156,8 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
             facts,
             record: &record,
             proof: proof.as_ref(),
+            giver,
+            renews: known,
             from_contact: giver == self.me.node()
                 || self.table.contacts().any(|c| c.node() == giver),
         };
