@@ -35,6 +35,13 @@ pub(super) const fn record_width(attempts: u32) -> usize {
     }
 }
 
+/// Relays that are asked about a record, each with those that are not to be on the path to it: three at a time, nearest
+/// first. Were all of them kept off, no path would be left where they are most of the network.
+pub(super) fn kept_apart(relays: &[NodeId]) -> impl Iterator<Item = (NodeId, &[NodeId])> {
+    let beside = relays.chunks(RECORD_RELAYS);
+    beside.flat_map(|beside| beside.iter().map(move |relay| (*relay, beside)))
+}
+
 impl Client {
     pub(super) fn find_record(&mut self, address: Address, ctx: &mut Ctx<'_>) {
         let contact = self.contacts.get(&address);
@@ -47,12 +54,12 @@ impl Client {
             return self.lookup_failed(address, None, ctx);
         }
         self.lookups.record_asked(&address, relays.len());
-        for relay in &relays {
+        for (relay, beside) in kept_apart(&relays) {
             let request = Request::RecordGet(RecordGetRequest { key });
             let purpose = Purpose::FindRecord { address, key };
             let target = Target {
-                node: *relay,
-                swarm: &relays,
+                node: relay,
+                swarm: beside,
                 own: false,
             };
             self.ask(target, request, Class::Bulk, purpose, ctx);

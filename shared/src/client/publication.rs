@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::RngExt;
 use rand_core::CryptoRng;
 
 use super::discovery::RECORD_RELAYS;
@@ -15,6 +16,8 @@ use crate::wire::codec::BoundedList;
 
 /// The record, and the proof of freshness in it, are renewed this often.
 const RENEW: Duration = Duration::from_days(1);
+/// What a record tells of its time.
+pub(super) const TOLD: Duration = Duration::from_hours(1);
 /// Members are asked how many one-time prekeys they still hold this often.
 const CHECK: Duration = Duration::from_hours(1);
 /// How far ahead a sequence may be that a relay names: less than what relays refuse, since their clocks differ.
@@ -131,12 +134,23 @@ impl Publication {
 
     /// A new sequence for the record, larger than any before that relays may hold; the caller stores the row. `nearest`: where
     /// readers look first. `asked`: how many relays are asked to hold it.
-    pub(super) fn record_asked(&mut self, nearest: &[NodeId], asked: usize, now: Timestamp) -> u64 {
+    ///
+    /// It tells the hour and no more: requests about my mailbox, perhaps to the same relays, tell theirs to the
+    /// millisecond, and the same one would join the two.
+    pub(super) fn record_asked(
+        &mut self,
+        nearest: &[NodeId],
+        asked: usize,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> u64 {
+        let within = rng.random_range(0..TOLD.as_ms());
+        let drawn = now.floor_to(TOLD).as_ms().saturating_add(within);
         // No relay holds one further ahead: this clock once was, and what it numbered then is of no use.
         let last = Some(self.row.record_sequence)
             .filter(|last| !Timestamp::from_ms(*last).is_ahead_of(now));
         let next = last.map_or(0, |last| last.saturating_add(1));
-        let sequence = now.as_ms().max(next);
+        let sequence = drawn.max(next);
         self.row.record_sequence = sequence;
         self.row.relays = BoundedList::new(nearest.to_vec()).ok();
         let attempts = self.record_attempts();

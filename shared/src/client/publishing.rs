@@ -1,9 +1,9 @@
 //! Publishing what others need to write to me: the account record at the relays nearest to its key, and
 //! prekeys at the members of my swarm.
 
-use super::discovery::{RECORD_RELAYS, record_width};
+use super::discovery::{RECORD_RELAYS, kept_apart, record_width};
 use super::engine::{Client, Ctx};
-use super::publication::PreKeyDue;
+use super::publication::{PreKeyDue, TOLD};
 use super::records::meta;
 use super::requests::{Purpose, RecordTo, Target};
 use super::store::Row;
@@ -44,16 +44,16 @@ impl Client {
         let nearest = relays.get(..RECORD_RELAYS).unwrap_or(&relays);
         let sequence = self
             .publication
-            .record_asked(nearest, relays.len(), ctx.now);
+            .record_asked(nearest, relays.len(), ctx.now, &mut ctx.rng);
         ctx.batch.writes.push(self.publication.write());
         let Some(record) = self.account_record(mailbox, sequence, ctx) else {
             return;
         };
-        for relay in &relays {
+        for (relay, beside) in kept_apart(&relays) {
             let to = RecordTo {
                 sequence,
-                relay: *relay,
-                relays: relays.clone(),
+                relay,
+                beside: beside.to_vec(),
                 record: record.bytes().clone(),
                 tries: 0,
             };
@@ -69,10 +69,10 @@ impl Client {
             record: to.record.clone(),
             work,
         });
-        let relays = to.relays.clone();
+        let beside = to.beside.clone();
         let target = Target {
             node: to.relay,
-            swarm: &relays,
+            swarm: &beside,
             own: true,
         };
         self.ask(
@@ -126,7 +126,7 @@ impl Client {
         AccountRecord::sign(
             &me.directory,
             sequence,
-            ctx.now.saturating_add(RECORD_LIFE),
+            ctx.now.floor_to(TOLD).saturating_add(RECORD_LIFE),
             sealed,
         )
         .ok()

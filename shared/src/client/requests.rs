@@ -45,8 +45,8 @@ pub(super) struct PutTo {
 pub(super) struct RecordTo {
     pub(super) sequence: u64,
     pub(super) relay: NodeId,
-    /// All that are asked.
-    pub(super) relays: Vec<NodeId>,
+    /// It and others that are asked: none of them is to be the guard.
+    pub(super) beside: Vec<NodeId>,
     pub(super) record: RecordBytes,
     /// How often work was asked for.
     pub(super) tries: u8,

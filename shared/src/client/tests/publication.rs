@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::client::discovery::record_width;
+use crate::client::discovery::{kept_apart, record_width};
 use crate::client::lookup::{Answer, Found, Lookups};
-use crate::client::publication::Publication;
+use crate::client::publication::{Publication, TOLD};
 use crate::client::records::{PublicationRow, current_version};
 use crate::client::view::FailReason;
 use crate::id::{Address, NodeId};
@@ -31,7 +31,7 @@ fn publication() -> Publication {
 fn a_record_is_published_when_a_majority_has_it() {
     let (mut publication, mut rng) = (publication(), rng(1));
     assert!(publication.record_due(NOW));
-    let sequence = publication.record_asked(&[node(1), node(2), node(3)], 3, NOW);
+    let sequence = publication.record_asked(&[node(1), node(2), node(3)], 3, NOW, &mut rng);
     assert!(!publication.record_due(NOW));
     assert!(!publication.record_answered(sequence, true, NOW, &mut rng));
     assert!(!publication.record_answered(sequence, false, NOW, &mut rng));
@@ -45,13 +45,13 @@ fn a_record_is_published_when_a_majority_has_it() {
         publication.record_due(NOW.saturating_add(Duration::from_hours(24))),
         "renewed daily"
     );
-    assert!(publication.record_asked(&[node(1), node(2), node(3)], 3, NOW) > sequence);
+    assert!(publication.record_asked(&[node(1), node(2), node(3)], 3, NOW, &mut rng) > sequence);
 }
 
 #[test]
 fn a_minority_is_not_enough() {
     let (mut publication, mut rng) = (publication(), rng(1));
-    let sequence = publication.record_asked(&[node(1), node(2), node(3)], 3, NOW);
+    let sequence = publication.record_asked(&[node(1), node(2), node(3)], 3, NOW, &mut rng);
     for stored in [true, false, false] {
         assert!(!publication.record_answered(sequence, stored, NOW, &mut rng));
     }
@@ -127,7 +127,7 @@ fn a_lookup_waits_for_every_relay_that_was_asked_and_backs_off_when_none_has_a_r
 fn a_record_is_published_again_when_readers_ask_other_relays_and_only_then() {
     let (mut publication, mut rng) = (publication(), rng(1));
     let (near, other) = ([node(1), node(2), node(3)], [node(4), node(1), node(2)]);
-    let sequence = publication.record_asked(&near, 3, NOW);
+    let sequence = publication.record_asked(&near, 3, NOW, &mut rng);
     for _ in 0..3 {
         publication.record_answered(sequence, true, NOW, &mut rng);
     }
@@ -146,12 +146,12 @@ fn a_record_is_published_again_when_readers_ask_other_relays_and_only_then() {
 fn a_record_that_the_nearest_do_not_take_may_lie_further_away() {
     let (mut publication, mut rng) = (publication(), rng(1));
     let near = [node(1), node(2), node(3)];
-    let sequence = publication.record_asked(&near, 3, NOW);
+    let sequence = publication.record_asked(&near, 3, NOW, &mut rng);
     for stored in [false, true, false] {
         assert!(!publication.record_answered(sequence, stored, NOW, &mut rng));
     }
     assert_eq!(publication.record_attempts(), 1);
-    let sequence = publication.record_asked(&near, 6, NOW);
+    let sequence = publication.record_asked(&near, 6, NOW, &mut rng);
     let answers = [false, true, false, true, false, false];
     let stored = answers.map(|stored| publication.record_answered(sequence, stored, NOW, &mut rng));
     assert_eq!(stored, [false, false, false, false, false, true]);
@@ -159,26 +159,41 @@ fn a_record_that_the_nearest_do_not_take_may_lie_further_away() {
 
 #[test]
 fn the_next_sequence_is_above_whatever_relays_hold_unless_they_would_refuse_it() {
-    let mut publication = publication();
-    let sequence = publication.record_asked(&[node(1)], 1, NOW);
-    assert_eq!(sequence, NOW.as_ms());
+    let (mut publication, mut rng) = (publication(), rng(1));
+    let sequence = publication.record_asked(&[node(1)], 1, NOW, &mut rng);
+    assert!(sequence >= NOW.floor_to(TOLD).as_ms());
+    assert!(sequence < NOW.saturating_add(TOLD).as_ms());
     let held = NOW.saturating_add(Duration::from_hours(22)).as_ms();
     publication.held_elsewhere(held, NOW);
     publication.held_elsewhere(held - 1, NOW);
     publication.held_elsewhere(held + 1, NOW);
     publication.held_elsewhere(u64::MAX, NOW);
-    assert_eq!(publication.record_asked(&[node(1)], 1, NOW), held + 1);
+    assert_eq!(
+        publication.record_asked(&[node(1)], 1, NOW, &mut rng),
+        held + 1
+    );
+}
+
+#[test]
+fn on_a_path_to_a_record_none_of_three_relays_serves_and_all_others_may() {
+    let relays: Vec<_> = (1..=7).map(node).collect();
+    let apart: Vec<_> = kept_apart(&relays).collect();
+    assert!(apart.iter().map(|(relay, _)| *relay).eq(relays.clone()));
+    for (relay, beside) in &apart {
+        assert!(beside.contains(relay) && beside.len() <= 3);
+    }
+    assert_eq!(apart[0].1, &relays[..3]);
+    assert_eq!(apart[6].1, &relays[6..]);
 }
 
 #[test]
 fn a_record_numbered_by_a_clock_that_was_ahead_is_numbered_anew() {
-    let mut publication = publication();
+    let (mut publication, mut rng) = (publication(), rng(1));
     let ahead = NOW.saturating_add(Duration::from_days(30));
-    assert_eq!(
-        publication.record_asked(&[node(1)], 1, ahead),
-        ahead.as_ms()
-    );
-    assert_eq!(publication.record_asked(&[node(1)], 1, NOW), NOW.as_ms());
+    let numbered = publication.record_asked(&[node(1)], 1, ahead, &mut rng);
+    assert!(numbered > NOW.saturating_add(Duration::from_days(29)).as_ms());
+    let numbered = publication.record_asked(&[node(1)], 1, NOW, &mut rng);
+    assert!(numbered < NOW.saturating_add(Duration::from_hours(2)).as_ms());
 }
 
 #[test]
