@@ -215,18 +215,6 @@ impl RelayHost {
             .unwrap_or_default()
     }
 
-    /// Its own descriptor, once it is on disk.
-    pub(super) fn descriptor(&self, now: Timestamp) -> Option<RelayDescriptor> {
-        let descriptors = self.store.restore().descriptors;
-        let mut known = descriptors
-            .iter()
-            .filter_map(|saved| UnverifiedDescriptor::decode(&saved.descriptor).ok());
-        known
-            .find(|known| known.claimed_node() == self.node())?
-            .verify(now)
-            .ok()
-    }
-
     /// The record of onion keys on disk.
     pub(super) fn onion_record(&self) -> Option<Vec<u8>> {
         self.store
