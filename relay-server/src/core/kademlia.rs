@@ -89,7 +89,7 @@ impl Kademlia {
             },
             place: Place::unknown(now),
             contacting: Contacting::new(now),
-            readers: Readers::default(),
+            readers: Readers::new(now),
             crawls: Timestamp::MAX,
             timer: None,
             payment: Payment::with(config.work),

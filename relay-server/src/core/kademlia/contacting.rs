@@ -175,7 +175,13 @@ impl Relay {
         self.links.set_on_demand(conn);
         self.open_link(conn, State::Relay(node), step);
         self.relay_linked(conn, node, true, step);
-        self.dht.contacting.dials.remove(&node);
+        // If another link was the better one, it waits still.
+        let waiting = self.dht.contacting.dials.remove(&node);
+        if let Some(conn) = self.peers.conn(&node) {
+            for frame in waiting.unwrap_or_default() {
+                self.output(Output::Send(conn, frame));
+            }
+        }
     }
 
     /// A contact is not where it should be.

@@ -8,6 +8,7 @@ use zentalk_shared::id::RecordKey;
 use zentalk_shared::rpc::{RecordBytes, RecordGetReply, Refusal, Reply, Work};
 use zentalk_shared::time::{Duration, Timestamp};
 
+use super::super::admission::{Bucket, Rate};
 use super::super::io::Metric;
 use super::super::relay::{Relay, Step};
 use super::super::requests::ReplyTo;
@@ -19,17 +20,24 @@ const KEEP_FOUND: Duration = Duration::from_mins(5);
 const KEEP_ABSENT: Duration = Duration::from_secs(30);
 /// Records, and absences, that are kept: 7 MiB of the longest.
 const MAX_KEPT: usize = 256;
+/// Lookups for clients; half of what the DHT may have under way, so that readers do not stop its upkeep.
+const MAX_LOOKUPS: usize = 32;
+/// Lookups for clients. A question costs its asker nothing, and other relays a score of answers.
+const LOOKUPS: Rate = Rate {
+    per_minute: 600,
+    burst: 120,
+};
 /// Clients that wait for one record.
 const MAX_WAITING: usize = 32;
 /// Records that wait for room to be published.
 const MAX_UNPUBLISHED: usize = 64;
 
 /// Who waits for which lookup, and what came of earlier ones.
-#[derive(Default)]
 pub(super) struct Readers {
     waiting: BTreeMap<RecordKey, Waiting>,
     kept: BTreeMap<RecordKey, (Timestamp, Option<RecordBytes>)>,
     unpublished: VecDeque<(Vec<u8>, Option<Proof>)>,
+    rate: Bucket,
 }
 
 struct Waiting {
@@ -38,6 +46,20 @@ struct Waiting {
 }
 
 impl Readers {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            unpublished: VecDeque::new(),
+            rate: Bucket::full(LOOKUPS, now),
+        }
+    }
+
+    /// Whether another lookup may begin.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        self.waiting.len() < MAX_LOOKUPS && self.rate.take(LOOKUPS, 1, now)
+    }
+
     fn kept(&self, key: &RecordKey, now: Timestamp) -> Option<&Option<RecordBytes>> {
         let (until, found) = self.kept.get(key)?;
         (*until > now).then_some(found)
@@ -86,6 +108,9 @@ impl Relay {
             let record = None;
             return self.respond(reply, &Reply::RecordGet(RecordGetReply { record }), step);
         };
+        if !self.dht.readers.has_room(step.now) {
+            return self.refuse_request(reply, Refusal::Busy, step);
+        }
         match node.find_value(RecordId::account(key), step.now, &mut step.rng) {
             Ok(query) => {
                 let clients = vec![reply];

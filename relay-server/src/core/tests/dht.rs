@@ -8,7 +8,9 @@ use zentalk_shared::dht::{
 use zentalk_shared::id::{MessageId, RecordKey};
 use zentalk_shared::identity::DirectorySecret;
 use zentalk_shared::onion::RelayUrl;
-use zentalk_shared::rpc::{AccountRecord, RecordGetRequest, RecordPutRequest, Reply, Request};
+use zentalk_shared::rpc::{
+    AccountRecord, RecordGetRequest, RecordPutRequest, Refusal, Refused, Reply, Request,
+};
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::codec::BoundedBytes;
 use zentalk_shared::wire::link::LinkErrorCode;
@@ -70,6 +72,10 @@ fn relays_that_know_one_seed_find_each_other() {
     for index in 0..7 {
         assert_eq!(contacts(&mut net, index), Some(6), "{index}");
         assert_eq!(net.relay(index).known_relays(), 7);
+    }
+    net.advance(Duration::from_mins(3));
+    for index in 0..7 {
+        assert!(count(&net, index, "crawled") > 0, "{index}");
     }
 }
 
@@ -143,6 +149,24 @@ fn a_record_that_is_not_held_is_looked_up_once_and_its_absence_is_remembered_for
     put(&mut net, 1, &bytes);
     net.advance(Duration::from_secs(31));
     assert!(get(&mut net, &mut caller, 3, key) == Some(bytes));
+}
+
+#[test]
+fn fault_15_lookups_for_readers_are_rationed() {
+    let mut net = of_one_seed(3);
+    let mut caller = Caller::at(&mut net, 2);
+    let mut ask = |net: &mut Net, n: u8| {
+        let key = RecordKey::from_bytes([n; 20]);
+        let request = Request::RecordGet(RecordGetRequest { key });
+        caller.call(net, &[2], &request)
+    };
+    let busy = Reply::Refused(Refused::because(Refusal::Busy));
+    let refused: Vec<u8> = (0..200)
+        .filter(|n| ask(&mut net, *n) == Some(busy.clone()))
+        .collect();
+    assert_eq!(refused, (120..200).collect::<Vec<_>>());
+    net.advance(Duration::from_secs(10));
+    assert!(matches!(ask(&mut net, 200), Some(Reply::RecordGet(_))));
 }
 
 #[test]
