@@ -277,7 +277,7 @@ impl Reader {
     }
 }
 
-/// What relays publish of themselves.
+/// What relays publish of themselves, and tell each other of relays.
 fn public(sightings: &Sightings) -> HashSet<Value> {
     let mut public: HashSet<Value> = sightings.nodes.iter().map(|node| Value::of(node)).collect();
     for sighting in &sightings.all {
@@ -285,7 +285,7 @@ fn public(sightings: &Sightings) -> HashSet<Value> {
             continue;
         };
         if let Ok(frame) = decode_frame(frame)
-            && frame.tag == Tag::Directory
+            && matches!(frame.tag, Tag::Directory | Tag::DhtNodes)
         {
             public.extend(values::body(frame.payload));
         }
