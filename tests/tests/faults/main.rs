@@ -25,7 +25,7 @@ use zentalk_shared::time::Duration as Span;
 const PEOPLE: usize = 4;
 const RELAYS: usize = 5;
 /// Until something is so on a busy machine; what never comes fails all the same.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Between two texts of anybody.
