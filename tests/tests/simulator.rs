@@ -257,6 +257,47 @@ fn a_member_that_hands_out_garbage_makes_nobody_delete_mail() {
 }
 
 #[test]
+fn fault_16_members_that_are_lost_are_replaced_and_nothing_is_lost_with_them() {
+    let (from, to) = seeds((300, 302));
+    survives_losses(&play(from, to, Plan::losses));
+}
+
+#[test]
+fn fault_16_the_same_while_owners_sleep_for_two_days() {
+    let plan = |seed| Plan {
+        sleepers: 2,
+        trouble: Duration::from_hours(48),
+        messages: 24,
+        relays_away: 2,
+        ..Plan::losses(seed)
+    };
+    survives_losses(&play(310, 311, plan));
+}
+
+#[test]
+#[ignore = "soak: 40 schedules of 12 hours with members lost for good"]
+fn forty_schedules_of_losses_keep_their_promises() {
+    let (from, to) = seeds((320, 360));
+    survives_losses(&play(from, to, Plan::losses));
+}
+
+fn survives_losses(reports: &[Report]) {
+    for report in reports {
+        for line in &report.stuck {
+            println!("seed {}: {line}", report.seed);
+        }
+        let (seed, took) = (report.seed, report.took);
+        println!(
+            "seed {seed}: {} swarms lost a member, {} events, all well after {took:?}",
+            report.bereft, report.events
+        );
+        assert_eq!(report.violations, [], "seed {seed}");
+        assert!(report.bereft > 0, "seed {seed}: nobody has lost a member");
+        assert_eq!(report.broken_swarms, 0, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_relay_that_acknowledges_before_its_commit_is_found_out() {
     finds(Mutation::AcknowledgeBeforeCommit);
 }

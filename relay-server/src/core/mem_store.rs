@@ -10,9 +10,11 @@
 mod mailbox;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::ReplayEntry;
+use zentalk_shared::rpc::held_digest;
 use zentalk_shared::time::Timestamp;
 use zeroize::Zeroizing;
 
@@ -20,7 +22,7 @@ use mailbox::Mailbox;
 
 use super::io::Ticket;
 use super::store::{
-    Bundle, ENVELOPE_LIFE, Fetched, Hour, MAILBOX_IDLE_LIFE, Owned, OwnerStamp, PushPick,
+    Bundle, ENVELOPE_LIFE, Fetched, Held, Hour, MAILBOX_IDLE_LIFE, Owned, OwnerStamp, PushPick,
     PutEnvelope, PutOutcome, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys,
     SaveSubscription, SavedDescriptor, Stock, StoreError, StoreOp, StoreReply, StoredEnvelope,
     TOMBSTONE_LIFE, TakenPush,
@@ -128,9 +130,22 @@ impl Disk {
                 limit,
                 now,
             } => StoreReply::Fetched(self.fetch(&mailbox, stamp, after, limit, now)),
-            StoreOp::Tombstone { mailbox, ids, hour } => {
-                StoreReply::Tombstone(self.tombstone(&mailbox, &ids, hour))
+            StoreOp::Tombstone {
+                mailbox,
+                ids,
+                hour,
+                proof,
+            } => StoreReply::Tombstone(self.tombstone(&mailbox, &ids, hour, &proof)),
+            StoreOp::Summarise(mailboxes) => StoreReply::Held(self.summarise(&mailboxes)),
+            StoreOp::Compare(with) => {
+                let mailbox = self.mailboxes.get(&with.mailbox);
+                StoreReply::Compared(mailbox.map(|here| here.compare(&with, &self.quotas)))
             }
+            StoreOp::KeepDescriptor {
+                mailbox,
+                sequence,
+                descriptor,
+            } => StoreReply::DescriptorKept(self.keep_descriptor(&mailbox, sequence, descriptor)),
             StoreOp::TakePush { mailbox, pick, now } => {
                 StoreReply::Push(self.take_push(&mailbox, pick, now))
             }
@@ -301,19 +316,51 @@ impl Disk {
         })
     }
 
-    fn tombstone(&mut self, mailbox: &MailboxId, ids: &[EnvelopeId], hour: Hour) -> Option<u16> {
+    fn summarise(&self, mailboxes: &[MailboxId]) -> Vec<Held> {
+        let held = |mailbox: &MailboxId| {
+            let ids = self.mailboxes.get(mailbox)?.held();
+            Some(Held {
+                mailbox: *mailbox,
+                count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+                digest: held_digest(ids),
+            })
+        };
+        mailboxes.iter().filter_map(held).collect()
+    }
+
+    fn keep_descriptor(&mut self, mailbox: &MailboxId, sequence: u64, descriptor: Vec<u8>) -> bool {
+        let Some(mailbox) = self.mailboxes.get_mut(mailbox) else {
+            return false;
+        };
+        let newer = mailbox.descriptor.is_some() && sequence > mailbox.descriptor_sequence;
+        if newer {
+            mailbox.descriptor = Some(descriptor);
+            mailbox.descriptor_sequence = sequence;
+        }
+        newer
+    }
+
+    fn tombstone(
+        &mut self,
+        mailbox: &MailboxId,
+        ids: &[EnvelopeId],
+        hour: Hour,
+        proof: &[u8],
+    ) -> Option<u16> {
+        let proof: Arc<[u8]> = proof.into();
         let limit = self.quotas.tombstones as usize;
         let mailbox = self.mailboxes.get_mut(mailbox)?;
         let named: BTreeSet<_> = ids.iter().collect();
         mailbox.envelopes.retain(|_, (id, _)| !named.contains(id));
         for id in ids {
-            mailbox.tombstones.entry(*id).or_insert(hour);
+            let tombstone = || (hour, Arc::clone(&proof));
+            mailbox.tombstones.entry(*id).or_insert_with(tombstone);
         }
         while mailbox.tombstones.len() > limit {
             let oldest = mailbox
                 .tombstones
                 .iter()
-                .min_by_key(|(id, hour)| (**hour, **id));
+                .min_by_key(|(id, (hour, _))| (*hour, **id));
             let Some(id) = oldest.map(|(id, _)| *id) else {
                 break;
             };
@@ -422,7 +469,7 @@ impl Disk {
             mailbox
                 .envelopes
                 .retain(|_, (_, stored)| stored.hour > envelope);
-            mailbox.tombstones.retain(|_, hour| *hour > tombstone);
+            mailbox.tombstones.retain(|_, (hour, _)| *hour > tombstone);
             mailbox.surbs.retain(|surb| surb.expires > now);
         }
     }

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!  Put ─▶ own disk ─Stored─▶ ReplicatePut to the other active members ─▶ acks ─ majority ─▶ PutReply
-//!                                      │ member away, or silent                └ 8 s ─▶ Refused: too few
-//!                                      └▶ outbox: again and again, in the background
+//!                                │ refused, or silent for 2 s                    └ 8 s ─▶ Refused: too few
+//!                                ├▶ the next member listed, as well
+//!                                └▶ outbox: again and again, in the background
 //! ```
+//! Active are the first R members listed that can be reached. A member that is away gets what it missed by
+//! anti-entropy.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
@@ -31,6 +34,12 @@ pub(super) type PutKey = (MailboxId, EnvelopeId);
 
 /// A sender is told that too few members answered after this long.
 const PUT_DEADLINE: Duration = Duration::from_secs(8);
+/// A member that has not answered by then is taken for away, and the next one listed is asked as well.
+const PUT_WIDENS: Duration = Duration::from_secs(2);
+/// Who does not answer, or has lost its link, counts as away for so long unless it is heard of.
+const AWAY: Duration = Duration::from_mins(1);
+/// Relays that are remembered as away.
+const MAX_AWAY: usize = 4096;
 /// Senders that wait for one envelope: retries over other paths.
 const MAX_WAITERS: usize = 4;
 /// Envelopes on their way to one mailbox, so that one whose other members are silent does not take the
@@ -42,13 +51,19 @@ const MAX_PUTS_EACH: usize = 64;
 pub(super) struct Swarm {
     puts: BTreeMap<PutKey, Put>,
     outboxes: HashMap<NodeId, Outbox>,
+    /// Who does not answer, and until when it is not counted on.
+    away: BTreeMap<NodeId, Timestamp>,
 }
 
 /// One envelope on its way.
 struct Put {
     waiters: Vec<ReplyTo>,
-    /// The other active members.
+    /// The other members that are asked.
     others: Vec<NodeId>,
+    /// Members that are asked should those fail, the next one first.
+    spare: VecDeque<NodeId>,
+    /// Of `others`, who has been silent for long: a spare member was asked in its place.
+    late: Vec<NodeId>,
     /// Of these, who has it on disk.
     held: Vec<NodeId>,
     /// Of these, who will not take it.
@@ -72,21 +87,24 @@ enum Verdict {
 }
 
 impl Put {
+    /// `reachable`: who can be counted on.
     fn new(
         descriptor: &MailboxDescriptor,
         me: &NodeId,
+        reachable: impl Fn(&NodeId) -> bool,
         payload: Arc<[u8]>,
         now: Timestamp,
     ) -> Self {
-        let others = descriptor
-            .active()
-            .iter()
-            .filter(|node| *node != me)
-            .copied()
-            .collect();
+        let listed = descriptor.members().iter().filter(|node| *node != me);
+        let mut others: Vec<NodeId> = listed.copied().collect();
+        others.sort_by_key(|node| !reachable(node));
+        let asked = descriptor.active().len().saturating_sub(1);
+        let spare = others.split_off(asked.min(others.len()));
         Self {
             waiters: Vec::new(),
             others,
+            spare: spare.into(),
+            late: Vec::new(),
             held: Vec::new(),
             refused: Vec::new(),
             own: false,
@@ -102,7 +120,7 @@ impl Put {
         let held = u8::try_from(own + self.held.len())
             .unwrap_or(u8::MAX)
             .min(self.of);
-        let possible = self.others.len() + 1 - self.refused.len();
+        let possible = self.others.len() + 1 + self.spare.len() - self.refused.len();
         match self.own && held >= self.majority {
             true => Verdict::Sent(PutReply { held, of: self.of }),
             false if possible < usize::from(self.majority) => Verdict::Hopeless,
@@ -121,6 +139,28 @@ impl Put {
             list.push(from);
         }
     }
+
+    /// Others that have not answered, but may soon.
+    fn silent(&self) -> Vec<NodeId> {
+        let silent = |node: &&NodeId| {
+            let lists = [&self.held, &self.refused, &self.late];
+            lists.iter().all(|list| !list.contains(node))
+        };
+        self.others.iter().filter(silent).copied().collect()
+    }
+
+    /// Whether a spare member is to be asked: others have refused, or were silent for long.
+    fn lacks(&self) -> bool {
+        let hoped_for = 1 + self.held.len() + self.silent().len();
+        hoped_for < usize::from(self.of)
+    }
+
+    /// The next spare member, asked from now on.
+    fn widen(&mut self) -> Option<NodeId> {
+        let next = self.spare.pop_front()?;
+        self.others.push(next);
+        Some(next)
+    }
 }
 
 impl Swarm {
@@ -133,6 +173,20 @@ impl Swarm {
         let id = |byte| (mailbox, EnvelopeId::from_bytes([byte; 16]));
         let each = self.puts.range(id(0)..=id(u8::MAX)).count();
         self.puts.len() < limit && each < MAX_PUTS_EACH
+    }
+
+    fn is_away(&self, node: &NodeId, now: Timestamp) -> bool {
+        self.away.get(node).is_some_and(|until| now < *until)
+    }
+
+    /// A relay does not answer.
+    fn missed(&mut self, node: NodeId, now: Timestamp) {
+        if self.away.len() >= MAX_AWAY {
+            self.away.retain(|_, until| now < *until);
+        }
+        if self.away.len() < MAX_AWAY {
+            self.away.insert(node, now + AWAY);
+        }
     }
 }
 
@@ -163,9 +217,12 @@ impl Relay {
             hour: put.hour.0,
             permitted: put.permitted,
         });
-        let mut on_its_way = Put::new(descriptor, &self.me, payload.into(), step.now);
+        let reachable = |node: &NodeId| !self.swarm.is_away(node, step.now);
+        let payload = payload.into();
+        let mut on_its_way = Put::new(descriptor, &self.me, reachable, payload, step.now);
         on_its_way.waiters.push(reply);
         self.swarm.puts.insert(key, on_its_way);
+        self.timers.set(step.now + PUT_WIDENS, Timer::Put(key));
         self.timers.set(step.now + PUT_DEADLINE, Timer::Put(key));
         let permitted = put.permitted;
         self.store(StoreOp::Put(put), After::Put { key, permitted });
@@ -195,15 +252,34 @@ impl Relay {
             return;
         };
         put.own = true;
-        let (others, payload) = (put.others.clone(), Arc::clone(&put.payload));
-        for node in others {
-            let sent = self.replicate(node, Item::Put(key, Some(Arc::clone(&payload))), step);
-            // Nobody waits for a member that does not exist.
-            if let Some(put) = self.swarm.puts.get_mut(&key).filter(|_| !sent) {
-                put.on_ack(node, false);
-            }
+        for node in put.others.clone() {
+            self.replicate_put(node, key, step);
         }
+        self.widen_put(key, step);
         self.settle_put(key, step);
+    }
+
+    fn replicate_put(&mut self, node: NodeId, key: PutKey, step: &mut Step<'_>) {
+        let Some(put) = self.swarm.puts.get(&key) else {
+            return;
+        };
+        let payload = Some(Arc::clone(&put.payload));
+        let sent = self.replicate(node, Item::Put(key, payload), step);
+        // Nobody waits for a member that does not exist.
+        if let Some(put) = self.swarm.puts.get_mut(&key).filter(|_| !sent) {
+            put.on_ack(node, false);
+        }
+    }
+
+    /// Asks as many spare members as others have failed.
+    fn widen_put(&mut self, key: PutKey, step: &mut Step<'_>) {
+        while let Some(put) = self.swarm.puts.get_mut(&key)
+            && put.own
+            && put.lacks()
+        {
+            let Some(node) = put.widen() else { return };
+            self.replicate_put(node, key, step);
+        }
     }
 
     /// Answers the senders and forgets the put, if there is an answer.
@@ -231,12 +307,25 @@ impl Relay {
         }
     }
 
-    /// Ends a put whose time is over; the timer may be that of an earlier put of the envelope.
-    pub(super) fn put_timed_out(&mut self, key: PutKey, step: &mut Step<'_>) {
-        let put = self.swarm.puts.get(&key);
-        if put.is_some_and(|put| put.deadline <= step.now) {
-            self.end_put(key, Refusal::TooFewMembers, step);
+    /// A put waits for members that are silent, or its time is over; the timer may be that of an earlier put of
+    /// the envelope.
+    pub(super) fn put_waits(&mut self, key: PutKey, step: &mut Step<'_>) {
+        let Some(put) = self.swarm.puts.get_mut(&key) else {
+            return;
+        };
+        if put.deadline <= step.now {
+            return self.end_put(key, Refusal::TooFewMembers, step);
         }
+        if put.own {
+            let silent = put.silent();
+            put.late.extend(&silent);
+            for node in silent {
+                self.swarm.missed(node, step.now);
+            }
+            self.widen_put(key, step);
+            self.settle_put(key, step);
+        }
+        self.timers.set(step.now + PUT_WIDENS, Timer::Put(key));
     }
 
     /// Another member has an envelope for a mailbox that this relay is a member of, too. By its id it is
@@ -341,6 +430,7 @@ impl Relay {
         let key = (ack.mailbox, ack.id);
         if let Some(put) = self.swarm.puts.get_mut(&key) {
             put.on_ack(from, ack.durable);
+            self.widen_put(key, step);
             self.settle_put(key, step);
         }
         self.pump(from, step);
@@ -357,6 +447,7 @@ impl Relay {
     }
 
     fn confirm(&mut self, from: &NodeId, frame: &MessageId) {
+        self.swarm.away.remove(from);
         if let Some(outbox) = self.swarm.outboxes.get_mut(from) {
             outbox.confirmed(frame);
         }
@@ -382,7 +473,7 @@ impl Relay {
     }
 
     /// Puts an item into a member's outbox and sends what can be sent. False: it will not hear of it.
-    fn replicate(&mut self, node: NodeId, item: Item, step: &mut Step<'_>) -> bool {
+    pub(super) fn replicate(&mut self, node: NodeId, item: Item, step: &mut Step<'_>) -> bool {
         let linked = self.peers.conn(&node).is_some();
         // A mailbox's owner may list members that do not exist; nothing is kept for those.
         if !linked && !self.connect_to(node, step) {
@@ -469,8 +560,28 @@ impl Relay {
         self.pump(node, step);
     }
 
-    /// A relay is connected: what waits for it goes out.
+    /// Whether this relay is one of those that hold the mail: of the first R members that can be reached.
+    pub(super) fn holds_mail_of(&self, mailbox: &MailboxId, now: Timestamp) -> bool {
+        let Some(descriptor) = self.mailboxes.descriptor(mailbox) else {
+            return false;
+        };
+        let there = |node: &&NodeId| **node == self.me || !self.swarm.is_away(node, now);
+        let mut active = descriptor.members().iter().filter(there);
+        let active = active.by_ref().take(descriptor.active().len());
+        active.copied().any(|node| node == self.me)
+    }
+
+    /// Connects to a member that is not linked, or notes that it cannot be.
+    pub(super) fn reach_out(&mut self, node: NodeId, step: &Step<'_>) {
+        if !self.connect_to(node, step) {
+            self.swarm.missed(node, step.now);
+        }
+    }
+
+    /// A relay is connected: what waits for it goes out, and what either has missed is looked for.
     pub(super) fn members_linked(&mut self, node: NodeId, step: &mut Step<'_>) {
+        self.swarm.away.remove(&node);
+        self.compare_with_linked(node, step);
         if let Some(outbox) = self.swarm.outboxes.get_mut(&node) {
             outbox.resend(Timestamp::MAX);
         }
@@ -478,7 +589,9 @@ impl Relay {
     }
 
     /// A relay is gone: what was in flight waits again.
-    pub(super) fn members_unlinked(&mut self, node: &NodeId) {
+    pub(super) fn members_unlinked(&mut self, node: &NodeId, step: &mut Step<'_>) {
+        self.swarm.missed(*node, step.now);
+        self.end_round(node, step);
         if let Some(outbox) = self.swarm.outboxes.get_mut(node) {
             outbox.disconnected();
         }
@@ -512,12 +625,8 @@ mod tests {
         let members = (1..=members).map(node).collect();
         let descriptor =
             MailboxDescriptor::sign(&key, 1, members, active, Timestamp::EPOCH).unwrap();
-        Put::new(
-            &descriptor,
-            &node(1),
-            [].as_slice().into(),
-            Timestamp::EPOCH,
-        )
+        let payload = [].as_slice().into();
+        Put::new(&descriptor, &node(1), |_| true, payload, Timestamp::EPOCH)
     }
 
     #[test]
@@ -551,6 +660,55 @@ mod tests {
         assert_eq!(put.verdict(), Verdict::Hopeless);
         put.on_ack(node(3), true);
         assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 2, of: 3 }));
+    }
+
+    #[test]
+    fn a_spare_member_is_asked_for_each_that_fails() {
+        let mut put = put(6, 3);
+        put.own = true;
+        assert_eq!(put.others, [node(2), node(3)]);
+        assert!(!put.lacks());
+        put.on_ack(node(2), false);
+        assert!(put.lacks());
+        assert_eq!(put.widen(), Some(node(4)));
+        assert!(!put.lacks(), "the third may still answer");
+        put.late = put.silent();
+        assert!(put.lacks());
+        assert_eq!((put.widen(), put.widen()), (Some(node(5)), Some(node(6))));
+        assert_eq!((put.lacks(), put.widen()), (false, None));
+        put.on_ack(node(6), true);
+        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 2, of: 3 }));
+        put.on_ack(node(3), true);
+        put.on_ack(node(5), true);
+        assert_eq!(
+            put.verdict(),
+            Verdict::Sent(PutReply { held: 3, of: 3 }),
+            "four hold it, of three that should"
+        );
+    }
+
+    #[test]
+    fn it_is_hopeless_when_no_spare_member_is_left() {
+        let mut put = put(4, 3);
+        put.own = true;
+        put.on_ack(node(2), false);
+        put.on_ack(node(3), false);
+        assert_eq!(put.verdict(), Verdict::Open);
+        assert_eq!(put.widen(), Some(node(4)));
+        put.on_ack(node(4), false);
+        assert_eq!(put.verdict(), Verdict::Hopeless);
+    }
+
+    #[test]
+    fn who_is_away_is_asked_last() {
+        let key = MailboxSecret::random(&mut ChaCha20Rng::seed_from_u64(1));
+        let members = (1..=6).map(node).collect();
+        let descriptor = MailboxDescriptor::sign(&key, 1, members, 3, Timestamp::EPOCH).unwrap();
+        let there = |n: &NodeId| *n != node(2) && *n != node(4);
+        let payload = [].as_slice().into();
+        let put = Put::new(&descriptor, &node(6), there, payload, Timestamp::EPOCH);
+        assert_eq!(put.others, [node(1), node(3)]);
+        assert_eq!(put.spare, [node(5), node(2), node(4)]);
     }
 
     #[test]

@@ -34,11 +34,12 @@ use super::view::{Connection, ContactView, Me, Network, Onion, Verification, Wai
 use super::work::Works;
 use crate::crypto::ml_dsa::MlDsaSecret;
 use crate::crypto::rsa::RsaPublic;
-use crate::id::Address;
+use crate::id::{Address, NodeId};
 use crate::identity::{
     AccountKeys, ContactCode, DeviceList, DeviceSecret, DirectorySecret, SignedCertificate,
     UnverifiedCertificate, UnverifiedDeviceList,
 };
+use crate::rpc::MailboxDescriptor;
 use crate::session::Reassembly;
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{from_cbor, to_secret_cbor};
@@ -198,7 +199,7 @@ impl Client {
             shown: None,
             housekeeping: now,
         };
-        let members = client.mailbox.active_members();
+        let members = client.mailbox.members();
         client.publication.set_members(&members, now);
         let contacts = client.contacts.iter();
         for row in contacts.filter(|row| row.verification() == Verification::Changed) {
@@ -296,6 +297,7 @@ impl Client {
             let Some(output) = self.net.poll() else { break };
             self.on_net(output, ctx);
         }
+        ctx.batch.writes.extend(self.mailbox.take_unsaved());
         let offline = self.offline();
         let lookups = &self.lookups;
         let changed = self
@@ -359,12 +361,13 @@ impl Client {
         }
         ctx.batch.writes.extend(self.held.expire(ctx.now));
         self.sweep_seen_if_due(ctx);
+        self.mailbox.expire_formers(ctx.now);
+        self.replace_lost(ctx);
         if self.me.device.sealing_mut().rotate(ctx.now, &mut ctx.rng) {
             ctx.batch
                 .put(Row::plain(meta::device(), to_secret_cbor(&self.me.device)));
             self.introduction_changed(ctx);
-            self.publication
-                .touch(&self.mailbox.active_members(), ctx.now);
+            self.publication.touch(&self.mailbox.members(), ctx.now);
         }
     }
 
@@ -419,6 +422,13 @@ impl Client {
             },
             other => other,
         }
+    }
+
+    /// The relays that hold my mail, those that should have all of it first.
+    pub fn swarm(&self) -> Vec<NodeId> {
+        let descriptor = self.mailbox.descriptor.as_ref();
+        let members = descriptor.map(MailboxDescriptor::members);
+        members.unwrap_or_default().to_vec()
     }
 
     /// The relays known.

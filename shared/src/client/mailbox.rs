@@ -14,6 +14,8 @@ mod permits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::absent::Absent;
+use super::former::Formers;
 use super::outbox::backoff;
 use super::records::{MailboxRow, Record, meta};
 use super::store::{Row, Write};
@@ -32,6 +34,9 @@ const POLL: Duration = Duration::from_hours(1);
 const POLL_IN_DOUBT: Duration = Duration::from_secs(12);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(2);
+/// A member that was asked in vain so often is not asked in such haste any more.
+const PATIENT: u32 = 12;
+const LATER_RETRY: Duration = Duration::from_mins(10);
 
 /// Live state of the mailbox.
 #[derive(Debug)]
@@ -39,6 +44,10 @@ pub(super) struct Mailbox {
     pub(super) row: MailboxRow,
     pub(super) descriptor: Option<MailboxDescriptor>,
     members: BTreeMap<NodeId, Member>,
+    formers: Formers,
+    absent: Absent,
+    /// Something about members is to be stored.
+    unsaved: bool,
     /// Envelopes that were stored here and are not yet known to be tombstoned.
     to_acknowledge: BTreeMap<EnvelopeId, Acknowledgement>,
 }
@@ -101,6 +110,8 @@ pub(super) enum Need {
     Subscribe { count: u16, replace: bool },
     /// Waiting mail from this cursor on.
     Fetch { after: u64 },
+    /// The descriptor, which does not list it any more.
+    Tell,
 }
 
 impl Mailbox {
@@ -110,6 +121,9 @@ impl Mailbox {
             .as_ref()
             .and_then(|bytes| MailboxDescriptor::verify(bytes).ok());
         let mut mailbox = Self {
+            formers: Formers::restore(row.former_members.as_ref(), now),
+            absent: Absent::restore(row.absent.as_ref()),
+            unsaved: false,
             row,
             descriptor,
             members: BTreeMap::new(),
@@ -119,28 +133,73 @@ impl Mailbox {
         mailbox
     }
 
-    /// A new swarm, of which members that were in it before learn with their next subscription, due now;
-    /// returns the write.
+    /// A new swarm, of which members that were in it before learn with their next subscription, due now, and
+    /// those that are no longer in it, too; returns the write.
     pub(super) fn moved(&mut self, descriptor: MailboxDescriptor, now: Timestamp) -> Write {
         self.row.descriptor = Some(descriptor.bytes().clone());
         let mut stay = core::mem::take(&mut self.members);
         let member = |node: &NodeId| (*node, stay.remove(node).unwrap_or_else(|| Member::new(now)));
-        self.members = descriptor.active().iter().map(member).collect();
+        self.members = descriptor.members().iter().map(member).collect();
+        self.formers
+            .moved(stay.into_keys(), descriptor.members(), now);
+        self.absent.keep(descriptor.members());
         self.descriptor = Some(descriptor);
+        self.note();
         self.write()
     }
 
     /// Every stock is lost: a new guard, or a new tag.
     pub(super) fn reset(&mut self, now: Timestamp) {
-        let active = self
-            .descriptor
-            .as_ref()
-            .map(MailboxDescriptor::active)
-            .unwrap_or_default();
-        self.members = active
-            .iter()
-            .map(|node| (*node, Member::new(now)))
-            .collect();
+        let members = self.descriptor.as_ref();
+        let members = members.map(MailboxDescriptor::members).unwrap_or_default();
+        let fresh = |node: &NodeId| (*node, Member::new(now));
+        self.members = members.iter().map(fresh).collect();
+        self.formers.reset(now);
+    }
+
+    /// What is known of members goes into the row.
+    fn note(&mut self) {
+        self.row.former_members = self.formers.rows();
+        self.row.absent = self.absent.rows();
+        self.unsaved = true;
+    }
+
+    /// The write, if anything about members has changed since the last one.
+    pub(super) fn take_unsaved(&mut self) -> Option<Write> {
+        core::mem::take(&mut self.unsaved).then(|| self.write())
+    }
+
+    /// Some relay has answered something: who does not is away itself.
+    pub(super) const fn network_answers(&mut self, now: Timestamp) {
+        self.absent.heard(now);
+    }
+
+    /// A member has answered.
+    fn answered(&mut self, node: &NodeId) {
+        if self.absent.answered(node) {
+            self.note();
+        }
+    }
+
+    /// A member has not answered, or not as it should.
+    fn missed(&mut self, node: NodeId, now: Timestamp) {
+        if self.members.contains_key(&node) && self.absent.missed(node, now) {
+            self.note();
+        }
+    }
+
+    /// Members that have not answered for hours.
+    pub(super) fn lost_members(&self, now: Timestamp) -> Vec<NodeId> {
+        let mut lost = self.absent.lost(now);
+        lost.retain(|node| self.members.contains_key(node));
+        lost
+    }
+
+    /// Forgets former members that have no mail any more.
+    pub(super) fn expire_formers(&mut self, now: Timestamp) {
+        if self.formers.expire(now) {
+            self.note();
+        }
     }
 
     /// Sequence of the descriptor, zero without one.
@@ -159,8 +218,8 @@ impl Mailbox {
         Write::Put(Row::plain(meta::mailbox(), self.row.to_value()))
     }
 
-    /// The members that hold my mail.
-    pub(super) fn active_members(&self) -> Vec<NodeId> {
+    /// The members listed.
+    pub(super) fn members(&self) -> Vec<NodeId> {
         self.members.keys().copied().collect()
     }
 
@@ -219,10 +278,12 @@ impl Mailbox {
                 needs.push((*node, Need::Fetch { after }));
             }
         }
+        needs.extend(self.formers.needs(busy, now));
         needs
     }
 
     pub(super) fn asked(&mut self, node: NodeId, need: Need, now: Timestamp) {
+        self.formers.asked(&node, now);
         let sequence = self.sequence();
         let Some(member) = self.members.get_mut(&node) else {
             return;
@@ -238,6 +299,7 @@ impl Mailbox {
                 member.fetch = Fetch::Asked { after };
                 member.polled = now;
             }
+            Need::Tell => {}
         }
     }
 
@@ -250,6 +312,10 @@ impl Mailbox {
         replaced: bool,
         now: Timestamp,
     ) {
+        self.answered(&node);
+        if self.formers.told(&node, now) {
+            return self.note();
+        }
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -274,16 +340,24 @@ impl Mailbox {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) {
+        self.missed(node, now);
+        self.formers.failed(&node, now, rng);
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
-        let due = now.saturating_add(backoff(member.attempts, FIRST_RETRY, LAST_RETRY, rng));
+        let longest = match member.attempts < PATIENT {
+            true => LAST_RETRY,
+            false => LATER_RETRY,
+        };
+        let due = now.saturating_add(backoff(member.attempts, FIRST_RETRY, longest, rng));
         member.attempts = member.attempts.saturating_add(1);
         member.subscription = Subscription::Idle { due };
     }
 
     /// The member pushed through the stock.
     pub(super) fn pushed(&mut self, node: NodeId, left: u16, waiting: u32, now: Timestamp) {
+        self.absent.heard(now);
+        self.answered(&node);
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -305,6 +379,8 @@ impl Mailbox {
 
     /// A page of waiting mail has come.
     pub(super) fn fetched(&mut self, node: NodeId, next: u64, remaining: u32, now: Timestamp) {
+        self.answered(&node);
+        self.formers.fetched(&node, next, remaining, now);
         if let Some(member) = self.members.get_mut(&node) {
             (member.poll_after, member.unanswered) = (POLL, 0);
             member.fetch = match remaining {
@@ -319,6 +395,8 @@ impl Mailbox {
 
     /// It is asked again until it answers, later each time.
     pub(super) fn fetch_failed(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
+        self.missed(node, now);
+        self.formers.failed(&node, now, rng);
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -368,7 +446,15 @@ impl Mailbox {
             if ack.in_flight || ack.due > now {
                 continue;
             }
-            // First who pushed, then the others in turn.
+            // First who pushed, then the others in turn. A former member passes it on to those of now.
+            if self.formers.contains(&ack.member) && ack.attempts == 0 {
+                let batch = batches.entry(ack.member).or_default();
+                if batch.len() < MAX_TOMBSTONE_IDS {
+                    batch.push(*id);
+                    ack.in_flight = true;
+                }
+                continue;
+            }
             let first = members
                 .iter()
                 .position(|node| *node == ack.member)
@@ -412,7 +498,11 @@ impl Mailbox {
         let free = self.members.iter().filter(|(node, _)| !busy.contains(node));
         let members = free.filter_map(|(_, member)| member.next_timeout(self.sequence()));
         let waiting = self.to_acknowledge.values().filter(|ack| !ack.in_flight);
-        members.chain(waiting.map(|ack| ack.due)).min()
+        let formers = self.formers.next_timeout(busy);
+        members
+            .chain(waiting.map(|ack| ack.due))
+            .chain(formers)
+            .min()
     }
 }
 

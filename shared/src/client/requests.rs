@@ -10,10 +10,21 @@ use super::view::{FailReason, MessageState};
 use super::work::Task;
 use crate::id::{Address, DeviceId, EnvelopeId, MailboxId, NodeId, RecordKey};
 use crate::onion::Class;
-use crate::rpc::{PutRequest, RecordBytes, Refusal, Refused, Reply, Request, Work};
+use crate::rpc::{MailboxDescriptor, PutRequest, RecordBytes, Refusal, Refused, Reply, Request, Work};
 
 /// After every so many failed attempts of one envelope its contact is looked up again.
 const LOOK_AGAIN: u32 = 6;
+
+/// Whom of a swarm the `attempt`th request asks: the active members from `first` on, then the others.
+pub(super) fn in_turn(mailbox: &MailboxDescriptor, first: usize, attempt: u32) -> Option<NodeId> {
+    let (active, members) = (mailbox.active(), mailbox.members());
+    let turn = usize::try_from(attempt).unwrap_or(0) % members.len().max(1);
+    let at = match turn < active.len() {
+        true => (first + turn) % active.len(),
+        false => turn,
+    };
+    members.get(at).copied()
+}
 
 /// What a request was for.
 #[derive(Debug)]
@@ -82,6 +93,7 @@ impl Client {
             match need {
                 Need::Subscribe { count, replace } => self.subscribe(member, count, replace, ctx),
                 Need::Fetch { after } => self.fetch(member, after, ctx),
+                Need::Tell => self.tell_former(member, ctx),
             }
         }
         for (member, ids) in self.mailbox.take_acknowledgements(ctx.now) {
@@ -163,11 +175,9 @@ impl Client {
         let Some(mailbox) = mailbox else {
             return self.put_failed(due.item, due.envelope, ctx);
         };
-        // Each attempt asks another member; which is first depends on the envelope.
-        let active = mailbox.active();
+        // Each attempt asks another member: the active ones first, of which the envelope chooses the first one.
         let first = due.envelope.as_bytes().first().copied().unwrap_or_default();
-        let turn = usize::from(first).wrapping_add(usize::try_from(due.attempt).unwrap_or(0));
-        let Some(member) = active.get(turn % active.len().max(1)).copied() else {
+        let Some(member) = in_turn(&mailbox, first.into(), due.attempt) else {
             return self.put_failed(due.item, due.envelope, ctx);
         };
         let to = PutTo {
@@ -210,6 +220,7 @@ impl Client {
     // --- answers --------------------------------------------------------------------------------
 
     pub(super) fn on_reply(&mut self, purpose: Purpose, reply: Reply, ctx: &mut Ctx<'_>) {
+        self.mailbox.network_answers(ctx.now);
         match (purpose, reply) {
             (Purpose::Put(to), Reply::Put(put)) => {
                 let held = self.outbox.held(&to.item, &to.envelope, put.held, put.of);
@@ -267,6 +278,9 @@ impl Client {
             Purpose::PublishRecord(to) => Some(Task::Record(to.clone())),
             _ => None,
         };
+        if let (Purpose::Put(to), Refusal::Moved) = (&purpose, refused.reason) {
+            self.lookups.want(to.item.0, ctx.now);
+        }
         let wanted = refused
             .work
             .filter(|_| refused.reason == Refusal::WorkNeeded);
@@ -294,8 +308,7 @@ impl Client {
         }
     }
 
-    /// Another attempt follows after a pause. When every member has been tried twice the mailbox has perhaps
-    /// moved.
+    /// Another attempt follows after a pause. When every member has been tried the mailbox has perhaps moved.
     fn put_failed(&mut self, item: Item, envelope: EnvelopeId, ctx: &mut Ctx<'_>) {
         let failed = self.outbox.failed(&item, &envelope, ctx.now, &mut ctx.rng);
         if failed.is_multiple_of(LOOK_AGAIN) {

@@ -22,6 +22,16 @@ pub struct Plan {
     pub clients: usize,
     /// Texts that are sent.
     pub messages: usize,
+    /// Relays that die for good, one after the other.
+    pub lost_relays: usize,
+    /// Relays that are away for [`away_for`](Self::away_for), and come back with their disk.
+    pub relays_away: usize,
+    /// The same, but with a disk that is restored from a backup of before.
+    pub relays_restored: usize,
+    /// How long relays are away.
+    pub away_for: Duration,
+    /// Clients that sleep for most of the trouble.
+    pub sleepers: usize,
     /// Client crashes between commit and send.
     pub crashes_after_commit: usize,
     /// Client crashes before a commit.
@@ -78,6 +88,27 @@ impl Plan {
         }
     }
 
+    /// Members of swarms are lost for good in the middle of conversations, others are away for hours, and one
+    /// comes back with yesterday's disk: 12 relays, 6 clients, 12 hours.
+    pub fn losses(seed: u64) -> Self {
+        Self {
+            relays: 12,
+            clients: 6,
+            messages: 40,
+            lost_relays: 2,
+            relays_away: 1,
+            relays_restored: 1,
+            crashes_after_commit: 0,
+            crashes_before_commit: 0,
+            relay_crashes: 2,
+            cuts: 2,
+            loss: 1 + u32::try_from(seed % 3).unwrap_or(0),
+            trouble: Duration::from_hours(12),
+            calm: Duration::from_hours(12),
+            ..Self::standard(seed)
+        }
+    }
+
     /// The schedule that every build must pass: 20 clients, 9 relays, at least 40 messages.
     pub fn standard(seed: u64) -> Self {
         Self {
@@ -87,6 +118,11 @@ impl Plan {
             liars: 0,
             suite: Suite::X25519,
             floor: None,
+            lost_relays: 0,
+            relays_away: 0,
+            relays_restored: 0,
+            away_for: Duration::from_hours(2),
+            sleepers: 0,
             clients: 20,
             messages: 40 + usize::try_from(seed % 9).unwrap_or(0),
             crashes_after_commit: 2 + usize::try_from(seed % 3).unwrap_or(0),

@@ -121,6 +121,16 @@ impl RelayHost {
         }
     }
 
+    /// A copy of the disk as it is.
+    pub(super) fn backup(&self) -> MemStore {
+        self.store.clone()
+    }
+
+    /// The disk is what it was when the copy was made.
+    pub(super) fn restore(&mut self, backup: MemStore) {
+        self.store = backup;
+    }
+
     /// One input; what the core wants done. Operations go to the disk, and are answered at its next sync.
     pub(super) fn handle(
         &mut self,

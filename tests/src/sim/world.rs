@@ -1,12 +1,13 @@
 //! The world of one run: clock, queue, wires, hosts, faults.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::iter;
 
 use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use zentalk_relay::core::mem_store::MemStore;
 use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Metric, Output};
 use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput, WorkId};
 use zentalk_shared::id::{Address, MessageId};
@@ -23,6 +24,7 @@ use super::relay_host::RelayHost;
 use super::wire::{End, Wire};
 
 mod deaths;
+mod losses;
 mod making;
 mod people;
 mod watching;
@@ -65,6 +67,14 @@ enum Happening {
     CrashRelay,
     LoseSessions,
     CutAny,
+    /// A relay dies for good.
+    LoseRelay,
+    /// Its disk is copied.
+    BackUp(usize),
+    /// It stops, and comes back later; with the copy of its disk, if there is one.
+    RelayAway(usize),
+    /// A client stops, and starts again later.
+    Sleep(usize, Duration),
     StartClient(usize),
     StartRelay(usize),
 }
@@ -90,6 +100,10 @@ pub struct Report {
     pub lost: u64,
     /// Onion packets that relays have peeled: of X25519, of X-Wing.
     pub packets: [u64; 2],
+    /// Swarms that have lost a member for good.
+    pub bereft: usize,
+    /// Swarms that list a lost relay at the end, or fewer than three.
+    pub broken_swarms: usize,
     /// Envelopes that were handed out or replicated with other bytes.
     pub lies: u64,
     /// Events that were played.
@@ -133,6 +147,12 @@ pub struct World {
     said: BTreeMap<MessageId, Timestamp>,
     delays: BTreeMap<MessageId, Duration>,
     guard_died: bool,
+    /// Relays that are gone for good.
+    lost: BTreeSet<usize>,
+    /// Copies of disks.
+    backups: BTreeMap<usize, MemStore>,
+    /// Swarms that had a lost member in them when it was lost.
+    bereft: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +190,9 @@ impl World {
             said: BTreeMap::new(),
             delays: BTreeMap::new(),
             guard_died: false,
+            lost: BTreeSet::new(),
+            backups: BTreeMap::new(),
+            bereft: 0,
             plan,
         };
         world.make_relays();
@@ -210,7 +233,9 @@ impl World {
 
     /// All texts are out and have arrived, and the trouble is over.
     fn is_done(&self) -> bool {
-        self.now > START.saturating_add(self.plan.trouble) && self.checker.is_complete()
+        self.now > START.saturating_add(self.plan.trouble)
+            && self.checker.is_complete()
+            && self.broken_swarms() == 0
     }
 
     fn finish(self) -> Report {
@@ -220,6 +245,7 @@ impl World {
             stored.extend(messages.into_iter().map(|(id, count)| ((index, id), count)));
         }
         let (crashes, crashes_after_commit, lost, events) = self.report;
+        let (bereft, broken_swarms) = (self.bereft, self.broken_swarms());
         let (stuck, notices) = (self.stuck(), self.checker.notices());
         Report {
             seed: self.plan.seed,
@@ -231,6 +257,8 @@ impl World {
             crashes,
             lost,
             packets: self.packets,
+            bereft,
+            broken_swarms,
             lies: self.relays.iter().map(|relay| relay.lied).sum(),
             events,
             took: self.now.since(START),
@@ -286,11 +314,16 @@ impl World {
             Happening::CrashRelay => self.crash_relay(),
             Happening::LoseSessions => self.lose_sessions(),
             Happening::CutAny => self.cut_any(),
+            Happening::LoseRelay => self.lose_relay(),
+            Happening::BackUp(index) => self.back_up(index),
+            Happening::RelayAway(index) => self.relay_away(index),
+            Happening::Sleep(index, pause) => self.sleep(index, pause),
             Happening::StartClient(index) => {
                 self.clients[index].start(self.now, &mut self.rng);
                 self.look_again(index);
                 self.client(index, ClientInput::Online(true));
             }
+            Happening::StartRelay(index) if self.lost.contains(&index) => {}
             Happening::StartRelay(index) => {
                 self.relays[index].start(self.now, &mut self.rng);
                 self.settle_relay(index, Vec::new());

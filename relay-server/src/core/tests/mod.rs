@@ -11,3 +11,4 @@ mod people;
 mod reload;
 mod services;
 mod strangers;
+mod swarm;

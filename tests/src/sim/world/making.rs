@@ -98,6 +98,7 @@ impl World {
             };
             self.schedule(Duration::from_ms(at), Happening::Say(index));
         }
+        self.schedule_losses();
         let faults = [
             (self.plan.crashes_after_commit, 0),
             (self.plan.crashes_before_commit, 1),

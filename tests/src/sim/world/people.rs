@@ -12,7 +12,7 @@ impl World {
     pub(super) fn say(&mut self, index: usize) {
         let (from, to) = self.texts[index];
         if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
+            self.schedule(self.again(), Happening::Say(index));
             return;
         }
         let known = self.clients[from].engine().is_some_and(|engine| {
@@ -31,7 +31,7 @@ impl World {
         let (id, text) = (self.text_id(index), format!("text {index}"));
         // A person whose program crashes while they press the key presses it again.
         if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
+            self.schedule(self.again(), Happening::Say(index));
             return;
         }
         self.checker.sent(
@@ -51,7 +51,15 @@ impl World {
         };
         self.client(from, ClientInput::Command(command));
         if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
+            self.schedule(self.again(), Happening::Say(index));
+        }
+    }
+
+    /// When a person tries again whose program does not run: those who sleep do so for long.
+    const fn again(&self) -> Duration {
+        match self.plan.sleepers {
+            0 => Duration::from_secs(1),
+            _ => Duration::from_mins(1),
         }
     }
 
