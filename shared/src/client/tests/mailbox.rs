@@ -286,6 +286,12 @@ fn a_swarm_that_grows_keeps_its_members_with_their_stock_and_tells_them() {
         mailbox.asked(member, need, NOW);
         mailbox.subscribed(member, FULL, 0, member == node(5), NOW);
     }
+    let fetch = |n| (node(n), Need::Fetch { after: 0 });
+    assert_eq!(needs(&mailbox, NOW), [fetch(3), fetch(4)]);
+    for former in [3, 4].map(node) {
+        mailbox.asked(former, Need::Fetch { after: 0 }, NOW);
+        mailbox.fetched(former, 0, 0, NOW);
+    }
     assert!(needs(&mailbox, NOW).is_empty());
     assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() > NOW);
     assert_eq!(mailbox.members(), [node(1), node(2), node(5)]);
