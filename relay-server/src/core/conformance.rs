@@ -277,6 +277,12 @@ pub(crate) fn members_are_compared_and_tombstones_proven<S: TestStore>() {
         ..with(vec![])
     };
     assert_eq!(compare(&mut store, part), Some(Compared::default()));
+    // A long acknowledgement of little that is new is not kept.
+    let mut many = vec![id(0)];
+    many.extend([4; 8].map(id));
+    bury(&mut store, many, vec![9]);
+    let proofs = compare(&mut store, with(vec![id(0)])).unwrap().proofs;
+    assert_eq!(proofs, Vec::<Vec<u8>>::new());
     // Tombstones that give way take their proof with them.
     bury(&mut store, vec![id(5), id(6), id(7)], vec![3]);
     let (mut store, _) = store.reopen();

@@ -51,10 +51,10 @@ impl Relay {
             }
             Tag::ReplicateTombstoneAck => self.on_replicate_tombstone_ack(node, frame.id, step),
             Tag::SwarmSummary => {
-                self.on_swarm_summary(conn, node, frame.id, body(frame)?, step)?;
+                self.on_swarm_summary(conn, node, frame.id, body(frame)?, step);
             }
-            Tag::SwarmIds => self.on_swarm_ids(conn, node, frame.id, body(frame)?, step)?,
-            Tag::SwarmWant => self.on_swarm_want(conn, node, &body(frame)?, step)?,
+            Tag::SwarmIds => self.on_swarm_ids(conn, node, frame.id, body(frame)?, step),
+            Tag::SwarmWant => self.on_swarm_want(conn, node, &body(frame)?, step),
             Tag::SwarmDescriptor => self.on_swarm_descriptor(conn, &body(frame)?, step)?,
             Tag::Directory => self.on_directory(conn, node, body(frame)?, step)?,
             _ => return self.on_common_frame(conn, frame, step),

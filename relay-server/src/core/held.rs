@@ -7,6 +7,10 @@ pub const PAGE_IDS: usize = zentalk_shared::rpc::MAX_PAGE_IDS;
 /// Proofs handed out for one comparison; the next one has the others.
 pub const MAX_PROOFS: usize = 32;
 
+/// An acknowledgement is kept as a proof if it names at most so many ids for each that is new here: else its owner could
+/// fill the disk with long ones that differ in one id.
+pub const NAMED_PER_NEW: usize = 8;
+
 /// Envelopes that wait in one mailbox, in short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {

@@ -22,7 +22,7 @@ use mailbox::Mailbox;
 
 use super::io::Ticket;
 use super::store::{
-    Bundle, ENVELOPE_LIFE, Fetched, Held, Hour, MAILBOX_IDLE_LIFE, Owned, OwnerStamp, PushPick,
+    Bundle, ENVELOPE_LIFE, Fetched, Held, Hour, MAILBOX_IDLE_LIFE, NAMED_PER_NEW, Owned, OwnerStamp, PushPick,
     PutEnvelope, PutOutcome, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys,
     SaveSubscription, SavedDescriptor, Stock, StoreError, StoreOp, StoreReply, StoredEnvelope,
     TOMBSTONE_LIFE, TakenPush,
@@ -347,13 +347,15 @@ impl Disk {
         hour: Hour,
         proof: &[u8],
     ) -> Option<u16> {
-        let proof: Arc<[u8]> = proof.into();
         let limit = self.quotas.tombstones as usize;
         let mailbox = self.mailboxes.get_mut(mailbox)?;
         let named: BTreeSet<_> = ids.iter().collect();
         mailbox.envelopes.retain(|_, (id, _)| !named.contains(id));
+        let known = |id: &&&EnvelopeId| mailbox.tombstones.contains_key(**id);
+        let new = named.len() - named.iter().filter(known).count();
+        let proof: Option<Arc<[u8]>> = (ids.len() <= NAMED_PER_NEW * new).then(|| proof.into());
         for id in ids {
-            let tombstone = || (hour, Arc::clone(&proof));
+            let tombstone = || (hour, proof.clone());
             mailbox.tombstones.entry(*id).or_insert_with(tombstone);
         }
         while mailbox.tombstones.len() > limit {

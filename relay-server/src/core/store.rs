@@ -16,7 +16,7 @@ use zentalk_shared::rpc::{EnvelopeBytes, FormerPermit, OneTimeBytes, PreKeyBaseB
 use zentalk_shared::time::{Duration, Timestamp};
 use zeroize::Zeroizing;
 
-pub use super::held::{CompareIds, Compared, Held, MAX_PROOFS, PAGE_IDS};
+pub use super::held::{CompareIds, Compared, Held, MAX_PROOFS, NAMED_PER_NEW, PAGE_IDS};
 use super::proofs::Proof;
 
 /// Envelopes live this long.
@@ -201,7 +201,7 @@ pub enum StoreOp {
         ids: Vec<EnvelopeId>,
         /// When.
         hour: Hour,
-        /// The owner's signed acknowledgement, kept as long as the tombstones are.
+        /// The owner's signed acknowledgement, kept as long as the tombstones are; see [`NAMED_PER_NEW`].
         proof: Vec<u8>,
     },
     /// Reads in short what is held of these mailboxes; answered by [`StoreReply::Held`].

@@ -5,7 +5,7 @@ use zentalk_shared::id::{EnvelopeId, MailboxId};
 use zentalk_shared::rpc::held_digest;
 
 use super::mailbox::{be_u64, row_of};
-use crate::core::store::{CompareIds, Compared, Held, Hour, MAX_PROOFS, PAGE_IDS, Quotas};
+use crate::core::store::{CompareIds, Compared, Held, Hour, MAX_PROOFS, NAMED_PER_NEW, PAGE_IDS, Quotas};
 
 pub(super) fn tombstone(
     db: &Connection,
@@ -45,7 +45,7 @@ pub(super) fn tombstone(
     Ok(u16::try_from(ids.len()).ok())
 }
 
-/// Keeps an acknowledgement if it names an id that has no tombstone yet.
+/// Keeps an acknowledgement if enough of the ids that it names have no tombstone yet.
 fn keep_proof(
     db: &Connection,
     mailbox: i64,
@@ -53,16 +53,18 @@ fn keep_proof(
     (hour, proof): (Hour, &[u8]),
 ) -> Result<Option<i64>> {
     let mut known = db.prepare_cached("SELECT 1 FROM tombstones WHERE mailbox = ?1 AND id = ?2")?;
+    let mut new = 0;
     for id in ids {
-        if !known.exists(params![mailbox, id.as_ref()])? {
-            db.prepare_cached(
-                "INSERT INTO acknowledgements (mailbox, hour, tombstone) VALUES (?1, ?2, ?3)",
-            )?
-            .execute(params![mailbox, hour.0, proof])?;
-            return Ok(Some(db.last_insert_rowid()));
-        }
+        new += usize::from(!known.exists(params![mailbox, id.as_ref()])?);
     }
-    Ok(None)
+    if ids.len() > NAMED_PER_NEW * new {
+        return Ok(None);
+    }
+    db.prepare_cached(
+        "INSERT INTO acknowledgements (mailbox, hour, tombstone) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![mailbox, hour.0, proof])?;
+    Ok(Some(db.last_insert_rowid()))
 }
 
 fn forget_oldest(db: &Connection, row: i64, surplus: u32) -> Result<()> {
@@ -163,9 +165,11 @@ fn read_proofs(db: &Connection, mut rows: Vec<i64>) -> Result<Vec<Vec<u8>>> {
     rows.dedup();
     rows.truncate(MAX_PROOFS);
     let mut read = db.prepare_cached("SELECT tombstone FROM acknowledgements WHERE row = ?1")?;
-    rows.into_iter()
-        .map(|row| read.query_row([row], |row| row.get(0)))
-        .collect()
+    let mut proofs = Vec::with_capacity(rows.len());
+    for row in rows {
+        proofs.extend(read.query_row([row], |row| row.get(0)).optional()?);
+    }
+    Ok(proofs)
 }
 
 /// Keeps a newer descriptor; whether it is one.

@@ -100,6 +100,11 @@ impl Absent {
         }
     }
 
+    /// Whether a member has not answered since it last did.
+    pub(super) fn contains(&self, node: &NodeId) -> bool {
+        self.members.iter().any(|absent| absent.node == *node)
+    }
+
     /// Those that are lost.
     pub(super) fn lost(&self, now: Timestamp) -> Vec<NodeId> {
         let lost = |absent: &&AbsentMember| {

@@ -34,12 +34,11 @@ use super::view::{Connection, ContactView, Me, Network, Onion, Verification, Wai
 use super::work::Works;
 use crate::crypto::ml_dsa::MlDsaSecret;
 use crate::crypto::rsa::RsaPublic;
-use crate::id::{Address, NodeId};
+use crate::id::Address;
 use crate::identity::{
     AccountKeys, ContactCode, DeviceList, DeviceSecret, DirectorySecret, SignedCertificate,
     UnverifiedCertificate, UnverifiedDeviceList,
 };
-use crate::rpc::MailboxDescriptor;
 use crate::session::Reassembly;
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{from_cbor, to_secret_cbor};
@@ -326,9 +325,9 @@ impl Client {
                     self.on_reply(purpose, reply, ctx);
                 }
             }
-            NetOutput::Failed { request, .. } => {
+            NetOutput::Failed { request, why } => {
                 if let Some(purpose) = self.requests.remove(&request) {
-                    self.on_failed(purpose, ctx);
+                    self.on_no_reply(purpose, why, ctx);
                 }
             }
             NetOutput::Push { member, push } => self.on_push(member, push, ctx),
@@ -422,13 +421,6 @@ impl Client {
             },
             other => other,
         }
-    }
-
-    /// The relays that hold my mail, those that should have all of it first.
-    pub fn swarm(&self) -> Vec<NodeId> {
-        let descriptor = self.mailbox.descriptor.as_ref();
-        let members = descriptor.map(MailboxDescriptor::members);
-        members.unwrap_or_default().to_vec()
     }
 
     /// The relays known.

@@ -6,10 +6,13 @@
 //!              ▲    ▲──failed, backoff──┘                          │ stock ≤ refill: Subscribe again
 //!              └──────── 25 min of silence, new guard or tag ──────┘ waiting mail: Fetch, page by page
 //! ```
+//! Members that do not answer are `absent`, and are replaced in time; those that were are `former`.
 //! A guard that dies may take pushes along, which members repeat only after a minute. After that every member is asked
 //! for waiting mail, again and again until it has answered: with the subscription if the guard is another one, with a
 //! fetch if it is the same.
 
+mod acknowledgements;
+mod member;
 mod permits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,18 +23,12 @@ use super::outbox::backoff;
 use super::records::{MailboxRow, Record, meta};
 use super::store::{Row, Write};
 use crate::id::{EnvelopeId, NodeId};
-use crate::rpc::{MAX_TOMBSTONE_IDS, MailboxDescriptor};
+use crate::rpc::MailboxDescriptor;
 use crate::time::{Duration, Timestamp};
+use acknowledgements::Acknowledgements;
+use member::{Fetch, Member, POLL, Stock, Subscription};
 use rand_core::CryptoRng;
 
-/// A member that is silent for this long has lost its stock, or is gone.
-const SILENCE: Duration = Duration::from_mins(25);
-/// Reply blocks are replaced before their onion keys run out.
-const STOCK_LIFE: Duration = Duration::from_hours(5);
-/// Every member is asked for waiting mail at least this often.
-const POLL: Duration = Duration::from_hours(1);
-/// The same while requests fail: the relay that lost them may have lost pushes, too.
-const POLL_IN_DOUBT: Duration = Duration::from_secs(12);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(2);
 /// A member that was asked in vain so often is not asked in such haste any more.
@@ -48,59 +45,9 @@ pub(super) struct Mailbox {
     absent: Absent,
     /// Something about members is to be stored.
     unsaved: bool,
-    /// Envelopes that were stored here and are not yet known to be tombstoned.
-    to_acknowledge: BTreeMap<EnvelopeId, Acknowledgement>,
-}
-
-#[derive(Debug)]
-struct Member {
-    subscription: Subscription,
-    attempts: u32,
-    /// Sequence of the descriptor in its last subscription; 0 when it must be told of something else.
-    told: u64,
-    /// Mail that waits there, or may.
-    fetch: Fetch,
-    /// Fetches that failed since the last one that was answered.
-    unanswered: u32,
-    polled: Timestamp,
-    /// Asked again so long after `polled`.
-    poll_after: Duration,
-}
-
-#[derive(Debug)]
-enum Subscription {
-    /// Nothing there; ask when due.
-    Idle { due: Timestamp },
-    /// Asked; the stock that was there before, if any, goes on serving.
-    Asked { before: Option<Stock> },
-    /// Reply blocks are there.
-    Active(Stock),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Stock {
-    left: u16,
-    minted: Timestamp,
-    heard: Timestamp,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fetch {
-    /// Nothing is known to wait.
-    None,
-    /// Ask from this cursor on, when due.
-    Wanted { after: u64, due: Timestamp },
-    /// Asked from this cursor on.
-    Asked { after: u64 },
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Acknowledgement {
-    /// Who pushed it: asked first.
-    member: NodeId,
-    due: Timestamp,
-    attempts: u32,
-    in_flight: bool,
+    /// How often every stock was lost.
+    losses: u64,
+    to_acknowledge: Acknowledgements,
 }
 
 /// What a member needs now.
@@ -127,7 +74,8 @@ impl Mailbox {
             row,
             descriptor,
             members: BTreeMap::new(),
-            to_acknowledge: BTreeMap::new(),
+            losses: 0,
+            to_acknowledge: Acknowledgements::default(),
         };
         mailbox.reset(now);
         mailbox
@@ -154,6 +102,7 @@ impl Mailbox {
         let members = members.map(MailboxDescriptor::members).unwrap_or_default();
         let fresh = |node: &NodeId| (*node, Member::new(now));
         self.members = members.iter().map(fresh).collect();
+        self.losses += 1;
         self.formers.reset(now);
     }
 
@@ -182,10 +131,15 @@ impl Mailbox {
     }
 
     /// A member has not answered, or not as it should.
-    fn missed(&mut self, node: NodeId, now: Timestamp) {
+    pub(super) fn missed(&mut self, node: NodeId, now: Timestamp) {
         if self.members.contains_key(&node) && self.absent.missed(node, now) {
             self.note();
         }
+    }
+
+    /// Whether a member has not answered when it was last asked.
+    pub(super) fn is_absent(&self, node: &NodeId) -> bool {
+        self.absent.contains(node)
     }
 
     /// Members that have not answered for hours.
@@ -303,6 +257,26 @@ impl Mailbox {
         }
     }
 
+    /// How often every stock was lost: reply blocks that were minted before the last time reach nobody.
+    pub(super) const fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// A member has stored reply blocks that have become useless on their way.
+    pub(super) fn subscribed_in_vain(&mut self, node: NodeId, now: Timestamp) {
+        self.answered(&node);
+        if let Some(member) = self.members.get_mut(&node) {
+            member.subscription = Subscription::Idle { due: now };
+        }
+    }
+
+    /// A former member knows that it is one.
+    pub(super) fn told(&mut self, node: NodeId, now: Timestamp) {
+        if self.formers.told(&node, now) {
+            self.note();
+        }
+    }
+
     /// The member holds `left` reply blocks and `waiting` envelopes.
     pub(super) fn subscribed(
         &mut self,
@@ -313,9 +287,6 @@ impl Mailbox {
         now: Timestamp,
     ) {
         self.answered(&node);
-        if self.formers.told(&node, now) {
-            return self.note();
-        }
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -340,8 +311,6 @@ impl Mailbox {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) {
-        self.missed(node, now);
-        self.formers.failed(&node, now, rng);
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -395,8 +364,7 @@ impl Mailbox {
 
     /// It is asked again until it answers, later each time.
     pub(super) fn fetch_failed(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
-        self.missed(node, now);
-        self.formers.failed(&node, now, rng);
+        self.former_failed(node, now, rng);
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -408,6 +376,16 @@ impl Mailbox {
         }
     }
 
+    /// A former member has not answered: it is asked again later.
+    pub(super) fn former_failed(
+        &mut self,
+        node: NodeId,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        self.formers.failed(&node, now, rng);
+    }
+
     /// The guard has forgotten what came for me, stocks serve on: every member says what waits.
     pub(super) fn pushes_lost(&mut self, now: Timestamp) {
         for member in self.members.values_mut() {
@@ -415,24 +393,28 @@ impl Mailbox {
         }
     }
 
-    /// A request got no reply. Whatever lost it may have lost pushes: members are asked soon.
+    /// A request got no reply. Whatever lost it may have lost pushes: those that hold my mail are asked soon.
     pub(super) fn doubt(&mut self) {
-        for member in self.members.values_mut() {
-            if member.poll_after == POLL {
-                member.poll_after = POLL_IN_DOUBT;
+        for node in self.holders() {
+            if let Some(member) = self.members.get_mut(&node) {
+                member.doubt();
             }
         }
     }
 
+    /// The members that should have all of my mail: of those that answer the first ones.
+    fn holders(&self) -> Vec<NodeId> {
+        let Some(descriptor) = &self.descriptor else {
+            return Vec::new();
+        };
+        let there = descriptor.members().iter();
+        let there = there.filter(|node| !self.absent.contains(node));
+        there.take(descriptor.active().len()).copied().collect()
+    }
+
     /// An envelope is stored here (or was before): its swarm may forget it.
     pub(super) fn acknowledge(&mut self, id: EnvelopeId, member: NodeId, now: Timestamp) {
-        let new = Acknowledgement {
-            member,
-            due: now,
-            attempts: 0,
-            in_flight: false,
-        };
-        self.to_acknowledge.entry(id).or_insert(new);
+        self.to_acknowledge.add(id, member, now);
     }
 
     /// Acknowledgements that are due, by the member to ask.
@@ -440,42 +422,13 @@ impl Mailbox {
         &mut self,
         now: Timestamp,
     ) -> Vec<(NodeId, Vec<EnvelopeId>)> {
-        let members: Vec<NodeId> = self.members.keys().copied().collect();
-        let mut batches: BTreeMap<NodeId, Vec<EnvelopeId>> = BTreeMap::new();
-        for (id, ack) in &mut self.to_acknowledge {
-            if ack.in_flight || ack.due > now {
-                continue;
-            }
-            // First who pushed, then the others in turn. A former member passes it on to those of now.
-            if self.formers.contains(&ack.member) && ack.attempts == 0 {
-                let batch = batches.entry(ack.member).or_default();
-                if batch.len() < MAX_TOMBSTONE_IDS {
-                    batch.push(*id);
-                    ack.in_flight = true;
-                }
-                continue;
-            }
-            let first = members
-                .iter()
-                .position(|node| *node == ack.member)
-                .unwrap_or(0);
-            let turn = usize::try_from(ack.attempts).unwrap_or(0) + first;
-            let Some(node) = members.get(turn % members.len().max(1)) else {
-                continue;
-            };
-            let batch = batches.entry(*node).or_default();
-            if batch.len() < MAX_TOMBSTONE_IDS {
-                batch.push(*id);
-                ack.in_flight = true;
-            }
-        }
-        batches.into_iter().collect()
+        let members = self.members();
+        let is_former = |node: &NodeId| self.formers.contains(node);
+        self.to_acknowledge.take(&members, is_former, now)
     }
 
     pub(super) fn acknowledged(&mut self, ids: &[EnvelopeId]) {
-        for id in ids {
-            self.to_acknowledge.remove(id);
-        }
+        self.to_acknowledge.done(ids);
     }
 
     pub(super) fn acknowledge_failed(
@@ -484,94 +437,15 @@ impl Mailbox {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) {
-        for id in ids {
-            if let Some(ack) = self.to_acknowledge.get_mut(id) {
-                ack.in_flight = false;
-                ack.due = now.saturating_add(backoff(ack.attempts, FIRST_RETRY, LAST_RETRY, rng));
-                ack.attempts = ack.attempts.saturating_add(1);
-            }
-        }
+        self.to_acknowledge.failed(ids, now, rng);
     }
 
     /// When something is due next; only asked while a guard is connected.
     pub(super) fn next_timeout(&self, busy: &BTreeSet<NodeId>) -> Option<Timestamp> {
         let free = self.members.iter().filter(|(node, _)| !busy.contains(node));
         let members = free.filter_map(|(_, member)| member.next_timeout(self.sequence()));
-        let waiting = self.to_acknowledge.values().filter(|ack| !ack.in_flight);
+        let acknowledgements = self.to_acknowledge.next_timeout();
         let formers = self.formers.next_timeout(busy);
-        members
-            .chain(waiting.map(|ack| ack.due))
-            .chain(formers)
-            .min()
-    }
-}
-
-impl Member {
-    const fn new(due: Timestamp) -> Self {
-        Self {
-            subscription: Subscription::Idle { due },
-            attempts: 0,
-            told: 0,
-            fetch: Fetch::None,
-            unanswered: 0,
-            polled: due,
-            poll_after: POLL,
-        }
-    }
-
-    const fn stock(&self) -> Option<Stock> {
-        match &self.subscription {
-            Subscription::Active(stock) => Some(*stock),
-            Subscription::Asked { before } => *before,
-            Subscription::Idle { .. } => None,
-        }
-    }
-
-    /// Asks for whatever waits, as soon as may be.
-    fn want(&mut self, now: Timestamp) {
-        match &mut self.fetch {
-            Fetch::None => self.fetch = Fetch::Wanted { after: 0, due: now },
-            Fetch::Wanted { due, .. } => *due = now.min(*due),
-            Fetch::Asked { .. } => {}
-        }
-    }
-
-    /// From where on and when to fetch, once it is subscribed: before, the answer to the subscription tells.
-    fn fetch_at(&self) -> Option<(u64, Timestamp)> {
-        match (self.fetch, &self.subscription) {
-            (Fetch::Wanted { after, due }, Subscription::Active(_)) => Some((after, due)),
-            (Fetch::None, Subscription::Active(_)) => {
-                Some((0, self.polled.saturating_add(self.poll_after)))
-            }
-            _ => None,
-        }
-    }
-
-    fn fetch_due(&self, now: Timestamp) -> Option<u64> {
-        let (after, due) = self.fetch_at()?;
-        (due <= now).then_some(after)
-    }
-
-    fn next_timeout(&self, sequence: u64) -> Option<Timestamp> {
-        let subscription = match &self.subscription {
-            Subscription::Idle { due } => Some(*due),
-            Subscription::Active(stock) if self.told < sequence => Some(stock.heard),
-            Subscription::Active(stock) => Some(stock.over_at()),
-            Subscription::Asked { .. } => None,
-        };
-        let fetch = self.fetch_at().map(|(_, due)| due);
-        subscription.into_iter().chain(fetch).min()
-    }
-}
-
-impl Stock {
-    fn over_at(&self) -> Timestamp {
-        self.heard
-            .saturating_add(SILENCE)
-            .min(self.minted.saturating_add(STOCK_LIFE))
-    }
-
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.over_at() <= now
+        members.chain(acknowledgements).chain(formers).min()
     }
 }

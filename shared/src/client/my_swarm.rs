@@ -108,6 +108,13 @@ impl Client {
         self.introduction_changed(ctx);
     }
 
+    /// The relays that hold my mail, those that should have all of it first.
+    pub fn swarm(&self) -> Vec<NodeId> {
+        let descriptor = self.mailbox.descriptor.as_ref();
+        let members = descriptor.map(MailboxDescriptor::members);
+        members.unwrap_or_default().to_vec()
+    }
+
     pub(super) fn owner_request(
         &mut self,
         node: &NodeId,
@@ -165,7 +172,11 @@ impl Client {
         };
         self.mailbox
             .asked(member, Need::Subscribe { count, replace }, ctx.now);
-        let purpose = Purpose::Subscribe { member, replace };
+        let purpose = Purpose::Subscribe {
+            member,
+            replace,
+            losses: self.mailbox.losses(),
+        };
         self.ask(
             Target {
                 node: member,
@@ -196,10 +207,7 @@ impl Client {
             return;
         };
         self.mailbox.asked(member, Need::Tell, ctx.now);
-        let purpose = Purpose::Subscribe {
-            member,
-            replace: true,
-        };
+        let purpose = Purpose::TellFormer { member };
         let target = Target {
             node: member,
             swarm: descriptor.members(),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::api::Step;
 use super::engine::{Client, Ctx, Item};
 use super::mailbox::Need;
+use super::net::NetFailure;
 use super::outbox::Due;
 use super::view::{FailReason, MessageState};
 use super::work::Task;
@@ -30,13 +31,46 @@ pub(super) fn in_turn(mailbox: &MailboxDescriptor, first: usize, attempt: u32) -
 #[derive(Debug)]
 pub(super) enum Purpose {
     Put(PutTo),
-    Subscribe { member: NodeId, replace: bool },
-    Fetch { member: NodeId },
-    Acknowledge { ids: Vec<EnvelopeId> },
+    Subscribe {
+        member: NodeId,
+        replace: bool,
+        /// How often every stock had been lost when its reply blocks were minted.
+        losses: u64,
+    },
+    TellFormer {
+        member: NodeId,
+    },
+    Fetch {
+        member: NodeId,
+    },
+    Acknowledge {
+        ids: Vec<EnvelopeId>,
+    },
     PublishRecord(RecordTo),
-    PublishPreKeys { member: NodeId },
-    FindRecord { address: Address, key: RecordKey },
-    TakePreKeys { address: Address, device: DeviceId },
+    PublishPreKeys {
+        member: NodeId,
+    },
+    FindRecord {
+        address: Address,
+        key: RecordKey,
+    },
+    TakePreKeys {
+        address: Address,
+        device: DeviceId,
+    },
+}
+
+impl Purpose {
+    /// The member of my swarm, or former member, that it keeps busy.
+    const fn member(&self) -> Option<NodeId> {
+        match self {
+            Self::Subscribe { member, .. }
+            | Self::TellFormer { member }
+            | Self::Fetch { member }
+            | Self::PublishPreKeys { member } => Some(*member),
+            _ => None,
+        }
+    }
 }
 
 /// An envelope, and the member that is to take it.
@@ -112,13 +146,7 @@ impl Client {
 
     /// Members of my swarm that are busy with an owner request.
     pub(super) fn busy_members(&self) -> BTreeSet<NodeId> {
-        let member = |purpose: &Purpose| match purpose {
-            Purpose::Subscribe { member, .. }
-            | Purpose::Fetch { member }
-            | Purpose::PublishPreKeys { member } => Some(*member),
-            _ => None,
-        };
-        self.requests.values().filter_map(member).collect()
+        self.requests.values().filter_map(Purpose::member).collect()
     }
 
     fn prekeys_queued(&self, ctx: &Ctx<'_>) -> bool {
@@ -233,7 +261,17 @@ impl Client {
                     });
                 }
             }
-            (Purpose::Subscribe { member, replace }, Reply::Subscribe(subscribed)) => {
+            (Purpose::Subscribe { member, losses, .. }, Reply::Subscribe(_))
+                if losses != self.mailbox.losses() =>
+            {
+                self.mailbox.subscribed_in_vain(member, ctx.now);
+            }
+            (
+                Purpose::Subscribe {
+                    member, replace, ..
+                },
+                Reply::Subscribe(subscribed),
+            ) => {
                 self.mailbox.subscribed(
                     member,
                     subscribed.stock,
@@ -241,6 +279,9 @@ impl Client {
                     replace,
                     ctx.now,
                 );
+            }
+            (Purpose::TellFormer { member }, Reply::Subscribe(_)) => {
+                self.mailbox.told(member, ctx.now);
             }
             (Purpose::Fetch { member }, Reply::Fetch(page)) => {
                 self.mailbox
@@ -267,7 +308,7 @@ impl Client {
             }
             (purpose, Reply::Refused(refused)) => self.on_refused(purpose, refused, ctx),
             // An answer to another question: the same as none.
-            (purpose, _) => self.on_failed(purpose, ctx),
+            (purpose, _) => self.on_no_reply(purpose, NetFailure::Timeout, ctx),
         }
     }
 
@@ -288,17 +329,29 @@ impl Client {
             .zip(wanted)
             .is_some_and(|(task, wanted)| self.work_wanted(task, wanted, ctx));
         if !works {
-            self.on_failed(purpose, ctx);
+            self.on_no_reply(purpose, NetFailure::Timeout, ctx);
         }
     }
 
-    /// No answer in time, or none that helps.
-    pub(super) fn on_failed(&mut self, purpose: Purpose, ctx: &mut Ctx<'_>) {
+    /// No answer in time, or none that helps. What goes on failing because one member is absent says nothing about
+    /// pushes of the others.
+    pub(super) fn on_no_reply(&mut self, purpose: Purpose, why: NetFailure, ctx: &mut Ctx<'_>) {
+        let member = purpose.member();
+        if !member.is_some_and(|member| self.mailbox.is_absent(&member)) {
+            self.mailbox.doubt();
+        }
+        if let Some(member) = member.filter(|_| why.may_be_the_targets()) {
+            self.mailbox.missed(member, ctx.now);
+        }
+        self.on_failed(purpose, ctx);
+    }
+
+    fn on_failed(&mut self, purpose: Purpose, ctx: &mut Ctx<'_>) {
         let (now, rng) = (ctx.now, &mut ctx.rng);
-        self.mailbox.doubt();
         match purpose {
             Purpose::Put(to) => self.put_failed(to.item, to.envelope, ctx),
             Purpose::Subscribe { member, .. } => self.mailbox.subscribe_failed(member, now, rng),
+            Purpose::TellFormer { member } => self.mailbox.former_failed(member, now, rng),
             Purpose::Fetch { member } => self.mailbox.fetch_failed(member, now, rng),
             Purpose::Acknowledge { ids } => self.mailbox.acknowledge_failed(&ids, now, rng),
             Purpose::PublishRecord(to) => self.record_stored(to.sequence, false, ctx),

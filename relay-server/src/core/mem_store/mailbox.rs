@@ -23,8 +23,8 @@ pub(super) struct Mailbox {
     pub(super) touched: Hour,
     pub(super) next_cursor: u64,
     pub(super) envelopes: BTreeMap<u64, (EnvelopeId, StoredEnvelope)>,
-    /// With the acknowledgement that each is from.
-    pub(super) tombstones: BTreeMap<EnvelopeId, (Hour, Arc<[u8]>)>,
+    /// With the acknowledgement that each is from, if that was kept.
+    pub(super) tombstones: BTreeMap<EnvelopeId, (Hour, Option<Arc<[u8]>>)>,
     pub(super) surbs: Vec<StockedSurb>,
     pub(super) base: Option<PreKeyBaseBytes>,
     pub(super) one_time: VecDeque<OneTimeBytes>,
@@ -110,7 +110,7 @@ impl Mailbox {
         let missing = theirs().filter(|id| !all.contains(*id) && buried(id).is_none());
         let missing = missing.take(room).copied().collect();
         let mut proofs: Vec<Vec<u8>> = Vec::new();
-        for (_, proof) in theirs().filter_map(buried) {
+        for proof in theirs().filter_map(buried).filter_map(|(_, proof)| proof.as_ref()) {
             if proofs.len() < MAX_PROOFS && !proofs.iter().any(|known| **known == **proof) {
                 proofs.push(proof.to_vec());
             }

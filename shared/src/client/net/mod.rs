@@ -117,10 +117,6 @@ pub(in crate::client) enum NetOutput {
         /// The request.
         request: RequestId,
         /// Why.
-        #[allow(
-            dead_code,
-            reason = "the engine retries whatever the reason; tests tell them apart"
-        )]
         why: NetFailure,
     },
     /// A member of my swarm has used a reply block of its stock.
