@@ -274,6 +274,45 @@ fn fault_16_the_same_while_owners_sleep_for_two_days() {
     survives_losses(&play(310, 311, plan));
 }
 
+/// A member serves its owners no more, and they leave it, but goes on taking mail of who does not know.
+#[test]
+fn an_owner_who_moves_loses_nothing_that_is_put_at_the_member_it_has_left() {
+    let (from, to) = seeds((330, 332));
+    let reports = play(from, to, Plan::moves);
+    for report in &reports {
+        for line in &report.stuck {
+            println!("seed {}: {line}", report.seed);
+        }
+        let (seed, left, moved) = (report.seed, report.left, report.moved);
+        println!("seed {seed}: {left} owners moved, {moved} puts were told so");
+        assert_eq!(report.violations, [], "seed {seed}");
+        assert!(left > 0, "seed {seed}: nobody has moved");
+    }
+    let moved: u64 = reports.iter().map(|report| report.moved).sum();
+    assert!(moved > 0, "no sender asked a former member");
+}
+
+#[test]
+fn fault_16_a_member_that_has_missed_mail_has_it_when_all_others_are_lost() {
+    survives_losses(&play(340, 342, Plan::survivor));
+}
+
+#[test]
+fn members_that_do_not_compare_what_they_hold_are_found_out() {
+    let plan = |seed| Plan {
+        mutation: Some(Mutation::NoAntiEntropy),
+        calm: Duration::from_mins(20),
+        ..Plan::survivor(seed)
+    };
+    for report in &play(340, 342, plan) {
+        let lost = report
+            .violations
+            .iter()
+            .filter(|one| one.is_false_promise());
+        assert!(lost.count() > 0, "seed {}", report.seed);
+    }
+}
+
 #[test]
 #[ignore = "soak: 40 schedules of 12 hours with members lost for good"]
 fn forty_schedules_of_losses_keep_their_promises() {

@@ -112,13 +112,7 @@ pub(super) enum Comparison {
     /// Own ids for the round with this member.
     AskIds(NodeId, Page),
     /// A page of another member's, to be answered.
-    AnswerIds {
-        to: NodeId,
-        frame: MessageId,
-        mailbox: MailboxId,
-        from: EnvelopeId,
-        until: Option<EnvelopeId>,
-    },
+    AnswerIds(AskedIds),
     /// The answer to a page of one's own.
     AnsweredIds {
         by: NodeId,
@@ -129,6 +123,15 @@ pub(super) enum Comparison {
     },
     /// A newer descriptor.
     Descriptor(Box<MailboxDescriptor>),
+}
+
+/// A range of a mailbox's ids that another member has asked about.
+pub(super) struct AskedIds {
+    by: NodeId,
+    frame: MessageId,
+    mailbox: MailboxId,
+    from: EnvelopeId,
+    until: Option<EnvelopeId>,
 }
 
 impl AntiEntropy {

@@ -22,10 +22,10 @@ use mailbox::Mailbox;
 
 use super::io::Ticket;
 use super::store::{
-    Bundle, ENVELOPE_LIFE, Fetched, Held, Hour, MAILBOX_IDLE_LIFE, NAMED_PER_NEW, Owned, OwnerStamp, PushPick,
-    PutEnvelope, PutOutcome, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys,
-    SaveSubscription, SavedDescriptor, Stock, StoreError, StoreOp, StoreReply, StoredEnvelope,
-    TOMBSTONE_LIFE, TakenPush,
+    Bundle, CompareIds, Compared, ENVELOPE_LIFE, Fetched, Held, Hour, MAILBOX_IDLE_LIFE,
+    NAMED_PER_NEW, Owned, OwnerStamp, PushPick, PutEnvelope, PutOutcome, Quotas, RecordOutcome,
+    Restored, RestoredMailbox, SavePreKeys, SaveSubscription, SavedDescriptor, Stock, StoreError,
+    StoreOp, StoreReply, StoredEnvelope, TOMBSTONE_LIFE, TakenPush,
 };
 
 /// A disk that exists as long as the value does.
@@ -137,10 +137,7 @@ impl Disk {
                 proof,
             } => StoreReply::Tombstone(self.tombstone(&mailbox, &ids, hour, &proof)),
             StoreOp::Summarise(mailboxes) => StoreReply::Held(self.summarise(&mailboxes)),
-            StoreOp::Compare(with) => {
-                let mailbox = self.mailboxes.get(&with.mailbox);
-                StoreReply::Compared(mailbox.map(|here| here.compare(&with, &self.quotas)))
-            }
+            StoreOp::Compare(with) => StoreReply::Compared(self.compare(&with)),
             StoreOp::KeepDescriptor {
                 mailbox,
                 sequence,
@@ -326,6 +323,11 @@ impl Disk {
             })
         };
         mailboxes.iter().filter_map(held).collect()
+    }
+
+    fn compare(&self, with: &CompareIds) -> Option<Compared> {
+        let mailbox = self.mailboxes.get(&with.mailbox);
+        mailbox.map(|here| here.compare(with, &self.quotas))
     }
 
     fn keep_descriptor(&mut self, mailbox: &MailboxId, sequence: u64, descriptor: Vec<u8>) -> bool {

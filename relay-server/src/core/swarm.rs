@@ -9,6 +9,7 @@
 //! Active are the first R members listed that can be reached. A member that is away gets what it missed by
 //! anti-entropy.
 
+mod away;
 mod put;
 
 use std::collections::{BTreeMap, HashMap};
@@ -36,10 +37,6 @@ pub(super) type PutKey = (MailboxId, EnvelopeId);
 
 /// A member that has not answered by then is taken for away, and the next one listed is asked as well.
 const PUT_WIDENS: Duration = Duration::from_secs(2);
-/// Who does not answer, or has lost its link, counts as away for so long unless it is heard of.
-const AWAY: Duration = Duration::from_mins(1);
-/// Relays that are remembered as away.
-const MAX_AWAY: usize = 4096;
 /// Senders that wait for one envelope: retries over other paths.
 const MAX_WAITERS: usize = 4;
 /// Envelopes on their way to one mailbox, so that one whose other members are silent does not take the
@@ -65,20 +62,6 @@ impl Swarm {
         let id = |byte| (mailbox, EnvelopeId::from_bytes([byte; 16]));
         let each = self.puts.range(id(0)..=id(u8::MAX)).count();
         self.puts.len() < limit && each < MAX_PUTS_EACH
-    }
-
-    fn is_away(&self, node: &NodeId, now: Timestamp) -> bool {
-        self.away.get(node).is_some_and(|until| now < *until)
-    }
-
-    /// A relay does not answer.
-    fn missed(&mut self, node: NodeId, now: Timestamp) {
-        if self.away.len() >= MAX_AWAY {
-            self.away.retain(|_, until| now < *until);
-        }
-        if self.away.len() < MAX_AWAY {
-            self.away.insert(node, now + AWAY);
-        }
     }
 }
 
@@ -449,26 +432,6 @@ impl Relay {
             outbox.read(key, payload.map(Into::into));
         }
         self.pump(node, step);
-    }
-
-    /// Whether this relay is one of those that hold the mail: of the first R members that can be reached.
-    pub(super) fn holds_mail_of(&self, mailbox: &MailboxId, now: Timestamp) -> bool {
-        let Some(descriptor) = self.mailboxes.descriptor(mailbox) else {
-            return false;
-        };
-        let there = |node: &&NodeId| **node == self.me || !self.swarm.is_away(node, now);
-        let mut active = descriptor.members().iter().filter(there);
-        let active = active.by_ref().take(descriptor.active().len());
-        active.copied().any(|node| node == self.me)
-    }
-
-    /// Connects to a member that is not linked, or notes that it cannot be: false.
-    pub(super) fn reach_out(&mut self, node: NodeId, step: &Step<'_>) -> bool {
-        let known = self.connect_to(node, step);
-        if !known {
-            self.swarm.missed(node, step.now);
-        }
-        known
     }
 
     /// A relay is connected: what waits for it goes out, and what either has missed is looked for.

@@ -5,7 +5,9 @@ use zentalk_shared::id::{EnvelopeId, MailboxId};
 use zentalk_shared::rpc::held_digest;
 
 use super::mailbox::{be_u64, row_of};
-use crate::core::store::{CompareIds, Compared, Held, Hour, MAX_PROOFS, NAMED_PER_NEW, PAGE_IDS, Quotas};
+use crate::core::store::{
+    CompareIds, Compared, Held, Hour, MAX_PROOFS, NAMED_PER_NEW, PAGE_IDS, Quotas,
+};
 
 pub(super) fn tombstone(
     db: &Connection,

@@ -377,12 +377,7 @@ impl Mailbox {
     }
 
     /// A former member has not answered: it is asked again later.
-    pub(super) fn former_failed(
-        &mut self,
-        node: NodeId,
-        now: Timestamp,
-        rng: &mut impl CryptoRng,
-    ) {
+    pub(super) fn former_failed(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
         self.formers.failed(&node, now, rng);
     }
 

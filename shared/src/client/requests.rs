@@ -11,7 +11,10 @@ use super::view::{FailReason, MessageState};
 use super::work::Task;
 use crate::id::{Address, DeviceId, EnvelopeId, MailboxId, NodeId, RecordKey};
 use crate::onion::Class;
-use crate::rpc::{MailboxDescriptor, PutRequest, RecordBytes, Refusal, Refused, Reply, Request, Work};
+use crate::rpc::{
+    MailboxDescriptor, PutRequest, RecordBytes, Refusal, Refused, Reply, Request, SubscribeReply,
+    Work,
+};
 
 /// After every so many failed attempts of one envelope its contact is looked up again.
 const LOOK_AGAIN: u32 = 6;
@@ -261,24 +264,21 @@ impl Client {
                     });
                 }
             }
-            (Purpose::Subscribe { member, losses, .. }, Reply::Subscribe(_))
-                if losses != self.mailbox.losses() =>
-            {
-                self.mailbox.subscribed_in_vain(member, ctx.now);
-            }
             (
                 Purpose::Subscribe {
-                    member, replace, ..
-                },
-                Reply::Subscribe(subscribed),
-            ) => {
-                self.mailbox.subscribed(
                     member,
-                    subscribed.stock,
-                    subscribed.waiting,
                     replace,
-                    ctx.now,
-                );
+                    losses,
+                },
+                Reply::Subscribe(SubscribeReply { stock, waiting }),
+            ) => {
+                let now = ctx.now;
+                match losses == self.mailbox.losses() {
+                    true => self
+                        .mailbox
+                        .subscribed(member, stock, waiting, replace, now),
+                    false => self.mailbox.subscribed_in_vain(member, now),
+                }
             }
             (Purpose::TellFormer { member }, Reply::Subscribe(_)) => {
                 self.mailbox.told(member, ctx.now);

@@ -14,10 +14,12 @@ mod client_host;
 mod plan;
 mod recording;
 mod relay_host;
+mod report;
 mod wire;
 mod world;
 
 pub use checker::{Checker, Violation};
 pub use plan::{GuardDeath, Mutation, Plan};
 pub use recording::{Recording, hex};
-pub use world::{Report, World};
+pub use report::Report;
+pub use world::World;

@@ -32,6 +32,12 @@ pub struct Plan {
     pub away_for: Duration,
     /// Clients that sleep for most of the trouble.
     pub sleepers: usize,
+    /// Relays that turn their owners away for a while, and take mail for them all the same.
+    pub deaf_relays: usize,
+    /// How long they do.
+    pub deaf_for: Duration,
+    /// One member was away when mail came, and is the only one that is left when its owner comes.
+    pub survivor: bool,
     /// Client crashes between commit and send.
     pub crashes_after_commit: usize,
     /// Client crashes before a commit.
@@ -70,6 +76,8 @@ pub enum Mutation {
     AcknowledgeBeforeCommit,
     /// Clients send before they have committed.
     CommitAfterSend,
+    /// Members of a swarm do not compare what they hold.
+    NoAntiEntropy,
 }
 
 impl Plan {
@@ -109,6 +117,37 @@ impl Plan {
         }
     }
 
+    /// A member of many swarms serves their owners no more, until they have left it, and then does again; senders go
+    /// on as before, and some sleep meanwhile: 12 relays, 6 clients, 12 hours.
+    pub fn moves(seed: u64) -> Self {
+        Self {
+            deaf_relays: 1,
+            sleepers: 2,
+            lost_relays: 0,
+            relays_away: 0,
+            relays_restored: 0,
+            ..Self::losses(seed)
+        }
+    }
+
+    /// A member returns that has missed mail, and when the owner comes all others are gone for good.
+    pub fn survivor(seed: u64) -> Self {
+        Self {
+            relays: 16,
+            clients: 4,
+            messages: 12,
+            survivor: true,
+            lost_relays: 0,
+            relays_away: 0,
+            relays_restored: 0,
+            relay_crashes: 0,
+            cuts: 0,
+            loss: 0,
+            trouble: Duration::from_mins(100),
+            ..Self::losses(seed)
+        }
+    }
+
     /// The schedule that every build must pass: 20 clients, 9 relays, at least 40 messages.
     pub fn standard(seed: u64) -> Self {
         Self {
@@ -123,6 +162,9 @@ impl Plan {
             relays_restored: 0,
             away_for: Duration::from_hours(2),
             sleepers: 0,
+            deaf_relays: 0,
+            deaf_for: Duration::from_hours(6),
+            survivor: false,
             clients: 20,
             messages: 40 + usize::try_from(seed % 9).unwrap_or(0),
             crashes_after_commit: 2 + usize::try_from(seed % 3).unwrap_or(0),

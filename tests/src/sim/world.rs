@@ -16,19 +16,23 @@ use zentalk_shared::onion::Suite;
 use zentalk_shared::rpc::Work;
 use zentalk_shared::time::{Duration, Timestamp};
 
-use super::checker::{Checker, Violation};
+use super::checker::Checker;
 use super::client_host::{ClientHost, Crash, Turned};
 use super::plan::Plan;
 use super::recording::Recording;
 use super::relay_host::RelayHost;
+use super::report::Report;
 use super::wire::{End, Wire};
 
+mod crashes;
 mod deaths;
 mod losses;
 mod making;
 mod people;
 mod watching;
 mod wires;
+
+use losses::Act;
 
 /// When every run begins.
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -75,45 +79,14 @@ enum Happening {
     RelayAway(usize),
     /// A client stops, and starts again later.
     Sleep(usize, Duration),
+    /// A relay turns its owners away.
+    Deafen,
+    /// It serves them again.
+    Hear(usize),
+    /// What comes next of [`World::survivor`].
+    Survivor(Act),
     StartClient(usize),
     StartRelay(usize),
-}
-
-/// What a run came to.
-#[derive(Debug)]
-pub struct Report {
-    /// Of which seed.
-    pub seed: u64,
-    /// Promises broken; empty is good.
-    pub violations: Vec<Violation>,
-    /// How the texts that are stuck look to their senders.
-    pub stuck: Vec<String>,
-    /// How often people were told that encryption was set up anew.
-    pub notices: usize,
-    /// Texts sent.
-    pub messages: usize,
-    /// Client crashes that hit, between commit and send.
-    pub crashes_after_commit: usize,
-    /// All client and relay crashes that hit.
-    pub crashes: usize,
-    /// Onion packets lost.
-    pub lost: u64,
-    /// Onion packets that relays have peeled: of X25519, of X-Wing.
-    pub packets: [u64; 2],
-    /// Swarms that have lost a member for good.
-    pub bereft: usize,
-    /// Swarms that list a lost relay at the end, or fewer than three.
-    pub broken_swarms: usize,
-    /// Envelopes that were handed out or replicated with other bytes.
-    pub lies: u64,
-    /// Events that were played.
-    pub events: u64,
-    /// Virtual time that passed.
-    pub took: Duration,
-    /// How long it took until a text was shown, for each that was.
-    pub delays: Vec<Duration>,
-    /// Whether the plan's guard died.
-    pub guard_died: bool,
 }
 
 /// One run.
@@ -153,6 +126,12 @@ pub struct World {
     backups: BTreeMap<usize, MemStore>,
     /// Swarms that had a lost member in them when it was lost.
     bereft: usize,
+    /// Owners whose member turned them away, and of these, who has left it.
+    turned_away: BTreeSet<usize>,
+    left: usize,
+    moved: u64,
+    survivor: usize,
+    sleepers_swarm: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,6 +172,11 @@ impl World {
             lost: BTreeSet::new(),
             backups: BTreeMap::new(),
             bereft: 0,
+            turned_away: BTreeSet::new(),
+            left: 0,
+            moved: 0,
+            survivor: 0,
+            sleepers_swarm: Vec::new(),
             plan,
         };
         world.make_relays();
@@ -259,6 +243,8 @@ impl World {
             packets: self.packets,
             bereft,
             broken_swarms,
+            left: self.left,
+            moved: self.moved,
             lies: self.relays.iter().map(|relay| relay.lied).sum(),
             events,
             took: self.now.since(START),
@@ -318,6 +304,9 @@ impl World {
             Happening::BackUp(index) => self.back_up(index),
             Happening::RelayAway(index) => self.relay_away(index),
             Happening::Sleep(index, pause) => self.sleep(index, pause),
+            Happening::Deafen => self.deafen(),
+            Happening::Hear(index) => self.hear(index),
+            Happening::Survivor(act) => self.survivor(act),
             Happening::StartClient(index) => {
                 self.clients[index].start(self.now, &mut self.rng);
                 self.look_again(index);
@@ -342,40 +331,6 @@ impl World {
 
     fn life(&self, who: Who) -> u64 {
         self.lives.get(&who).copied().unwrap_or(0)
-    }
-
-    fn crash_relay(&mut self) {
-        let index = self.rng.random_range(0..self.relays.len());
-        if !self.relays[index].is_up() {
-            return;
-        }
-        self.report.0 += 1;
-        let applied = self.rng.random_range(0..8);
-        self.relays[index].crash(applied);
-        self.gone(Who::Relay(index));
-        let pause = Duration::from_ms(self.rng.random_range(200..30_000));
-        self.schedule(pause, Happening::StartRelay(index));
-    }
-
-    /// A client restarts from a store in which its sessions are missing.
-    fn lose_sessions(&mut self) {
-        let index = self.rng.random_range(0..self.clients.len());
-        self.clients[index].lose_sessions();
-        self.gone(Who::Client(index));
-        self.schedule(Duration::from_secs(1), Happening::StartClient(index));
-    }
-
-    fn cut_any(&mut self) {
-        let count = self.wires.len();
-        if count == 0 {
-            return;
-        }
-        let chosen = self.rng.random_range(0..count);
-        if let Some(wire) = self.wires.keys().nth(chosen).copied() {
-            for side in 0..2 {
-                self.schedule(Duration::from_ms(1), Happening::Cut { wire, side });
-            }
-        }
     }
 
     /// A process is gone: its wires break, its timers mean nothing.
@@ -471,6 +426,7 @@ impl World {
                     let hybrid = usize::from(suite == Suite::XWing.name());
                     self.packets[hybrid] += n;
                 }
+                Output::Count(Metric::Refused("moved"), n) => self.moved += n,
                 Output::Store(..) | Output::Count(..) | Output::Peer(..) => {}
             }
         }

@@ -16,7 +16,9 @@ use super::super::outbox::Item;
 use super::super::relay::{Relay, Step};
 use super::super::requests::After;
 use super::super::store::{CompareIds, Compared, Held, StoreError, StoreOp, StoreReply};
-use super::{Comparison, FIRST, MAX_PAGES, PER_ENVELOPE, PER_PAGE, PER_SUMMARY, Page, Stage};
+use super::{
+    AskedIds, Comparison, FIRST, MAX_PAGES, PER_ENVELOPE, PER_PAGE, PER_SUMMARY, Page, Stage,
+};
 
 /// Costs are in units of about 25 µs of the store. Of every frame:
 const FRAME: u32 = 16;
@@ -149,13 +151,13 @@ impl Relay {
                 if !self.may_compare(conn, FRAME.saturating_add(cost), step) {
                     return;
                 }
-                Comparison::AnswerIds {
-                    to: node,
+                Comparison::AnswerIds(AskedIds {
+                    by: node,
                     frame,
                     mailbox: theirs.mailbox,
                     from: theirs.from,
                     until: theirs.until,
-                }
+                })
             }
             true => {
                 let round = self.anti_entropy.rounds.get(&node);
@@ -237,7 +239,12 @@ impl Relay {
 
     // --- descriptors ----------------------------------------------------------------------------
 
-    pub(super) fn send_descriptor(&mut self, node: NodeId, mailbox: &MailboxId, step: &mut Step<'_>) {
+    pub(super) fn send_descriptor(
+        &mut self,
+        node: NodeId,
+        mailbox: &MailboxId,
+        step: &mut Step<'_>,
+    ) {
         let known = self.mailboxes.descriptor(mailbox);
         let Some(descriptor) = known.map(|known| known.bytes().clone()) else {
             return;
@@ -310,27 +317,8 @@ impl Relay {
             (Comparison::AskIds(node, page), Ok(StoreReply::Compared(Some(compared)))) => {
                 self.ask_ids(node, page, compared, step);
             }
-            (
-                Comparison::AnswerIds {
-                    to,
-                    frame,
-                    mailbox,
-                    from,
-                    until,
-                },
-                Ok(StoreReply::Compared(Some(compared))),
-            ) => {
-                let proofs = u32::try_from(compared.proofs.len()).unwrap_or(u32::MAX);
-                self.owes(&to, SENT.saturating_mul(proofs), step);
-                self.give_and_take(to, mailbox, compared.proofs, compared.missing, step);
-                let answer = SwarmIds {
-                    mailbox,
-                    from,
-                    until: compared.until.or(until),
-                    ids: BoundedList::new(compared.held).unwrap_or_default(),
-                    answer: true,
-                };
-                self.answer(to, Tag::SwarmIds, frame, &to_cbor(&answer));
+            (Comparison::AnswerIds(asked), Ok(StoreReply::Compared(Some(compared)))) => {
+                self.answer_ids(asked, compared, step);
             }
             (
                 Comparison::AnsweredIds {
@@ -353,6 +341,27 @@ impl Relay {
             ) => self.end_round(&node, step),
             _ => {}
         }
+    }
+
+    fn answer_ids(&mut self, asked: AskedIds, compared: Compared, step: &mut Step<'_>) {
+        let AskedIds {
+            by,
+            frame,
+            mailbox,
+            from,
+            until,
+        } = asked;
+        let proofs = u32::try_from(compared.proofs.len()).unwrap_or(u32::MAX);
+        self.owes(&by, SENT.saturating_mul(proofs), step);
+        self.give_and_take(by, mailbox, compared.proofs, compared.missing, step);
+        let answer = SwarmIds {
+            mailbox,
+            from,
+            until: compared.until.or(until),
+            ids: BoundedList::new(compared.held).unwrap_or_default(),
+            answer: true,
+        };
+        self.answer(by, Tag::SwarmIds, frame, &to_cbor(&answer));
     }
 
     fn ask_summaries(&mut self, node: NodeId, held: Vec<Held>, step: &mut Step<'_>) {
@@ -388,7 +397,8 @@ impl Relay {
         // Where this relay's own list ends before theirs does, the next page begins there.
         let ends = [until, compared.until].into_iter().flatten().min();
         let lacking = compared.held.len().saturating_sub(count);
-        let wanted = self.give_and_take(node, page.mailbox, compared.proofs, compared.missing, step);
+        let wanted =
+            self.give_and_take(node, page.mailbox, compared.proofs, compared.missing, step);
         let next = ends.filter(|from| *from > page.from && page.number < MAX_PAGES);
         if let Some(round) = self.anti_entropy.rounds.get_mut(&node) {
             round.ids.extend(next.map(|from| Page {

@@ -110,7 +110,10 @@ impl Mailbox {
         let missing = theirs().filter(|id| !all.contains(*id) && buried(id).is_none());
         let missing = missing.take(room).copied().collect();
         let mut proofs: Vec<Vec<u8>> = Vec::new();
-        for proof in theirs().filter_map(buried).filter_map(|(_, proof)| proof.as_ref()) {
+        for proof in theirs()
+            .filter_map(buried)
+            .filter_map(|(_, proof)| proof.as_ref())
+        {
             if proofs.len() < MAX_PROOFS && !proofs.iter().any(|known| **known == **proof) {
                 proofs.push(proof.to_vec());
             }

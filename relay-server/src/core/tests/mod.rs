@@ -12,3 +12,4 @@ mod reload;
 mod services;
 mod strangers;
 mod swarm;
+mod swarm_abuse;
