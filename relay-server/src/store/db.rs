@@ -500,7 +500,13 @@ pub(super) mod tests {
         assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Full)));
         let (mailbox, hour) = (conformance::MAILBOX, conformance::envelope(0).hour);
         let ids = vec![conformance::id(1)];
-        let tombstone = StoreOp::Tombstone { mailbox, ids, hour };
+        let proof = vec![1];
+        let tombstone = StoreOp::Tombstone {
+            mailbox,
+            ids,
+            hour,
+            proof,
+        };
         assert_eq!(store.run(tombstone), Ok(StoreReply::Tombstone(Some(1))));
         store.db.free_bytes = |_| Some(DISK_RESERVE);
         assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Stored)));

@@ -117,6 +117,7 @@ impl World {
 
     /// A member returns that has missed mail, and when the owner comes all others are gone for good.
     pub(super) fn survivor(&mut self, act: Act) {
+        let survivor = self.survivor;
         match act {
             Act::Leaves => {
                 let swarm = self.swarm_of(0);
@@ -128,7 +129,7 @@ impl World {
                 self.gone(Who::Relay(self.survivor));
             }
             Act::Restarts => {
-                for index in (0..self.relays.len()).filter(|index| *index != self.survivor) {
+                for index in (0..self.relays.len()).filter(|index| *index != survivor) {
                     self.relays[index].crash(0);
                     self.gone(Who::Relay(index));
                     self.schedule(Duration::from_secs(1), Happening::StartRelay(index));
@@ -137,7 +138,7 @@ impl World {
             Act::Returns => self.happen(Happening::StartRelay(self.survivor)),
             Act::IsAlone => {
                 let others = self.sleepers_swarm.clone();
-                for index in others.into_iter().filter(|index| *index != self.survivor) {
+                for index in others.into_iter().filter(|index| *index != survivor) {
                     self.bereft += 1;
                     self.bury(index);
                 }
