@@ -11,7 +11,7 @@ pub struct Report {
     pub seed: u64,
     /// Promises broken; empty is good.
     pub violations: Vec<Violation>,
-    /// How the texts that are stuck look to their senders.
+    /// How the texts that are stuck look to their senders, and how clients are if a promise was broken.
     pub stuck: Vec<String>,
     /// How often people were told that encryption was set up anew.
     pub notices: usize,

@@ -230,10 +230,15 @@ impl World {
         }
         let (crashes, crashes_after_commit, lost, events) = self.report;
         let (bereft, broken_swarms) = (self.bereft, self.broken_swarms());
-        let (stuck, notices) = (self.stuck(), self.checker.notices());
+        let (mut stuck, notices) = (self.stuck(), self.checker.notices());
+        let people = self.people();
+        let violations = self.checker.finish(&stored);
+        if !violations.is_empty() {
+            stuck.extend(people);
+        }
         Report {
             seed: self.plan.seed,
-            violations: self.checker.finish(&stored),
+            violations,
             stuck,
             notices,
             messages: self.plan.messages,

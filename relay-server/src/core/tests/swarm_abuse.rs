@@ -65,7 +65,6 @@ fn summary(owner: &Owner) -> SwarmSummary {
 fn garbage_closes_the_link_that_it_came_on_and_harms_nothing_else() {
     let mut net = Net::new(4);
     let owner = Owner::with_mailbox(&mut net, 3, 0);
-    let mut sender = Caller::at(&mut net, 3);
     let message = MessageId::from_bytes([3; 16]);
     let whole = [
         to_cbor(&summary(&owner)),
@@ -95,6 +94,7 @@ fn garbage_closes_the_link_that_it_came_on_and_harms_nothing_else() {
             assert!(net.wires_between(1, 0) > 0, "they are connected again");
         }
     }
+    let mut sender = Caller::at(&mut net, 3);
     let put = owner.put(&net, 0, 1);
     assert_eq!(sender.call(&mut net, &[3, 0], &put), Some(SENT));
     assert_eq!([0, 1, 2].map(|member| waiting(&net, member)), [1, 1, 1]);
@@ -156,8 +156,8 @@ fn who_asks_too_much_is_passed_over_and_loses_nothing_else() {
     };
     let mut net = Net::with(4, limits, Quotas::default());
     let owner = Owner::with_mailbox(&mut net, 3, 0);
-    let mut sender = Caller::at(&mut net, 3);
     net.advance(Duration::from_mins(2));
+    let mut sender = Caller::at(&mut net, 3);
     told(&mut net, 0, 1);
     let mut answered = 0;
     for _ in 0..50 {

@@ -7,6 +7,7 @@ use zentalk_shared::time::Duration;
 
 use super::{Happening, World};
 use crate::sim::checker::Sent;
+use crate::sim::relay_host::RelayHost;
 
 impl World {
     pub(super) fn say(&mut self, index: usize) {
@@ -108,6 +109,28 @@ impl World {
             let (relays, link) = (engine.network().relays, engine.connection());
             lines.push(format!(
                 "{from} to {to}: {state:?}, {relays} relays known, {link:?}"
+            ));
+        }
+        lines
+    }
+
+    /// How clients are at the end, for who looks for the reason of a broken promise.
+    pub(super) fn people(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            let Some(engine) = client.engine() else {
+                lines.push(format!("{index} does not run"));
+                continue;
+            };
+            let there = |node| {
+                let relay = self.relays.iter().find(|relay| relay.node() == node);
+                relay.is_some_and(RelayHost::is_up)
+            };
+            let swarm = engine.swarm();
+            let up = swarm.iter().filter(|node| there(**node)).count();
+            let (of, relays, link) = (swarm.len(), engine.network().relays, engine.connection());
+            lines.push(format!(
+                "{index}: {up} of {of} members up, {relays} relays known, {link:?}"
             ));
         }
         lines
