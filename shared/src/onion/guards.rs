@@ -237,6 +237,17 @@ impl VanguardSet {
         let before = self.vanguards.clone();
         self.vanguards
             .retain(|kept| now < kept.until && finder.candidate(kept.node).is_some());
+        // With none outside the mailbox's relays there is no path to it in a large network.
+        if self.nodes().all(|node| avoid.contains(&node))
+            && let Some(last) = self.vanguards.pop()
+        {
+            let clear = |relay: &Candidate<'_>| !avoid.contains(&relay.node);
+            let another = finder.draw_where(clear, rng).map(|relay| Vanguard {
+                node: relay.node,
+                until: now + lifetime(rng),
+            });
+            self.vanguards.push(another.unwrap_or(last));
+        }
         while self.vanguards.len() < VANGUARDS {
             let Some(node) = self.draw(finder, avoid, rng) else {
                 break;

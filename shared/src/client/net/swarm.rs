@@ -19,8 +19,9 @@ const WEIGHTS: (u64, u64) = (1_000, 10_000);
 
 impl Relays {
     /// Relays that make a mailbox's swarm one of `count`, beside those that it `keeps`, none of them `not`: none of
-    /// the guards or their kin, distinct operators and subnets, those with the onion suite of now first. If that
-    /// gives fewer than three in all, other relays follow, guards last and the first guard very last.
+    /// the guards or their kin, distinct operators and subnets, those with the onion suite of now first,
+    /// vanguards behind others. If that gives fewer than three in all, other relays follow, guards last and the first guard
+    /// very last.
     pub(super) fn choose_members(
         &self,
         keeps: &[NodeId],
@@ -30,11 +31,14 @@ impl Relays {
         rng: &mut impl CryptoRng,
     ) -> Vec<NodeId> {
         let (guards, _) = self.kept_guards(now);
-        let (fit, mut rest): (Vec<_>, Vec<_>) = self
+        let (mut fit, mut rest): (Vec<_>, Vec<_>) = self
             .shuffled(Features::MAILBOX, now, rng)
             .into_iter()
             .filter(|relay| !keeps.contains(&relay.node()) && !not.contains(&relay.node()))
             .partition(|relay| !guards.contains(&relay.node()));
+        // A swarm that took every vanguard would leave no path to itself.
+        let is_vanguard = |node| self.vanguards().nodes().any(|vanguard| vanguard == node);
+        fit.sort_by_key(|relay| (!self.has_suite(relay), is_vanguard(relay.node())));
         let mut chosen = Vec::new();
         let count = count.saturating_sub(keeps.len());
         let kept = guards.iter().chain(keeps);

@@ -720,6 +720,29 @@ fn vanguards_stay_until_their_time_is_over_or_they_are_gone() {
 }
 
 #[test]
+fn a_swarm_that_has_taken_every_vanguard_leaves_one_way_to_itself() {
+    let directory = network(12);
+    let finder = finder(&directory);
+    let mut vanguards = vanguards(&finder, &[], 1);
+    let mut avoid: Vec<_> = vanguards.nodes().collect();
+    avoid.extend(
+        swarm(0..12)
+            .into_iter()
+            .filter(|node| !avoid.contains(node))
+            .take(3),
+    );
+    assert!(vanguards.refresh(&finder, &avoid, &mut rng(2)));
+    let outside = vanguards.nodes().filter(|node| !avoid.contains(node));
+    assert_eq!((outside.count(), vanguards.nodes().count()), (1, 4));
+    assert!(!vanguards.refresh(&finder, &avoid, &mut rng(3)), "once");
+    let all = swarm(0..12);
+    assert!(
+        !vanguards.refresh(&finder, &all, &mut rng(4)),
+        "there is no other"
+    );
+}
+
+#[test]
 fn records_survive_and_others_are_refused() {
     let directory = network(20);
     let finder = finder(&directory);

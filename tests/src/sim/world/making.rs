@@ -81,7 +81,10 @@ impl World {
             let to = (from + self.rng.random_range(1..self.plan.clients)) % self.plan.clients;
             // Half of the texts go between few pairs, so that conversations go back and forth.
             let (from, to) = if self.rng.random_bool(0.5) {
-                (from % 4, (from + 1) % 4)
+                (
+                    from % 4 % self.plan.clients,
+                    (from + 1) % 4 % self.plan.clients,
+                )
             } else {
                 (from, to)
             };
