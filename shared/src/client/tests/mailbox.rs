@@ -284,7 +284,10 @@ fn a_swarm_that_grows_keeps_its_members_with_their_stock_and_tells_them() {
     assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() <= NOW);
     for (member, need) in wanted {
         mailbox.asked(member, need, NOW);
-        mailbox.subscribed(member, FULL, 0, member == node(5), NOW);
+        match need {
+            Need::Tell => mailbox.told(member, NOW),
+            _ => mailbox.subscribed(member, FULL, 0, member == node(5), NOW),
+        }
     }
     let fetch = |n| (node(n), Need::Fetch { after: 0 });
     assert_eq!(needs(&mailbox, NOW), [fetch(3), fetch(4)]);
@@ -298,6 +301,20 @@ fn a_swarm_that_grows_keeps_its_members_with_their_stock_and_tells_them() {
 }
 
 #[test]
+fn reply_blocks_for_a_guard_that_has_died_meanwhile_count_for_nothing() {
+    let mut mailbox = subscribed();
+    let before = mailbox.losses();
+    mailbox.reset(NOW);
+    assert_ne!(mailbox.losses(), before);
+    mailbox.subscribed_in_vain(node(1), NOW);
+    let again = Need::Subscribe {
+        count: FULL,
+        replace: true,
+    };
+    assert_eq!(needs(&mailbox, NOW)[0], (node(1), again));
+}
+
+#[test]
 fn a_new_secret_is_told_to_every_member_and_the_former_counts_for_a_while() {
     let (mut mailbox, mut rng) = (subscribed(), rng(2));
     let before = mailbox.row.write_secret.clone();
@@ -305,7 +322,7 @@ fn a_new_secret_is_told_to_every_member_and_the_former_counts_for_a_while() {
     mailbox.renew_secret(overlap, NOW, &mut rng);
     assert_ne!(mailbox.row.write_secret, before);
     let due = needs(&mailbox, NOW);
-    assert_eq!(due.len(), 3, "nothing is wrong with their stock");
+    assert_eq!(due.len(), 4, "nothing is wrong with their stock");
     for (member, need) in due {
         let (count, replace) = (0, false);
         assert_eq!(need, Need::Subscribe { count, replace });
