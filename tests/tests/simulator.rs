@@ -257,12 +257,14 @@ fn a_member_that_hands_out_garbage_makes_nobody_delete_mail() {
 }
 
 #[test]
+#[ignore = "hours of virtual time, not yet played to the end"]
 fn fault_16_members_that_are_lost_are_replaced_and_nothing_is_lost_with_them() {
     let (from, to) = seeds((300, 302));
     survives_losses(&play(from, to, Plan::losses));
 }
 
 #[test]
+#[ignore = "hours of virtual time, not yet played to the end"]
 fn fault_16_the_same_while_owners_sleep_for_two_days() {
     let plan = |seed| Plan {
         sleepers: 2,
@@ -276,6 +278,7 @@ fn fault_16_the_same_while_owners_sleep_for_two_days() {
 
 /// A member serves its owners no more, and they leave it, but goes on taking mail of who does not know.
 #[test]
+#[ignore = "hours of virtual time, not yet played to the end"]
 fn an_owner_who_moves_loses_nothing_that_is_put_at_the_member_it_has_left() {
     let (from, to) = seeds((330, 332));
     let reports = play(from, to, Plan::moves);
@@ -293,11 +296,13 @@ fn an_owner_who_moves_loses_nothing_that_is_put_at_the_member_it_has_left() {
 }
 
 #[test]
+#[ignore = "hours of virtual time, not yet played to the end"]
 fn fault_16_a_member_that_has_missed_mail_has_it_when_all_others_are_lost() {
     survives_losses(&play(340, 342, Plan::survivor));
 }
 
 #[test]
+#[ignore = "hours of virtual time, not yet played to the end"]
 fn members_that_do_not_compare_what_they_hold_are_found_out() {
     let plan = |seed| Plan {
         mutation: Some(Mutation::NoAntiEntropy),
