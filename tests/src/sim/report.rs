@@ -11,8 +11,10 @@ pub struct Report {
     pub seed: u64,
     /// Promises broken; empty is good.
     pub violations: Vec<Violation>,
-    /// How the texts that are stuck look to their senders, and how clients are if a promise was broken.
+    /// How the texts that are stuck look to their senders.
     pub stuck: Vec<String>,
+    /// How the clients are at the end.
+    pub people: Vec<String>,
     /// How often people were told that encryption was set up anew.
     pub notices: usize,
     /// Texts sent.

@@ -230,16 +230,14 @@ impl World {
         }
         let (crashes, crashes_after_commit, lost, events) = self.report;
         let (bereft, broken_swarms) = (self.bereft, self.broken_swarms());
-        let (mut stuck, notices) = (self.stuck(), self.checker.notices());
+        let (stuck, notices) = (self.stuck(), self.checker.notices());
         let people = self.people();
         let violations = self.checker.finish(&stored);
-        if !violations.is_empty() {
-            stuck.extend(people);
-        }
         Report {
             seed: self.plan.seed,
             violations,
             stuck,
+            people,
             notices,
             messages: self.plan.messages,
             crashes_after_commit,
