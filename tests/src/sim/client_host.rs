@@ -23,7 +23,7 @@ pub(super) enum Crash {
 
 /// One client: an engine while it runs, rows for ever.
 #[derive(Debug)]
-pub(super) struct ClientHost {
+pub struct ClientHost {
     config: Config,
     rows: BTreeMap<Key, Row>,
     engine: Option<Client>,
@@ -37,7 +37,7 @@ pub(super) struct ClientHost {
 
 /// What came of a turn.
 #[derive(Debug)]
-pub(super) enum Turned {
+pub enum Turned {
     /// Carry these out.
     Effects(Vec<Effect>),
     /// The process is gone; these left before.
@@ -49,7 +49,7 @@ impl ClientHost {
     ///
     /// # Panics
     /// If the pool's keys do not make an account.
-    pub(super) fn new(index: usize, config: Config, now: Timestamp, rng: &mut ChaCha20Rng) -> Self {
+    pub fn new(index: usize, config: Config, now: Timestamp, rng: &mut ChaCha20Rng) -> Self {
         let mut host = Self {
             config,
             rows: new_rows(index, now),
@@ -94,12 +94,12 @@ impl ClientHost {
     }
 
     /// The engine, while the process runs.
-    pub(super) const fn engine(&self) -> Option<&Client> {
+    pub const fn engine(&self) -> Option<&Client> {
         self.engine.as_ref()
     }
 
     /// One turn of the host's loop.
-    pub(super) fn turn(&mut self, input: Input, now: Timestamp, rng: &mut ChaCha20Rng) -> Turned {
+    pub fn turn(&mut self, input: Input, now: Timestamp, rng: &mut ChaCha20Rng) -> Turned {
         let Some(engine) = &mut self.engine else {
             return Turned::Effects(Vec::new());
         };
@@ -163,8 +163,14 @@ impl ClientHost {
         rows
     }
 
+    /// All rows of a table.
+    pub(super) fn rows_of(&self, table: Table) -> Vec<&Row> {
+        let rows = self.rows.values();
+        rows.filter(|row| row.key.table == table).collect()
+    }
+
     /// Ids of all messages stored, with how often each occurs.
-    pub(super) fn stored_messages(&self) -> BTreeMap<MessageId, u32> {
+    pub fn stored_messages(&self) -> BTreeMap<MessageId, u32> {
         let mut ids = BTreeMap::new();
         for key in self.rows.keys().filter(|key| key.table == Table::Message) {
             // Named by address and MessageId.

@@ -15,11 +15,14 @@ mod mesh;
 mod plan;
 mod recording;
 mod relay_host;
+mod sightings;
 mod wire;
 mod world;
 
-pub use checker::{Checker, Violation};
+pub use checker::{Checker, Sent, Violation};
+pub use client_host::{ClientHost, Turned};
 pub use mesh::Mesh;
 pub use plan::{GuardDeath, Mutation, Plan};
 pub use recording::{Recording, hex};
+pub use sightings::{Peer, Sight, Sighting, Sightings};
 pub use world::{Report, World};

@@ -20,6 +20,8 @@ pub struct Plan {
     pub floor: Option<Suite>,
     /// Clients.
     pub clients: usize,
+    /// Of these, people who come when half of the trouble is over, to whom others write before.
+    pub late: usize,
     /// Texts that are sent.
     pub messages: usize,
     /// Client crashes between commit and send.
@@ -36,6 +38,8 @@ pub struct Plan {
     pub cuts: usize,
     /// Onion packets lost, in percent.
     pub loss: u32,
+    /// Before anybody comes relays have this long to find each other: until then the network looks small.
+    pub settle: Duration,
     /// While this lasts, messages are sent and things go wrong.
     pub trouble: Duration,
     /// Then nothing goes wrong any more; everything must have arrived after this.
@@ -60,6 +64,14 @@ pub enum Mutation {
     AcknowledgeBeforeCommit,
     /// Clients send before they have committed.
     CommitAfterSend,
+    /// Relays pass a packet on in a frame with the id of the frame that it came in.
+    KeepFrameIds,
+    /// Clients show the same tag to all their guards.
+    OneTagForAllGuards,
+    /// Clients also put mail straight to their guard, by an onion of one hop.
+    PutInOneHop,
+    /// Clients also put mail by a path whose last relay is its guard.
+    GuardIsMember,
 }
 
 impl Plan {
@@ -88,6 +100,7 @@ impl Plan {
             suite: Suite::X25519,
             floor: None,
             clients: 20,
+            late: 0,
             messages: 40 + usize::try_from(seed % 9).unwrap_or(0),
             crashes_after_commit: 2 + usize::try_from(seed % 3).unwrap_or(0),
             crashes_before_commit: 1 + usize::try_from(seed % 2).unwrap_or(0),
@@ -96,6 +109,7 @@ impl Plan {
             guard_death: None,
             cuts: 6,
             loss: 5 + u32::try_from(seed % 16).unwrap_or(0),
+            settle: Duration::ZERO,
             trouble: Duration::from_mins(4),
             calm: Duration::from_mins(40),
             mutation: None,

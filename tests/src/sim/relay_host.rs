@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zentalk_relay::core::Relay;
 use zentalk_relay::core::mem_store::MemStore;
-use zentalk_relay::core::store::{Owned, Quotas, StoreError, StoreReply};
+use zentalk_relay::core::store::{Owned, Quotas, StoreError, StoreOp, StoreReply};
 use zentalk_relay::core::{CoreConfig, Limits, RelaySecrets, WorkPolicy};
 use zentalk_relay::core::{Input, Output};
 use zentalk_shared::crypto::sign::SigningKey;
@@ -36,6 +36,8 @@ pub(super) struct RelayHost {
     pub(super) lies: bool,
     /// How often it did.
     pub(super) lied: u64,
+    /// Operations at the store, where somebody asks for them.
+    watched: Option<Vec<StoreOp>>,
 }
 
 impl RelayHost {
@@ -81,6 +83,7 @@ impl RelayHost {
             lagging,
             lies: false,
             lied: 0,
+            watched: None,
         }
     }
 
@@ -158,7 +161,12 @@ impl RelayHost {
         let mut outputs = Vec::new();
         while let Some(output) = core.poll() {
             match output {
-                Output::Store(ticket, op) => self.store.submit(ticket, op),
+                Output::Store(ticket, op) => {
+                    if let Some(watched) = &mut self.watched {
+                        watched.push(op.clone());
+                    }
+                    self.store.submit(ticket, op);
+                }
                 other => outputs.push(other),
             }
         }
@@ -192,6 +200,31 @@ impl RelayHost {
             envelope.0[7000] ^= 1;
             self.lied += 1;
         }
+    }
+
+    /// From now on keeps the operations at the store.
+    pub(super) fn watch(&mut self) {
+        self.watched = Some(Vec::new());
+    }
+
+    /// Operations since the last call.
+    pub(super) fn take_watched(&mut self) -> Vec<StoreOp> {
+        self.watched
+            .as_mut()
+            .map(core::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Its own descriptor, once it is on disk.
+    pub(super) fn descriptor(&self, now: Timestamp) -> Option<RelayDescriptor> {
+        let descriptors = self.store.restore().descriptors;
+        let mut known = descriptors
+            .iter()
+            .filter_map(|saved| UnverifiedDescriptor::decode(&saved.descriptor).ok());
+        known
+            .find(|known| known.claimed_node() == self.node())?
+            .verify(now)
+            .ok()
     }
 
     /// The record of onion keys on disk.

@@ -24,6 +24,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
+    /// The end at the other side.
+    pub(super) fn other(&self, end: End) -> Option<End> {
+        self.ends.into_iter().find(|other| *other != end)
+    }
+
     /// The index of an end.
     pub(super) fn side(&self, end: End) -> Option<usize> {
         self.ends.iter().position(|other| *other == end)

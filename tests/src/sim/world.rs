@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Metric, Output};
 use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput, WorkId};
-use zentalk_shared::id::{Address, MessageId};
+use zentalk_shared::id::{Address, ConnectionTag, MessageId};
 use zentalk_shared::identity::ContactCode;
 use zentalk_shared::onion::Suite;
 use zentalk_shared::rpc::Work;
@@ -20,9 +20,12 @@ use super::client_host::{ClientHost, Crash, Turned};
 use super::plan::Plan;
 use super::recording::Recording;
 use super::relay_host::RelayHost;
+use super::sightings::Sightings;
 use super::wire::{End, Wire};
 
+mod broken;
 mod deaths;
+mod faults;
 mod making;
 mod people;
 mod watching;
@@ -61,6 +64,7 @@ enum Happening {
     RelaySync(usize, u64),
     Worked(usize, u64, WorkId, Work),
     Say(usize),
+    Come(usize),
     CrashClient(Crash),
     CrashRelay,
     LoseSessions,
@@ -128,6 +132,9 @@ pub struct World {
     texts: Vec<(usize, usize)>,
     report: (usize, usize, u64, u64),
     recording: Option<Recording>,
+    sightings: Option<Sightings>,
+    /// Broken on purpose: the tag that a client shows to every guard.
+    only_tags: BTreeMap<usize, ConnectionTag>,
     packets: [u64; 2],
     /// When each text was said, and how long after that it was shown.
     said: BTreeMap<MessageId, Timestamp>,
@@ -144,6 +151,10 @@ enum Who {
 impl World {
     /// A world in which everything is started and scheduled.
     pub fn new(plan: Plan) -> Self {
+        Self::prepared(plan, None)
+    }
+
+    fn prepared(plan: Plan, sightings: Option<Sightings>) -> Self {
         let rng = ChaCha20Rng::seed_from_u64(plan.seed);
         let mut world = Self {
             now: START,
@@ -166,6 +177,8 @@ impl World {
             texts: Vec::new(),
             report: (0, 0, 0, 0),
             recording: None,
+            sightings,
+            only_tags: BTreeMap::new(),
             packets: [0; 2],
             said: BTreeMap::new(),
             delays: BTreeMap::new(),
@@ -173,6 +186,7 @@ impl World {
             plan,
         };
         world.make_relays();
+        world.play_until(world.begin());
         world.make_clients();
         world.schedule_plan();
         world
@@ -192,14 +206,28 @@ impl World {
         (self.finish(), recording)
     }
 
+    /// When the first person comes.
+    fn begin(&self) -> Timestamp {
+        START.saturating_add(self.plan.settle)
+    }
+
+    /// When the trouble is over.
+    fn calm(&self) -> Timestamp {
+        self.begin().saturating_add(self.plan.trouble)
+    }
+
     fn play(&mut self) {
-        let end = START
-            .saturating_add(self.plan.trouble)
-            .saturating_add(self.plan.calm);
-        while let Some(Reverse((at, id))) = self.queue.pop() {
-            if at > end || self.report.3 >= MAX_EVENTS || self.is_done() {
+        self.play_until(self.calm().saturating_add(self.plan.calm));
+    }
+
+    fn play_until(&mut self, end: Timestamp) {
+        while let Some(Reverse((at, _))) = self.queue.peek() {
+            if *at > end || self.report.3 >= MAX_EVENTS || self.is_done() {
                 break;
             }
+            let Some(Reverse((at, id))) = self.queue.pop() else {
+                break;
+            };
             self.now = at;
             self.report.3 += 1;
             if let Some(happening) = self.happenings.remove(&id) {
@@ -210,7 +238,7 @@ impl World {
 
     /// All texts are out and have arrived, and the trouble is over.
     fn is_done(&self) -> bool {
-        self.now > START.saturating_add(self.plan.trouble) && self.checker.is_complete()
+        self.now > self.calm() && self.checker.is_complete()
     }
 
     fn finish(self) -> Report {
@@ -221,6 +249,7 @@ impl World {
         }
         let (crashes, crashes_after_commit, lost, events) = self.report;
         let (stuck, notices) = (self.stuck(), self.checker.notices());
+        let took = self.now.since(self.begin());
         Report {
             seed: self.plan.seed,
             violations: self.checker.finish(&stored),
@@ -233,7 +262,7 @@ impl World {
             packets: self.packets,
             lies: self.relays.iter().map(|relay| relay.lied).sum(),
             events,
-            took: self.now.since(START),
+            took,
             delays: self.delays.into_values().collect(),
             guard_died: self.guard_died,
         }
@@ -278,6 +307,7 @@ impl World {
                 }
             }
             Happening::Say(index) => self.say(index),
+            Happening::Come(index) => self.client(index, ClientInput::Online(true)),
             Happening::CrashClient(crash) => {
                 // Whoever next stores something about mail is hit.
                 let index = self.rng.random_range(0..self.clients.len());
@@ -309,68 +339,6 @@ impl World {
 
     fn life(&self, who: Who) -> u64 {
         self.lives.get(&who).copied().unwrap_or(0)
-    }
-
-    fn crash_relay(&mut self) {
-        let index = self.rng.random_range(0..self.relays.len());
-        if !self.relays[index].is_up() {
-            return;
-        }
-        self.report.0 += 1;
-        let applied = self.rng.random_range(0..8);
-        self.relays[index].crash(applied);
-        self.gone(Who::Relay(index));
-        let pause = Duration::from_ms(self.rng.random_range(200..30_000));
-        self.schedule(pause, Happening::StartRelay(index));
-    }
-
-    /// A client restarts from a store in which its sessions are missing.
-    fn lose_sessions(&mut self) {
-        let index = self.rng.random_range(0..self.clients.len());
-        self.clients[index].lose_sessions();
-        self.gone(Who::Client(index));
-        self.schedule(Duration::from_secs(1), Happening::StartClient(index));
-    }
-
-    fn cut_any(&mut self) {
-        let count = self.wires.len();
-        if count == 0 {
-            return;
-        }
-        let chosen = self.rng.random_range(0..count);
-        if let Some(wire) = self.wires.keys().nth(chosen).copied() {
-            for side in 0..2 {
-                self.schedule(Duration::from_ms(1), Happening::Cut { wire, side });
-            }
-        }
-    }
-
-    /// A process is gone: its wires break, its timers mean nothing.
-    fn gone(&mut self, who: Who) {
-        *self.lives.entry(who).or_default() += 1;
-        self.timers.remove(&who);
-        let mine = |end: &End| match (*end, who) {
-            (End::Client(a, _), Who::Client(b)) | (End::Relay(a, _), Who::Relay(b)) => a == b,
-            _ => false,
-        };
-        let broken: Vec<(u64, usize)> = self
-            .wires
-            .iter()
-            .filter_map(|(id, wire)| wire.ends.iter().position(mine).map(|side| (*id, side)))
-            .collect();
-        for (wire, side) in broken {
-            self.ends.remove(&self.wires[&wire].ends[side]);
-            self.schedule(
-                Duration::from_ms(20),
-                Happening::Cut {
-                    wire,
-                    side: 1 - side,
-                },
-            );
-        }
-        if let Who::Relay(index) = who {
-            self.syncing[index] = false;
-        }
     }
 
     // --- hosts ----------------------------------------------------------------------------------
@@ -422,11 +390,16 @@ impl World {
     }
 
     fn relay(&mut self, index: usize, input: RelayInput) {
-        let outputs = self.relays[index].handle(input, self.now, &mut self.rng);
+        let came_in = self.frame_id_to_keep(&input);
+        let mut outputs = self.relays[index].handle(input, self.now, &mut self.rng);
+        if let Some(id) = came_in {
+            broken::keep_frame_id(&mut outputs, id);
+        }
         self.settle_relay(index, outputs);
     }
 
     fn settle_relay(&mut self, index: usize, outputs: Vec<Output>) {
+        self.see_rows(index);
         for output in outputs {
             match output {
                 Output::Send(conn, bytes) => self.transmit(End::Relay(index, conn), bytes),

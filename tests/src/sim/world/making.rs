@@ -10,7 +10,7 @@ use zentalk_shared::identity::ContactCode;
 use zentalk_shared::onion::{Suite, Suites};
 use zentalk_shared::time::Duration;
 
-use super::{Happening, START, World};
+use super::{Happening, World};
 use crate::sim::client_host::{ClientHost, Crash};
 use crate::sim::plan::Mutation;
 use crate::sim::relay_host::RelayHost;
@@ -40,6 +40,9 @@ impl World {
             };
             let mut host = RelayHost::new(index, &urls, suites, early, self.now);
             host.lies = index + self.plan.liars >= self.plan.relays;
+            if self.sightings.is_some() {
+                host.watch();
+            }
             host.start(self.now, &mut self.rng);
             self.relays.push(host);
             self.settle_relay(index, Vec::new());
@@ -64,14 +67,19 @@ impl World {
             stock,
         };
         for index in 0..self.plan.clients {
-            let mut host = ClientHost::new(index, config.clone(), START, &mut self.rng);
+            let mut host = ClientHost::new(index, config.clone(), self.now, &mut self.rng);
             host.commits_late = self.plan.mutation == Some(Mutation::CommitAfterSend);
             let me = host.engine().map(Client::me).expect("a running engine");
             self.addresses.push(me.address);
             self.codes
                 .push(ContactCode::parse(&me.code).expect("own code"));
             self.clients.push(host);
-            self.client(index, ClientInput::Online(true));
+            if index + self.plan.late < self.plan.clients {
+                self.client(index, ClientInput::Online(true));
+            } else {
+                let after = Duration::from_ms(self.plan.trouble.as_ms() / 2);
+                self.schedule(after, Happening::Come(index));
+            }
         }
     }
 

@@ -44,6 +44,7 @@ impl World {
             },
         );
         self.said(id);
+        self.put_by_a_bad_path(from, to);
         let command = Command::Send {
             address: self.addresses[to],
             id,

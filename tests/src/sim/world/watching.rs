@@ -2,11 +2,27 @@
 
 use zentalk_shared::client::Client;
 
-use super::World;
+use super::{Report, World};
+use crate::sim::plan::Plan;
 use crate::sim::recording::Recording;
+use crate::sim::relay_host::RelayHost;
+use crate::sim::sightings::Sightings;
 use crate::sim::wire::End;
 
 impl World {
+    /// Plays the run to its end; what every relay sees of it, from the first frame on.
+    pub fn run_seen(plan: Plan) -> (Report, Sightings) {
+        let mut world = Self::prepared(plan, Some(Sightings::default()));
+        world.play();
+        let mut sightings = world.sightings.take().unwrap_or_default();
+        let record = |relay: &RelayHost| relay.onion_record().unwrap_or_default();
+        sightings.onion_records = world.relays.iter().map(record).collect();
+        let node = |relay: &RelayHost| *relay.node().as_bytes();
+        sightings.nodes = world.relays.iter().map(node).collect();
+        sightings.codes.clone_from(&world.codes);
+        (world.finish(), sightings)
+    }
+
     /// Everybody's names, and what is stored already; from now on, everything.
     pub(super) fn watch(&mut self) {
         let mut recording = Recording::default();
@@ -21,6 +37,24 @@ impl World {
         self.recording = Some(recording);
     }
 
+    /// A frame reaches a relay that runs.
+    pub(super) fn see_came(&mut self, here: End, there: End, frame: &[u8]) {
+        if let (Some(sightings), End::Relay(relay, _)) = (&mut self.sightings, here)
+            && self.relays[relay].is_up()
+        {
+            sightings.came(self.now, here, there, frame);
+        }
+    }
+
+    /// Operations that a relay has submitted to its store.
+    pub(super) fn see_rows(&mut self, relay: usize) {
+        if let Some(sightings) = &mut self.sightings {
+            for op in self.relays[relay].take_watched() {
+                sightings.row(self.now, relay, op);
+            }
+        }
+    }
+
     pub(super) fn record_arrived(&mut self, relay: usize, frame: &[u8]) {
         if let Some(recording) = &mut self.recording
             && self.relays[relay].is_up()
@@ -31,13 +65,14 @@ impl World {
 
     /// What relays send, also if it is lost on the wire.
     pub(super) fn record_sent(&mut self, from: End, wire: u64, frame: &[u8]) {
+        let there = self.wires.get(&wire).and_then(|wire| wire.other(from));
+        if let (Some(sightings), Some(there)) = (&mut self.sightings, there) {
+            sightings.sent(self.now, from, there, frame);
+        }
         let (Some(recording), End::Relay(relay, _)) = (&mut self.recording, from) else {
             return;
         };
-        let Some(wire) = self.wires.get(&wire) else {
-            return;
-        };
-        if let Some(to) = wire.ends.into_iter().find(|end| *end != from) {
+        if let Some(to) = there {
             recording.sent(self.now, relay, to, frame);
         }
     }

@@ -5,7 +5,7 @@ use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Remote};
 use zentalk_shared::client::Input as ClientInput;
 use zentalk_shared::time::Duration;
 
-use super::{Happening, START, World};
+use super::{Happening, World};
 use crate::sim::wire::{End, Wire, is_packet};
 
 impl World {
@@ -119,16 +119,14 @@ impl World {
         let Some(wire) = self.ends.get(&from).copied() else {
             return;
         };
-        let to = self.wires.get(&wire).and_then(|wire| {
-            let side = wire.side(from)?;
-            Some(wire.ends[1 - side])
-        });
+        let to = self.wires.get(&wire).and_then(|wire| wire.other(from));
         if to.is_some_and(|to| self.dies_with(from, to, &bytes)) {
             return;
         }
+        let bytes = self.with_only_tag(from, bytes);
         self.record_sent(from, wire, &bytes);
         let packet = is_packet(&bytes);
-        let troubled = self.now < START.saturating_add(self.plan.trouble);
+        let troubled = self.now < self.calm();
         if packet && troubled && self.rng.random_range(0..100) < self.plan.loss {
             self.report.2 += 1;
             return;
@@ -158,6 +156,8 @@ impl World {
         match end {
             End::Client(index, link) => self.client(index, ClientInput::Frame(link, bytes)),
             End::Relay(index, conn) => {
+                let there = self.wires[&wire].ends[1 - side];
+                self.see_came(end, there, &bytes);
                 self.record_arrived(index, &bytes);
                 self.relay(index, RelayInput::Frame(conn, bytes));
             }
