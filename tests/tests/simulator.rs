@@ -202,6 +202,32 @@ fn a_seed_gives_the_same_run_every_time() {
     );
 }
 
+/// Whoever has looked for somebody in vain asks more relays, and in a network of twelve that is all there are: there must
+/// be a path to them none the less.
+#[test]
+fn who_comes_late_is_found_in_the_smallest_network_with_strict_paths() {
+    let plan = |seed| Plan {
+        relays: 12,
+        clients: 6,
+        late: 3,
+        messages: 18,
+        crashes_after_commit: 0,
+        crashes_before_commit: 0,
+        relay_crashes: 0,
+        cuts: 0,
+        loss: 0,
+        settle: Duration::from_mins(1),
+        calm: Duration::from_mins(10),
+        ..Plan::standard(seed)
+    };
+    for report in &play(400, 402, plan) {
+        for line in &report.stuck {
+            println!("seed {}: {line}", report.seed);
+        }
+        assert_eq!(report.violations, [], "seed {}", report.seed);
+    }
+}
+
 #[test]
 fn what_was_written_arrives_although_sessions_are_lost() {
     let plan = |seed| Plan {

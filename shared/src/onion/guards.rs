@@ -216,6 +216,11 @@ impl GuardSet {
     }
 }
 
+/// How alike two vanguards may be, at last.
+const ANY: Relaxation = Relaxation::SameSubnet;
+/// The same, in order.
+const CLEAR: [Relaxation; 2] = [Relaxation::Strict, ANY];
+
 impl VanguardSet {
     /// No vanguards yet: [`refresh`](Self::refresh) draws them.
     pub const fn new() -> Self {
@@ -226,7 +231,8 @@ impl VanguardSet {
 
     /// Lets vanguards go whose time is over or that the directory does not know any more, and draws new
     /// ones: not from `avoid` (the client's guards and the relays of its mailbox), and not of one operator
-    /// or subnet, as far as there are others. `true` if the set changed: then persist it.
+    /// or subnet, as far as there are others. One that is among `avoid` by now serves no strict path, and gives its place up
+    /// where there is another. `true` if the set changed: then persist it.
     pub fn refresh(
         &mut self,
         finder: &PathFinder<'_>,
@@ -237,39 +243,47 @@ impl VanguardSet {
         let before = self.vanguards.clone();
         self.vanguards
             .retain(|kept| now < kept.until && finder.candidate(kept.node).is_some());
-        while self.vanguards.len() < VANGUARDS {
-            let Some(node) = self.draw(finder, avoid, rng) else {
+        let in_the_way: Vec<_> = self.nodes().filter(|node| avoid.contains(node)).collect();
+        for useless in in_the_way {
+            let Some(node) = self.draw(finder, avoid, &CLEAR, rng) else {
                 break;
             };
-            self.vanguards.push(Vanguard {
-                node,
-                until: now + lifetime(rng),
-            });
+            self.vanguards.retain(|kept| kept.node != useless);
+            self.add(node, now, rng);
+        }
+        while self.vanguards.len() < VANGUARDS {
+            let clear = self.draw(finder, avoid, &CLEAR, rng);
+            let Some(node) = clear.or_else(|| self.draw(finder, &[], &[ANY], rng)) else {
+                break;
+            };
+            self.add(node, now, rng);
         }
         self.vanguards != before
+    }
+
+    fn add(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
+        let until = now + lifetime(rng);
+        self.vanguards.push(Vanguard { node, until });
     }
 
     fn draw(
         &self,
         finder: &PathFinder<'_>,
         avoid: &[NodeId],
+        steps: &[Relaxation],
         rng: &mut impl CryptoRng,
     ) -> Option<NodeId> {
         let kept: Vec<_> = self
             .nodes()
             .filter_map(|node| finder.candidate(node))
             .collect();
-        let fits = |relay: &Candidate<'_>, relaxed, keep_clear: bool| {
-            kept.iter().all(|other| !relay.clashes(other, relaxed))
-                && !(keep_clear && avoid.contains(&relay.node))
+        let fits = |relay: &Candidate<'_>, relaxed| {
+            let clear = !avoid.contains(&relay.node);
+            clear && kept.iter().all(|other| !relay.clashes(other, relaxed))
         };
-        let any = Relaxation::SameSubnet;
-        [(Relaxation::Strict, true), (any, true), (any, false)]
-            .into_iter()
-            .find_map(|(relaxed, clear)| {
-                finder.draw_where(|relay| fits(relay, relaxed, clear), rng)
-            })
-            .map(|relay| relay.node)
+        let mut steps = steps.iter();
+        let drawn = steps.find_map(|relaxed| finder.draw_where(|relay| fits(relay, *relaxed), rng));
+        drawn.map(|relay| relay.node)
     }
 
     #[cfg(test)]

@@ -720,6 +720,27 @@ fn vanguards_stay_until_their_time_is_over_or_they_are_gone() {
 }
 
 #[test]
+fn vanguards_that_the_own_swarm_takes_give_way_where_there_are_others() {
+    let directory = network(12);
+    let finder = finder(&directory);
+    let mut vanguards = vanguards(&finder, &[], 1);
+    let mut taken: Vec<_> = vanguards.nodes().collect();
+    // Three of twelve are left: the fourth stays as it is.
+    let others = swarm(0..12)
+        .into_iter()
+        .filter(|node| !taken.contains(node));
+    let others: Vec<_> = others.collect();
+    taken.extend(&others[3..]);
+    assert!(vanguards.refresh(&finder, &taken, &mut rng(2)));
+    let clear = vanguards.nodes().filter(|node| !taken.contains(node));
+    assert_eq!(clear.count(), 3);
+    assert_eq!(vanguards.nodes().count(), 4);
+    let settled: Vec<_> = vanguards.nodes().collect();
+    assert!(!vanguards.refresh(&finder, &taken, &mut rng(3)));
+    assert!(vanguards.nodes().eq(settled));
+}
+
+#[test]
 fn records_survive_and_others_are_refused() {
     let directory = network(20);
     let finder = finder(&directory);
