@@ -26,6 +26,7 @@ mod typing;
 
 use minicbor::Encode;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 pub use direct_message::{DirectMessage, MAX_TEXT_LEN};
 pub use display_name::{MAX_NAME_CHARS, display_name};
@@ -36,7 +37,7 @@ pub use receipt::{MAX_RECEIPT_IDS, Receipt, ReceiptIds, ReceiptKind};
 pub use typing::Typing;
 
 use crate::id::MessageId;
-use crate::wire::codec::{CodecError, from_cbor, to_cbor};
+use crate::wire::codec::{CodecError, from_cbor, to_secret_cbor};
 use crate::wire::{FrameError, Tag, decode_frame, encode_frame};
 
 /// One thing that somebody sends to somebody.
@@ -129,8 +130,9 @@ impl Content {
     }
 }
 
-fn body_of<T: Encode<()>>(body: &T) -> Vec<u8> {
-    to_cbor(body)
+/// Texts, and the secret of an introduction: no copy is left behind.
+fn body_of<T: Encode<()>>(body: &T) -> Zeroizing<Vec<u8>> {
+    to_secret_cbor(body)
 }
 
 #[cfg(test)]

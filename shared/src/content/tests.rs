@@ -6,6 +6,7 @@ use crate::identity::DirectorySecret;
 use crate::identity::test_support::{MADE, certificate, device};
 use crate::test_support::{hex, rng};
 use crate::time::Timestamp;
+use crate::wire::codec::to_cbor;
 use crate::wire::codec::{BoundedBytes, BoundedList, BoundedText};
 
 const ID: MessageId = MessageId::from_bytes([0xa5; 16]);
