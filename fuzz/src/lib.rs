@@ -56,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     target("dht_message", dht::message),
     target("dht_table", dht::table),
     target("dht_node", dht::node),
+    target("swarm", rpc::between_members),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

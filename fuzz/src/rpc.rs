@@ -2,8 +2,13 @@
 
 use zentalk_shared::id::Address;
 use zentalk_shared::onion::Class;
-use zentalk_shared::rpc::{AccountContents, Reply, Request};
+use zentalk_shared::rpc::{
+    AccountContents, MailboxDescriptor, ReplicatePut, ReplicatePutAck, ReplicateTombstoneAck,
+    Reply, Request, SwarmDescriptor, SwarmIds, SwarmSummary, SwarmWant, Tombstone,
+};
 use zentalk_shared::time::Timestamp;
+use zentalk_shared::wire::codec::{from_cbor, to_cbor};
+use zentalk_shared::wire::{Tag, decode_frame};
 
 /// Of the account whose record contents are in the corpus, as in `shared/tests/vectors/rpc.txt`.
 const ALICE: Address = Address::from_bytes([
@@ -32,5 +37,41 @@ pub(crate) fn messages(data: &[u8]) {
         && let Ok(bytes) = reply.encode(id, Class::Bulk)
     {
         assert_eq!(Reply::decode(&bytes), Ok((id, reply)));
+    }
+}
+
+macro_rules! round_trip {
+    ($body:ty, $bytes:expr) => {
+        if let Ok(body) = from_cbor::<$body>($bytes, $bytes.len()) {
+            let again = to_cbor(&body);
+            assert_eq!(from_cbor::<$body>(&again, again.len()), Ok(body));
+        }
+    };
+}
+
+/// What members of a swarm send each other, as frames.
+pub(crate) fn between_members(data: &[u8]) {
+    let Ok(frame) = decode_frame(data) else {
+        return;
+    };
+    let bytes = frame.payload;
+    match frame.tag {
+        Tag::ReplicatePut => round_trip!(ReplicatePut, bytes),
+        Tag::ReplicatePutAck => round_trip!(ReplicatePutAck, bytes),
+        Tag::ReplicateTombstone => round_trip!(Tombstone, bytes),
+        Tag::ReplicateTombstoneAck => round_trip!(ReplicateTombstoneAck, bytes),
+        Tag::SwarmSummary => round_trip!(SwarmSummary, bytes),
+        Tag::SwarmIds => round_trip!(SwarmIds, bytes),
+        Tag::SwarmWant => round_trip!(SwarmWant, bytes),
+        Tag::SwarmDescriptor => {
+            round_trip!(SwarmDescriptor, bytes);
+            let told = from_cbor::<SwarmDescriptor>(bytes, bytes.len());
+            if let Ok(told) = told
+                && let Ok(verified) = MailboxDescriptor::verify(&told.descriptor)
+            {
+                assert!(verified.members().len() >= verified.active().len());
+            }
+        }
+        _ => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use zentalk_shared::time::Timestamp;
+use zentalk_shared::time::{Duration, Timestamp};
 
 use super::io::Origin;
 
@@ -49,6 +49,16 @@ impl Bucket {
 }
 
 impl Bucket {
+    /// Takes `cost` tokens that were used up before anybody knew how many: those that are not there are taken from
+    /// what comes next.
+    pub fn owe(&mut self, rate: Rate, cost: u32, now: Timestamp) {
+        let level = self.level_at(rate, now);
+        let cost = u64::from(cost) * TOKEN;
+        self.level = level.saturating_sub(cost);
+        let pause = cost.saturating_sub(level) / u64::from(rate.per_minute.max(1));
+        self.filled = self.filled.max(now) + Duration::from_ms(pause);
+    }
+
     /// Whether it is as if nothing had been taken.
     pub fn is_full(&self, rate: Rate, now: Timestamp) -> bool {
         self.level_at(rate, now) == u64::from(rate.burst) * TOKEN
@@ -102,7 +112,6 @@ impl Doorkeeper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zentalk_shared::time::Duration;
 
     const RATE: Rate = Rate {
         per_minute: 60,
@@ -122,6 +131,18 @@ mod tests {
             !bucket.take(RATE, 1, start + Duration::from_hours(1)),
             "never more than the burst"
         );
+    }
+
+    #[test]
+    fn what_is_owed_is_paid_back_by_waiting() {
+        let start = Timestamp::from_secs(100);
+        let mut bucket = Bucket::full(RATE, start);
+        bucket.owe(RATE, 2, start);
+        assert!(bucket.take(RATE, 1, start), "one was left");
+        bucket.owe(RATE, 5, start);
+        assert!(!bucket.take(RATE, 1, start + Duration::from_secs(5)));
+        assert!(bucket.take(RATE, 1, start + Duration::from_secs(6)));
+        assert!(bucket.take(RATE, 3, start + Duration::from_hours(1)));
     }
 
     #[test]

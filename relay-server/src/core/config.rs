@@ -41,6 +41,8 @@ pub struct Limits {
     pub relay_peeling: Rate,
     /// Peeling of suites that cost hundreds of times as much as others (RSA-4096), for all together, in the same units.
     pub dear_peeling: Rate,
+    /// Comparing holdings with one relay, in units of about 25 µs of the store; questions that exceed it are dropped.
+    pub comparing: Rate,
     /// Replay tags kept while the store cannot log them; beyond, the keys that they are of are replaced.
     pub replay_backlog: usize,
     /// Connection tags remembered.
@@ -91,6 +93,10 @@ impl Default for Limits {
             dear_peeling: Rate {
                 per_minute: 300_000,
                 burst: 30_000,
+            },
+            comparing: Rate {
+                per_minute: 120_000,
+                burst: 20_000,
             },
             replay_backlog: 1 << 20,
             tags: 100_000,

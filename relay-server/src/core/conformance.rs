@@ -26,6 +26,9 @@ macro_rules! suite {
         $crate::core::conformance::suite!($store:
             an_envelope_is_stored_once,
             a_tombstone_wins_in_either_order,
+            members_are_compared_and_tombstones_proven,
+            long_ranges_are_listed_in_pages,
+            a_descriptor_is_replaced_by_a_newer_one_only,
             quotas_hold,
             first_contact_has_its_own_quota,
             fault_16_strangers_take_no_room_of_contacts,
@@ -132,6 +135,7 @@ fn bury(store: &mut impl TestStore, ids: Vec<EnvelopeId>) -> Option<u16> {
         mailbox: MAILBOX,
         ids,
         hour: Hour::at(NOW),
+        proof: vec![7],
     }) {
         Ok(StoreReply::Tombstone(recorded)) => recorded,
         other => panic!("{other:?}"),
@@ -201,6 +205,146 @@ pub(crate) fn a_tombstone_wins_in_either_order<S: TestStore>() {
     );
     assert_eq!(waiting(&mut store), 0);
     assert_eq!(put(&mut store, envelope(3)), PutOutcome::Stored);
+}
+
+fn compare(store: &mut impl TestStore, with: CompareIds) -> Option<Compared> {
+    match store.run(StoreOp::Compare(Box::new(with))) {
+        Ok(StoreReply::Compared(compared)) => compared,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with(theirs: Vec<EnvelopeId>) -> CompareIds {
+    CompareIds {
+        mailbox: MAILBOX,
+        from: id(0),
+        until: None,
+        theirs,
+    }
+}
+
+fn summaries(store: &mut impl TestStore, mailboxes: &[MailboxId]) -> Vec<HeldMail> {
+    match store.run(StoreOp::Summarise(mailboxes.to_vec())) {
+        Ok(StoreReply::Held(held)) => held,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn members_are_compared_and_tombstones_proven<S: TestStore>() {
+    let mut store = with_mailbox::<S>(Quotas {
+        envelopes: 4,
+        tombstones: 3,
+        ..Quotas::default()
+    });
+    for n in [3, 1, 2] {
+        put(&mut store, envelope(n));
+    }
+    let bury = |store: &mut S, ids: Vec<EnvelopeId>, proof| {
+        let op = StoreOp::Tombstone {
+            mailbox: MAILBOX,
+            ids,
+            hour: Hour::at(NOW),
+            proof,
+        };
+        assert!(matches!(store.run(op), Ok(StoreReply::Tombstone(Some(_)))));
+    };
+    bury(&mut store, vec![id(2), id(4)], vec![1]);
+    bury(&mut store, vec![id(4)], vec![2]);
+    let held = |ids: &[EnvelopeId]| HeldMail {
+        mailbox: MAILBOX,
+        count: u32::try_from(ids.len()).unwrap(),
+        digest: zentalk_shared::rpc::held_digest(ids.iter().copied()),
+    };
+    assert_eq!(
+        summaries(&mut store, &[OTHER, MAILBOX]),
+        [held(&[id(1), id(3)])],
+        "the unknown one is left out"
+    );
+    let compared = compare(&mut store, with([3, 2, 4, 5, 6, 7].map(id).to_vec()));
+    let expected = Compared {
+        held: vec![id(1), id(3)],
+        until: None,
+        missing: vec![id(5), id(6)],
+        proofs: vec![vec![1]],
+    };
+    assert_eq!(compared, Some(expected), "as many are missing as have room");
+    let unknown = CompareIds {
+        mailbox: OTHER,
+        ..with(vec![])
+    };
+    assert_eq!(compare(&mut store, unknown), None);
+    let part = CompareIds {
+        from: id(2),
+        until: Some(id(3)),
+        ..with(vec![])
+    };
+    assert_eq!(compare(&mut store, part), Some(Compared::default()));
+    // A long acknowledgement of little that is new is not kept.
+    let mut many = vec![id(0)];
+    many.extend([4; 8].map(id));
+    bury(&mut store, many, vec![9]);
+    let proofs = compare(&mut store, with(vec![id(0)])).unwrap().proofs;
+    assert_eq!(proofs, Vec::<Vec<u8>>::new());
+    // Tombstones that give way take their proof with them.
+    bury(&mut store, vec![id(5), id(6), id(7)], vec![3]);
+    let (mut store, _) = store.reopen();
+    let proofs = compare(&mut store, with([2, 4, 5].map(id).to_vec()));
+    assert_eq!(proofs.unwrap().proofs, [[3]]);
+}
+
+pub(crate) fn long_ranges_are_listed_in_pages<S: TestStore>() {
+    let mut store = with_mailbox::<S>(Quotas::default());
+    let number = |n: u32| {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&n.to_be_bytes());
+        EnvelopeId::from_bytes(bytes)
+    };
+    let count = u32::try_from(PAGE_IDS).unwrap() + 1;
+    for n in (0..count).rev() {
+        let envelope = PutEnvelope {
+            id: number(n),
+            ..envelope(1)
+        };
+        put(&mut store, envelope);
+    }
+    let page = compare(&mut store, with(vec![])).unwrap();
+    assert_eq!(
+        (page.held.len(), page.until),
+        (PAGE_IDS, Some(number(count - 1)))
+    );
+    assert!(page.held.is_sorted());
+    let rest = CompareIds {
+        from: number(count - 1),
+        ..with(vec![])
+    };
+    let rest = compare(&mut store, rest).unwrap();
+    assert_eq!((rest.held, rest.until), (vec![number(count - 1)], None));
+}
+
+pub(crate) fn a_descriptor_is_replaced_by_a_newer_one_only<S: TestStore>() {
+    let mut store = with_mailbox::<S>(Quotas::default());
+    let keep = |store: &mut S, mailbox, sequence, byte| {
+        let op = StoreOp::KeepDescriptor {
+            mailbox,
+            sequence,
+            descriptor: vec![byte],
+        };
+        match store.run(op) {
+            Ok(StoreReply::DescriptorKept(kept)) => kept,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(!keep(&mut store, OTHER, 9, 1), "no such mailbox");
+    assert!(!keep(&mut store, MAILBOX, 1, 1), "no newer");
+    assert!(keep(&mut store, MAILBOX, 3, 2));
+    assert!(!keep(&mut store, MAILBOX, 2, 3), "older");
+    let save = SaveSubscription {
+        descriptor_sequence: 2,
+        ..subscription(MAILBOX, 2)
+    };
+    assert_eq!(subscribe(&mut store, save), Owned::Stale);
+    let (_, restored) = store.reopen();
+    assert_eq!(restored.mailboxes[0].descriptor, Some(vec![2]));
 }
 
 pub(crate) fn quotas_hold<S: TestStore>() {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | everybody | Ping, Pong, Error, DirectoryGet |
 //! | clients | RelayForward, Ack |
-//! | relays | RelayForward, Directory, Replicate…, Dht… |
+//! | relays | RelayForward, Directory, Replicate…, Swarm…, Dht… |
 
 use zentalk_shared::dht::is_dht;
 use zentalk_shared::id::{ConnectionTag, NodeId};
@@ -51,6 +51,12 @@ impl Relay {
                 self.on_replicate_tombstone(conn, frame.id, &body(frame)?, step)?;
             }
             Tag::ReplicateTombstoneAck => self.on_replicate_tombstone_ack(node, frame.id, step),
+            Tag::SwarmSummary => {
+                self.on_swarm_summary(conn, node, frame.id, body(frame)?, step);
+            }
+            Tag::SwarmIds => self.on_swarm_ids(conn, node, frame.id, body(frame)?, step),
+            Tag::SwarmWant => self.on_swarm_want(conn, node, &body(frame)?, step),
+            Tag::SwarmDescriptor => self.on_swarm_descriptor(conn, &body(frame)?, step)?,
             Tag::Directory => self.on_directory(conn, node, body(frame)?, step)?,
             tag if is_dht(tag) => self.on_dht_frame(node, frame, step)?,
             _ => return self.on_common_frame(conn, frame, step),
@@ -80,6 +86,10 @@ impl Relay {
             | Tag::ReplicatePutAck
             | Tag::ReplicateTombstone
             | Tag::ReplicateTombstoneAck
+            | Tag::SwarmSummary
+            | Tag::SwarmIds
+            | Tag::SwarmWant
+            | Tag::SwarmDescriptor
             | Tag::Directory => return Err(LinkErrorCode::Unauthenticated),
             tag if is_dht(tag) => return Err(LinkErrorCode::Unauthenticated),
             _ => return Err(LinkErrorCode::Malformed),

@@ -50,6 +50,8 @@ pub(super) struct Link {
     bucket: Bucket,
     /// What it may still make this relay peel.
     peeling: Bucket,
+    /// What it may still ask to be compared.
+    comparing: Bucket,
     pub(super) state: State,
 }
 
@@ -112,6 +114,7 @@ impl Link {
             drains: None,
             bucket: Bucket::full(frames, now),
             peeling: Bucket::full(peeling, now),
+            comparing: Bucket::full(limits.comparing, now),
             state,
         }
     }
@@ -311,6 +314,21 @@ impl Relay {
         };
         let (_, rate) = rates(&link.state, &self.config.limits);
         link.peeling.take(rate, cost, now)
+    }
+
+    /// The same for questions of anti-entropy.
+    pub(super) fn charge_comparing(&mut self, conn: ConnId, cost: u32, now: Timestamp) -> bool {
+        let rate = self.config.limits.comparing;
+        let link = self.links.links.get_mut(&conn);
+        link.is_some_and(|link| link.comparing.take(rate, cost, now))
+    }
+
+    /// Takes what an answer to one has cost.
+    pub(super) fn owe_comparing(&mut self, conn: ConnId, cost: u32, now: Timestamp) {
+        let rate = self.config.limits.comparing;
+        if let Some(link) = self.links.links.get_mut(&conn) {
+            link.comparing.owe(rate, cost, now);
+        }
     }
 
     /// A replaced link: nothing more is sent on it, and it closes when what was sent has been read.

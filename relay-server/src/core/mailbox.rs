@@ -3,7 +3,7 @@
 //! In memory is what every put needs (descriptor, permit) and the push schedule; envelopes, tombstones
 //! and quotas are the store's. Memory follows the disk: it changes when the store has answered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
 use zentalk_shared::onion::Class;
@@ -112,6 +112,39 @@ impl Mailboxes {
             .or_insert_with(|| Mailbox::new(rate, now))
     }
 
+    /// The newest descriptor of a mailbox that is known here.
+    pub(super) fn descriptor(&self, mailbox: &MailboxId) -> Option<&MailboxDescriptor> {
+        self.boxes.get(mailbox)?.descriptor.as_ref()
+    }
+
+    /// The descriptor of a mailbox that both are members of.
+    pub(super) fn shared(
+        &self,
+        mailbox: &MailboxId,
+        me: &NodeId,
+        other: &NodeId,
+    ) -> Option<&MailboxDescriptor> {
+        let both = |d: &&MailboxDescriptor| d.members().contains(me) && d.members().contains(other);
+        self.descriptor(mailbox).filter(both)
+    }
+
+    /// Mailboxes that both are members of, in order.
+    pub(super) fn in_common(&self, me: &NodeId, other: &NodeId) -> Vec<MailboxId> {
+        let both = |mailbox: &&MailboxId| self.shared(mailbox, me, other).is_some();
+        let mut common: Vec<_> = self.boxes.keys().filter(both).copied().collect();
+        common.sort_unstable();
+        common
+    }
+
+    /// Every other member of a mailbox that `me` is a member of.
+    pub(super) fn fellow_members(&self, me: &NodeId) -> BTreeSet<NodeId> {
+        let members = |mailbox: &Mailbox| mailbox.descriptor.as_ref().map(|d| d.members().to_vec());
+        let lists = self.boxes.values().filter_map(members);
+        let mut others: BTreeSet<_> = lists.filter(|list| list.contains(me)).flatten().collect();
+        others.remove(me);
+        others
+    }
+
     pub(super) fn ids(&self) -> Vec<MailboxId> {
         let mut ids: Vec<_> = self.boxes.keys().copied().collect();
         ids.sort_unstable();
@@ -130,14 +163,14 @@ impl Relay {
         if envelope_id(&put.envelope) != put.id {
             return self.refuse_request(reply, Refusal::Malformed, step);
         }
-        let known = self
-            .mailboxes
-            .get(&put.mailbox)
-            .filter(|mailbox| mailbox.is_member(&self.me));
+        let known = self.mailboxes.get(&put.mailbox);
         let Some((mailbox, descriptor)) = known.and_then(|m| Some((m, m.descriptor.as_ref()?)))
         else {
             return self.refuse_request(reply, Refusal::Unknown, step);
         };
+        if !descriptor.members().contains(&self.me) {
+            return self.refuse_request(reply, Refusal::Moved, step);
+        }
         let permitted = mailbox.permits.admit(put.permit.as_ref(), step.now);
         let descriptor = descriptor.clone();
         let reply = if permitted {
@@ -218,6 +251,7 @@ impl Relay {
             mailbox,
             ids: ids.to_vec(),
             hour: Hour::at(step.now),
+            proof: to_cbor(&tombstone),
         };
         let tombstone = Box::new(tombstone);
         self.store(
@@ -272,6 +306,7 @@ impl Relay {
             mailbox,
             ids: ids.clone(),
             hour: Hour::at(step.now),
+            proof: to_cbor(tombstone),
         };
         if !self.is_store_busy() {
             self.store(

@@ -10,10 +10,12 @@
 mod mailbox;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use zentalk_shared::dht::{RecordId, RecordKind};
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::ReplayEntry;
+use zentalk_shared::rpc::held_digest;
 use zentalk_shared::time::Timestamp;
 use zeroize::Zeroizing;
 
@@ -21,10 +23,10 @@ use mailbox::Mailbox;
 
 use super::io::Ticket;
 use super::store::{
-    Bundle, ENVELOPE_LIFE, Fetched, Hour, MAILBOX_IDLE_LIFE, Owned, OwnerStamp, PushPick,
-    PutEnvelope, PutOutcome, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys,
-    SaveSubscription, SavedDescriptor, SavedRecord, Stock, StoreError, StoreOp, StoreReply,
-    StoredEnvelope, TOMBSTONE_LIFE, TakenPush,
+    Bundle, CompareIds, Compared, ENVELOPE_LIFE, Fetched, HeldMail, Hour, MAILBOX_IDLE_LIFE,
+    NAMED_PER_NEW, Owned, OwnerStamp, PushPick, PutEnvelope, PutOutcome, Quotas, RecordOutcome,
+    Restored, RestoredMailbox, SavePreKeys, SaveSubscription, SavedDescriptor, SavedRecord, Stock,
+    StoreError, StoreOp, StoreReply, StoredEnvelope, TOMBSTONE_LIFE, TakenPush,
 };
 
 /// A disk that exists as long as the value does.
@@ -136,9 +138,19 @@ impl Disk {
                 limit,
                 now,
             } => StoreReply::Fetched(self.fetch(&mailbox, stamp, after, limit, now)),
-            StoreOp::Tombstone { mailbox, ids, hour } => {
-                StoreReply::Tombstone(self.tombstone(&mailbox, &ids, hour))
-            }
+            StoreOp::Tombstone {
+                mailbox,
+                ids,
+                hour,
+                proof,
+            } => StoreReply::Tombstone(self.tombstone(&mailbox, &ids, hour, &proof)),
+            StoreOp::Summarise(mailboxes) => StoreReply::Held(self.summarise(&mailboxes)),
+            StoreOp::Compare(with) => StoreReply::Compared(self.compare(&with)),
+            StoreOp::KeepDescriptor {
+                mailbox,
+                sequence,
+                descriptor,
+            } => StoreReply::DescriptorKept(self.keep_descriptor(&mailbox, sequence, descriptor)),
             StoreOp::TakePush { mailbox, pick, now } => {
                 StoreReply::Push(self.take_push(&mailbox, pick, now))
             }
@@ -333,19 +345,58 @@ impl Disk {
         })
     }
 
-    fn tombstone(&mut self, mailbox: &MailboxId, ids: &[EnvelopeId], hour: Hour) -> Option<u16> {
+    fn summarise(&self, mailboxes: &[MailboxId]) -> Vec<HeldMail> {
+        let held = |mailbox: &MailboxId| {
+            let ids = self.mailboxes.get(mailbox)?.held();
+            Some(HeldMail {
+                mailbox: *mailbox,
+                count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+                digest: held_digest(ids),
+            })
+        };
+        mailboxes.iter().filter_map(held).collect()
+    }
+
+    fn compare(&self, with: &CompareIds) -> Option<Compared> {
+        let mailbox = self.mailboxes.get(&with.mailbox);
+        mailbox.map(|here| here.compare(with, &self.quotas))
+    }
+
+    fn keep_descriptor(&mut self, mailbox: &MailboxId, sequence: u64, descriptor: Vec<u8>) -> bool {
+        let Some(mailbox) = self.mailboxes.get_mut(mailbox) else {
+            return false;
+        };
+        let newer = mailbox.descriptor.is_some() && sequence > mailbox.descriptor_sequence;
+        if newer {
+            mailbox.descriptor = Some(descriptor);
+            mailbox.descriptor_sequence = sequence;
+        }
+        newer
+    }
+
+    fn tombstone(
+        &mut self,
+        mailbox: &MailboxId,
+        ids: &[EnvelopeId],
+        hour: Hour,
+        proof: &[u8],
+    ) -> Option<u16> {
         let limit = self.quotas.tombstones as usize;
         let mailbox = self.mailboxes.get_mut(mailbox)?;
         let named: BTreeSet<_> = ids.iter().collect();
         mailbox.envelopes.retain(|_, (id, _)| !named.contains(id));
+        let known = |id: &&&EnvelopeId| mailbox.tombstones.contains_key(**id);
+        let new = named.len() - named.iter().filter(known).count();
+        let proof: Option<Arc<[u8]>> = (ids.len() <= NAMED_PER_NEW * new).then(|| proof.into());
         for id in ids {
-            mailbox.tombstones.entry(*id).or_insert(hour);
+            let tombstone = || (hour, proof.clone());
+            mailbox.tombstones.entry(*id).or_insert_with(tombstone);
         }
         while mailbox.tombstones.len() > limit {
             let oldest = mailbox
                 .tombstones
                 .iter()
-                .min_by_key(|(id, hour)| (**hour, **id));
+                .min_by_key(|(id, (hour, _))| (*hour, **id));
             let Some(id) = oldest.map(|(id, _)| *id) else {
                 break;
             };
@@ -454,7 +505,7 @@ impl Disk {
             mailbox
                 .envelopes
                 .retain(|_, (_, stored)| stored.hour > envelope);
-            mailbox.tombstones.retain(|_, hour| *hour > tombstone);
+            mailbox.tombstones.retain(|_, (hour, _)| *hour > tombstone);
             mailbox.surbs.retain(|surb| surb.expires > now);
         }
     }

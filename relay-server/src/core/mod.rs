@@ -8,13 +8,14 @@
 //!  roles, rates   │                           └─ request ─▶ requests
 //!                 │                                           │ mailbox, subscription, prekeys,
 //!                 │                                           │ records, directory
-//!                 └─ ReplicatePut … ─▶ swarm ◀────────────────┤
+//!                 └─ ReplicatePut … ─▶ swarm, anti_entropy ◀──┤
 //!                                                             ▼ Output::Store(ticket, op)
 //!  Input::Stored(ticket, answer) ─▶ After ─▶ reply through the reply block, ack to a member
 //! ```
 //! Nothing is acknowledged before the store has said `Ok`. Nothing that grows is without a bound.
 
 mod admission;
+mod anti_entropy;
 mod claims;
 mod config;
 mod dial_back;
@@ -23,6 +24,7 @@ mod forward;
 mod frames;
 mod gossip;
 mod handshake;
+mod held;
 mod io;
 mod kademlia;
 mod links;

@@ -353,7 +353,7 @@ impl Relay {
         }
         self.peers.links.remove(&node);
         self.output(Output::Peer(node, false));
-        self.members_unlinked(&node);
+        self.members_unlinked(&node, step);
         self.directory.forget_question(&node);
         let theirs =
             |dialer: &Dialer| dialer.node == Some(node) && dialer.state != DialState::Myself;

@@ -10,6 +10,7 @@ use zentalk_shared::onion::{DescriptorError, Features, RestoreError};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::{Tag, encode_frame};
 
+use super::anti_entropy::AntiEntropy;
 use super::config::{CoreConfig, RelaySecrets};
 use super::dial_back::DialBack;
 use super::directory::RelayDirectory;
@@ -48,6 +49,7 @@ pub struct Relay {
     pub(super) mailboxes: Mailboxes,
     pub(super) swarm: Swarm,
     pub(super) toll: Toll,
+    pub(super) anti_entropy: AntiEntropy,
     pub(super) timers: Timers<Timer>,
     pub(super) stopping: bool,
     pending: HashMap<Ticket, After>,
@@ -68,10 +70,16 @@ pub(super) enum Timer {
     Forward(Held),
     /// Push, push again or send a heartbeat.
     Mailbox(MailboxId),
-    /// No majority so far.
+    /// No majority so far: ask others, or give up.
     Put(PutKey),
     /// Look for members that have not confirmed.
     Outbox(NodeId),
+    /// Compare with every member of a swarm that this relay is in.
+    CompareAll,
+    /// Begin comparisons that wait.
+    BeginRounds,
+    /// Go on with a comparison, or give it up.
+    Round(NodeId),
     /// Make onion keys and publish them.
     Rotate,
     /// Ask a peer for its directory.
@@ -147,6 +155,7 @@ impl Relay {
             mailboxes: Mailboxes::restore(restored.mailboxes, config.limits.prekeys, now),
             swarm: Swarm::new(),
             toll: Toll::new(config.work, now, &mut step.rng),
+            anti_entropy: AntiEntropy::default(),
             timers: Timers::new(),
             stopping: false,
             pending: HashMap::new(),
@@ -162,6 +171,7 @@ impl Relay {
         relay.resume_pushes(step);
         relay.timers.set(now + TAG_SWEEP_EVERY, Timer::SweepTags);
         relay.timers.set(now, Timer::Sweep);
+        relay.schedule_comparisons(step);
         relay.schedule_directory_sync(step);
         relay.drive_dht(step);
         Ok(relay)
@@ -237,8 +247,11 @@ impl Relay {
                 Timer::PeerQueue(node) => self.queue_timed_out(&node, step),
                 Timer::Forward(held) => self.forward_delayed(held, step),
                 Timer::Mailbox(mailbox) => self.push_due(mailbox, step),
-                Timer::Put(key) => self.put_timed_out(key, step),
+                Timer::Put(key) => self.put_waits(key, step),
                 Timer::Outbox(node) => self.check_outbox(node, step),
+                Timer::CompareAll => self.compare_with_all(step),
+                Timer::BeginRounds => self.begin_rounds(step),
+                Timer::Round(node) => self.round_due(node, step),
                 Timer::Rotate => self.rotate_or_retry(step),
                 Timer::SyncDirectory => self.sync_directory(step),
                 Timer::DialBack => self.dial_back(step),

@@ -10,6 +10,7 @@ use zentalk_shared::rpc::{
 };
 use zentalk_shared::wire::Tag;
 
+use super::anti_entropy::Comparison;
 use super::io::{ConnId, Metric};
 use super::kademlia::DhtAfter;
 use super::mailbox::Permits;
@@ -88,6 +89,8 @@ pub(super) enum After {
     Push { mailbox: MailboxId, pick: PushPick },
     /// An envelope for a member that has not confirmed it.
     Replicate { node: NodeId, key: PutKey },
+    /// A comparison with another member.
+    Compare(Comparison),
     /// Prekeys of an owner.
     PreKeyPublish { reply: ReplyTo, mailbox: MailboxId },
     /// A bundle for an asker.
@@ -207,6 +210,7 @@ impl Relay {
             After::Push { mailbox, pick } => {
                 self.push_taken(mailbox, &pick, expect!(answer, Push), step);
             }
+            After::Compare(comparison) => self.compared(comparison, answer, step),
             other => self.resume_service(other, answer, step),
         }
     }
@@ -263,7 +267,8 @@ impl Relay {
             | After::Replicate { .. }
             | After::Acknowledge { .. }
             | After::ReplicateTombstone { .. }
-            | After::Push { .. } => {}
+            | After::Push { .. }
+            | After::Compare(_) => {}
         }
     }
 
@@ -347,5 +352,6 @@ const fn label(reason: Refusal) -> &'static str {
         Refusal::StaleSequence => "stale_sequence",
         Refusal::Busy => "busy",
         Refusal::WorkNeeded => "work_needed",
+        Refusal::Moved => "moved",
     }
 }

@@ -17,6 +17,7 @@ use zentalk_shared::rpc::{EnvelopeBytes, FormerPermit, OneTimeBytes, PreKeyBaseB
 use zentalk_shared::time::{Duration, Timestamp};
 use zeroize::Zeroizing;
 
+pub use super::held::{CompareIds, Compared, HeldMail, MAX_PROOFS, NAMED_PER_NEW, PAGE_IDS};
 use super::proofs::Proof;
 
 /// Envelopes live this long.
@@ -212,6 +213,21 @@ pub enum StoreOp {
         ids: Vec<EnvelopeId>,
         /// When.
         hour: Hour,
+        /// The owner's signed acknowledgement, kept as long as the tombstones are; see [`NAMED_PER_NEW`].
+        proof: Vec<u8>,
+    },
+    /// Reads in short what is held of these mailboxes; answered by [`StoreReply::Held`].
+    Summarise(Vec<MailboxId>),
+    /// Compares what is held with another member; answered by [`StoreReply::Compared`].
+    Compare(Box<CompareIds>),
+    /// Keeps a newer descriptor of a mailbox that is there; answered by [`StoreReply::DescriptorKept`].
+    KeepDescriptor {
+        /// Whose.
+        mailbox: MailboxId,
+        /// Its sequence; one that is not higher than that of the descriptor held changes nothing.
+        sequence: u64,
+        /// The signed mailbox descriptor.
+        descriptor: Vec<u8>,
     },
     /// Takes a reply block and envelopes for a push; answered by [`StoreReply::Push`].
     TakePush {
@@ -388,6 +404,12 @@ pub enum StoreReply {
     Fetched(Owned<Fetched>),
     /// To a tombstone: ids recorded, or `None` for an unknown mailbox.
     Tombstone(Option<u16>),
+    /// To a question for summaries: of those mailboxes that are there.
+    Held(Vec<HeldMail>),
+    /// To a comparison; `None` for an unknown mailbox.
+    Compared(Option<Compared>),
+    /// To a descriptor: whether it is newer, and is held now.
+    DescriptorKept(bool),
     /// To a push.
     Push(TakenPush),
     /// To a read; `None` if it is not there.

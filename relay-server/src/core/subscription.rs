@@ -236,7 +236,10 @@ impl Relay {
         } = verified;
         let descriptor =
             MailboxDescriptor::verify(&body.descriptor).map_err(|_| Refusal::Malformed)?;
-        if descriptor.mailbox() != mailbox || !descriptor.members().contains(&self.me) {
+        // A former member is told of the move, and gets nothing to push with.
+        let listed = descriptor.members().contains(&self.me);
+        let was = self.mailboxes.descriptor(&mailbox).is_some();
+        if descriptor.mailbox() != mailbox || !(listed || was && body.surbs.is_empty()) {
             return Err(Refusal::NotAllowed);
         }
         let (mut surbs, mut own) = (Vec::with_capacity(body.surbs.len()), Vec::new());
@@ -290,6 +293,8 @@ impl Relay {
             Err(refusal) => return self.refuse_request(reply, refusal, step),
         };
         let id = descriptor.mailbox();
+        let known = self.mailboxes.descriptor(&id);
+        let moved = known.is_none_or(|known| known.sequence() < descriptor.sequence());
         let mailbox = self
             .mailboxes
             .open(id, self.config.limits.prekeys, step.now);
@@ -297,6 +302,9 @@ impl Relay {
         mailbox.permits = permits;
         mailbox.schedule.subscribed(stock, step.now);
         self.arm(id);
+        if moved {
+            self.swarm_changed(id, step);
+        }
         let body = SubscribeReply {
             stock: stock.surbs,
             waiting: stock.waiting,

@@ -2,17 +2,22 @@
 //!
 //! ```text
 //!  Put ─▶ own disk ─Stored─▶ ReplicatePut to the other active members ─▶ acks ─ majority ─▶ PutReply
-//!                                      │ member away, or silent                └ 8 s ─▶ Refused: too few
-//!                                      └▶ outbox: again and again, in the background
+//!                                │ refused, or silent for 2 s                    └ 8 s ─▶ Refused: too few
+//!                                ├▶ the next member listed, as well
+//!                                └▶ outbox: again and again, in the background
 //! ```
+//! Active are the first R members listed that can be reached. A member that is away gets what it missed by
+//! anti-entropy.
+
+mod away;
+mod put;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
 use zentalk_shared::rpc::{
-    MailboxDescriptor, PutReply, Refusal, ReplicatePut, ReplicatePutAck, Reply, Tombstone,
-    envelope_id,
+    MailboxDescriptor, Refusal, ReplicatePut, ReplicatePutAck, Reply, Tombstone, envelope_id,
 };
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::to_cbor;
@@ -25,12 +30,13 @@ use super::relay::{Relay, Step, Timer};
 use super::requests::{After, ReplyTo, refusal_of};
 use super::store::{Hour, PutEnvelope, PutOutcome, StoreError, StoreOp, StoredEnvelope};
 use super::subscription::STAGGER;
+use put::{Put, Verdict};
 
 /// An envelope at a mailbox.
 pub(super) type PutKey = (MailboxId, EnvelopeId);
 
-/// A sender is told that too few members answered after this long.
-const PUT_DEADLINE: Duration = Duration::from_secs(8);
+/// A member that has not answered by then is taken for away, and the next one listed is asked as well.
+const PUT_WIDENS: Duration = Duration::from_secs(2);
 /// Senders that wait for one envelope: retries over other paths.
 const MAX_WAITERS: usize = 4;
 /// Envelopes on their way to one mailbox, so that one whose other members are silent does not take the
@@ -42,85 +48,8 @@ const MAX_PUTS_EACH: usize = 64;
 pub(super) struct Swarm {
     puts: BTreeMap<PutKey, Put>,
     outboxes: HashMap<NodeId, Outbox>,
-}
-
-/// One envelope on its way.
-struct Put {
-    waiters: Vec<ReplyTo>,
-    /// The other active members.
-    others: Vec<NodeId>,
-    /// Of these, who has it on disk.
-    held: Vec<NodeId>,
-    /// Of these, who will not take it.
-    refused: Vec<NodeId>,
-    /// It is on this relay's disk.
-    own: bool,
-    of: u8,
-    majority: u8,
-    /// When its senders are told that too few have answered.
-    deadline: Timestamp,
-    /// The payload of the frame for the others.
-    payload: Arc<[u8]>,
-}
-
-/// What a put has come to.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Sent(PutReply),
-    Open,
-    Hopeless,
-}
-
-impl Put {
-    fn new(
-        descriptor: &MailboxDescriptor,
-        me: &NodeId,
-        payload: Arc<[u8]>,
-        now: Timestamp,
-    ) -> Self {
-        let others = descriptor
-            .active()
-            .iter()
-            .filter(|node| *node != me)
-            .copied()
-            .collect();
-        Self {
-            waiters: Vec::new(),
-            others,
-            held: Vec::new(),
-            refused: Vec::new(),
-            own: false,
-            of: u8::try_from(descriptor.active().len()).unwrap_or(u8::MAX),
-            majority: descriptor.majority(),
-            deadline: now + PUT_DEADLINE,
-            payload,
-        }
-    }
-
-    fn verdict(&self) -> Verdict {
-        let own = usize::from(self.own);
-        let held = u8::try_from(own + self.held.len())
-            .unwrap_or(u8::MAX)
-            .min(self.of);
-        let possible = self.others.len() + 1 - self.refused.len();
-        match self.own && held >= self.majority {
-            true => Verdict::Sent(PutReply { held, of: self.of }),
-            false if possible < usize::from(self.majority) => Verdict::Hopeless,
-            false => Verdict::Open,
-        }
-    }
-
-    fn on_ack(&mut self, from: NodeId, durable: bool) {
-        if self.others.contains(&from) && !self.held.contains(&from) {
-            self.refused.retain(|node| *node != from);
-            let list = if durable {
-                &mut self.held
-            } else {
-                &mut self.refused
-            };
-            list.push(from);
-        }
-    }
+    /// Who does not answer, and until when it is not counted on.
+    away: BTreeMap<NodeId, Timestamp>,
 }
 
 impl Swarm {
@@ -163,10 +92,12 @@ impl Relay {
             hour: put.hour.0,
             permitted: put.permitted,
         });
-        let mut on_its_way = Put::new(descriptor, &self.me, payload.into(), step.now);
+        let reachable = |node: &NodeId| !self.swarm.is_away(node, step.now);
+        let payload = payload.into();
+        let mut on_its_way = Put::new(descriptor, &self.me, reachable, payload, step.now);
         on_its_way.waiters.push(reply);
         self.swarm.puts.insert(key, on_its_way);
-        self.timers.set(step.now + PUT_DEADLINE, Timer::Put(key));
+        self.timers.set(step.now + PUT_WIDENS, Timer::Put(key));
         let permitted = put.permitted;
         self.store(StoreOp::Put(put), After::Put { key, permitted });
     }
@@ -195,15 +126,34 @@ impl Relay {
             return;
         };
         put.own = true;
-        let (others, payload) = (put.others.clone(), Arc::clone(&put.payload));
-        for node in others {
-            let sent = self.replicate(node, Item::Put(key, Some(Arc::clone(&payload))), step);
-            // Nobody waits for a member that does not exist.
-            if let Some(put) = self.swarm.puts.get_mut(&key).filter(|_| !sent) {
-                put.on_ack(node, false);
-            }
+        for node in put.others.clone() {
+            self.replicate_put(node, key, step);
         }
+        self.widen_put(key, step);
         self.settle_put(key, step);
+    }
+
+    fn replicate_put(&mut self, node: NodeId, key: PutKey, step: &mut Step<'_>) {
+        let Some(put) = self.swarm.puts.get(&key) else {
+            return;
+        };
+        let payload = Some(Arc::clone(&put.payload));
+        let sent = self.replicate(node, Item::Put(key, payload), step);
+        // Nobody waits for a member that does not exist.
+        if let Some(put) = self.swarm.puts.get_mut(&key).filter(|_| !sent) {
+            put.on_ack(node, false);
+        }
+    }
+
+    /// Asks as many spare members as others have failed.
+    fn widen_put(&mut self, key: PutKey, step: &mut Step<'_>) {
+        while let Some(put) = self.swarm.puts.get_mut(&key)
+            && put.own
+            && put.lacks()
+        {
+            let Some(node) = put.widen() else { return };
+            self.replicate_put(node, key, step);
+        }
     }
 
     /// Answers the senders and forgets the put, if there is an answer.
@@ -231,12 +181,25 @@ impl Relay {
         }
     }
 
-    /// Ends a put whose time is over; the timer may be that of an earlier put of the envelope.
-    pub(super) fn put_timed_out(&mut self, key: PutKey, step: &mut Step<'_>) {
-        let put = self.swarm.puts.get(&key);
-        if put.is_some_and(|put| put.deadline <= step.now) {
-            self.end_put(key, Refusal::TooFewMembers, step);
+    /// A put waits for members that are silent, or its time is over; the timer may be that of an earlier put of
+    /// the envelope.
+    pub(super) fn put_waits(&mut self, key: PutKey, step: &mut Step<'_>) {
+        let Some(put) = self.swarm.puts.get_mut(&key) else {
+            return;
+        };
+        if put.deadline <= step.now {
+            return self.end_put(key, Refusal::TooFewMembers, step);
         }
+        if put.own {
+            let silent = put.silent();
+            put.late.extend(&silent);
+            for node in silent {
+                self.swarm.missed(node, step.now);
+            }
+            self.widen_put(key, step);
+            self.settle_put(key, step);
+        }
+        self.timers.set(step.now + PUT_WIDENS, Timer::Put(key));
     }
 
     /// Another member has an envelope for a mailbox that this relay is a member of, too. By its id it is
@@ -341,6 +304,7 @@ impl Relay {
         let key = (ack.mailbox, ack.id);
         if let Some(put) = self.swarm.puts.get_mut(&key) {
             put.on_ack(from, ack.durable);
+            self.widen_put(key, step);
             self.settle_put(key, step);
         }
         self.pump(from, step);
@@ -357,6 +321,7 @@ impl Relay {
     }
 
     fn confirm(&mut self, from: &NodeId, frame: &MessageId) {
+        self.swarm.away.remove(from);
         if let Some(outbox) = self.swarm.outboxes.get_mut(from) {
             outbox.confirmed(frame);
         }
@@ -382,7 +347,7 @@ impl Relay {
     }
 
     /// Puts an item into a member's outbox and sends what can be sent. False: it will not hear of it.
-    fn replicate(&mut self, node: NodeId, item: Item, step: &mut Step<'_>) -> bool {
+    pub(super) fn replicate(&mut self, node: NodeId, item: Item, step: &mut Step<'_>) -> bool {
         let linked = self.peers.conn(&node).is_some();
         // A mailbox's owner may list members that do not exist; nothing is kept for those.
         if !linked && !self.connect_to(node, step) {
@@ -469,8 +434,10 @@ impl Relay {
         self.pump(node, step);
     }
 
-    /// A relay is connected: what waits for it goes out.
+    /// A relay is connected: what waits for it goes out, and what either has missed is looked for.
     pub(super) fn members_linked(&mut self, node: NodeId, step: &mut Step<'_>) {
+        self.swarm.away.remove(&node);
+        self.compare_with_linked(node, step);
         if let Some(outbox) = self.swarm.outboxes.get_mut(&node) {
             outbox.resend(Timestamp::MAX);
         }
@@ -478,7 +445,9 @@ impl Relay {
     }
 
     /// A relay is gone: what was in flight waits again.
-    pub(super) fn members_unlinked(&mut self, node: &NodeId) {
+    pub(super) fn members_unlinked(&mut self, node: &NodeId, step: &mut Step<'_>) {
+        self.swarm.missed(*node, step.now);
+        self.end_round(node, step);
         if let Some(outbox) = self.swarm.outboxes.get_mut(node) {
             outbox.disconnected();
         }
@@ -493,71 +462,5 @@ fn encode(id: MessageId, item: &Item) -> Vec<u8> {
             payload.as_deref().unwrap_or_default(),
         ),
         Item::Tombstone(_, payload) => encode_frame(Tag::ReplicateTombstone, id, payload),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rand_chacha::ChaCha20Rng;
-    use rand_core::SeedableRng;
-    use zentalk_shared::identity::MailboxSecret;
-
-    fn node(n: u8) -> NodeId {
-        NodeId::from_bytes([n; 20])
-    }
-
-    fn put(members: u8, active: u8) -> Put {
-        let key = MailboxSecret::random(&mut ChaCha20Rng::seed_from_u64(1));
-        let members = (1..=members).map(node).collect();
-        let descriptor =
-            MailboxDescriptor::sign(&key, 1, members, active, Timestamp::EPOCH).unwrap();
-        Put::new(
-            &descriptor,
-            &node(1),
-            [].as_slice().into(),
-            Timestamp::EPOCH,
-        )
-    }
-
-    #[test]
-    fn two_of_three_are_a_majority_but_never_without_the_own_disk() {
-        let mut put = put(3, 3);
-        put.on_ack(node(2), true);
-        put.on_ack(node(3), true);
-        assert_eq!(put.verdict(), Verdict::Open);
-        put.own = true;
-        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 3, of: 3 }));
-    }
-
-    #[test]
-    fn a_member_counts_once_and_strangers_never() {
-        let mut put = put(3, 3);
-        put.own = true;
-        put.on_ack(node(9), true);
-        assert_eq!(put.verdict(), Verdict::Open);
-        put.on_ack(node(2), true);
-        put.on_ack(node(2), true);
-        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 2, of: 3 }));
-    }
-
-    #[test]
-    fn refusals_make_it_hopeless_and_may_be_taken_back() {
-        let mut put = put(3, 3);
-        put.own = true;
-        put.on_ack(node(2), false);
-        assert_eq!(put.verdict(), Verdict::Open);
-        put.on_ack(node(3), false);
-        assert_eq!(put.verdict(), Verdict::Hopeless);
-        put.on_ack(node(3), true);
-        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 2, of: 3 }));
-    }
-
-    #[test]
-    fn one_member_is_a_majority_of_one() {
-        let mut put = put(2, 1);
-        assert_eq!(put.verdict(), Verdict::Open);
-        put.own = true;
-        assert_eq!(put.verdict(), Verdict::Sent(PutReply { held: 1, of: 1 }));
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{damage, dht, keep, mailbox, schema, sweep};
+use super::{damage, dht, keep, mailbox, schema, sweep, tombstones};
 use crate::core::store::{Quotas, Restored, StoreError, StoreOp, StoreReply};
 use crate::files;
 
@@ -236,7 +236,11 @@ impl Db {
 pub(super) fn is_read(op: &StoreOp) -> bool {
     matches!(
         op,
-        StoreOp::GetRecord { .. } | StoreOp::ReadDhtRecord(_) | StoreOp::ReadEnvelope { .. }
+        StoreOp::GetRecord { .. }
+            | StoreOp::ReadDhtRecord(_)
+            | StoreOp::ReadEnvelope { .. }
+            | StoreOp::Summarise(_)
+            | StoreOp::Compare(_)
     )
 }
 
@@ -301,9 +305,21 @@ fn apply_one(db: &Connection, quotas: &Quotas, op: &StoreOp) -> rusqlite::Result
             limit,
             now,
         } => mailbox::fetch(db, mailbox, *stamp, (*after, *limit), *now).map(StoreReply::Fetched),
-        StoreOp::Tombstone { mailbox, ids, hour } => {
-            mailbox::tombstone(db, quotas, mailbox, ids, *hour).map(StoreReply::Tombstone)
-        }
+        StoreOp::Tombstone {
+            mailbox,
+            ids,
+            hour,
+            proof,
+        } => tombstones::tombstone(db, quotas, mailbox, ids, (*hour, proof))
+            .map(StoreReply::Tombstone),
+        StoreOp::Summarise(mailboxes) => tombstones::summarise(db, mailboxes).map(StoreReply::Held),
+        StoreOp::Compare(with) => tombstones::compare(db, quotas, with).map(StoreReply::Compared),
+        StoreOp::KeepDescriptor {
+            mailbox,
+            sequence,
+            descriptor,
+        } => tombstones::keep_descriptor(db, mailbox, *sequence, descriptor)
+            .map(StoreReply::DescriptorKept),
         StoreOp::TakePush { mailbox, pick, now } => {
             mailbox::take_push(db, mailbox, pick, *now).map(StoreReply::Push)
         }
@@ -457,7 +473,13 @@ pub(super) mod tests {
         // What makes room is possible all the same, and then there is room.
         let ids = (0..80).map(|n| conformance::envelope(n).id).collect();
         let (mailbox, hour) = (conformance::MAILBOX, conformance::envelope(0).hour);
-        let tombstone = StoreOp::Tombstone { mailbox, ids, hour };
+        let proof = vec![1];
+        let tombstone = StoreOp::Tombstone {
+            mailbox,
+            ids,
+            hour,
+            proof,
+        };
         assert_eq!(store.run(tombstone), Ok(StoreReply::Tombstone(Some(80))));
         let put = store.run(StoreOp::Put(conformance::envelope(81)));
         assert_eq!(put, Ok(StoreReply::Put(PutOutcome::Stored)));
@@ -490,7 +512,13 @@ pub(super) mod tests {
         assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Full)));
         let (mailbox, hour) = (conformance::MAILBOX, conformance::envelope(0).hour);
         let ids = vec![conformance::id(1)];
-        let tombstone = StoreOp::Tombstone { mailbox, ids, hour };
+        let proof = vec![1];
+        let tombstone = StoreOp::Tombstone {
+            mailbox,
+            ids,
+            hour,
+            proof,
+        };
         assert_eq!(store.run(tombstone), Ok(StoreReply::Tombstone(Some(1))));
         store.db.free_bytes = |_| Some(DISK_RESERVE);
         assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Stored)));

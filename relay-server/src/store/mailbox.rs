@@ -1,4 +1,4 @@
-//! Operations on mailboxes: envelopes, tombstones, subscriptions and pushes.
+//! Operations on mailboxes: envelopes, subscriptions and pushes.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use zentalk_shared::id::{EnvelopeId, MailboxId};
@@ -273,54 +273,6 @@ pub(super) fn fetch(
         },
         remaining,
     }))
-}
-
-pub(super) fn tombstone(
-    db: &Connection,
-    quotas: &Quotas,
-    mailbox: &MailboxId,
-    ids: &[EnvelopeId],
-    hour: Hour,
-) -> Result<Option<u16>> {
-    let Some(row) = row_of(db, mailbox)? else {
-        return Ok(None);
-    };
-    let (mut buried, mut freed, mut strangers) = (0u32, 0u32, 0u32);
-    let mut bury = db.prepare_cached(
-        "INSERT INTO tombstones (mailbox, id, hour) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-    )?;
-    let mut free = db.prepare_cached(
-        "DELETE FROM envelopes WHERE mailbox = ?1 AND id = ?2 RETURNING permitted",
-    )?;
-    for id in ids {
-        buried += u32::from(bury.execute(params![row, id.as_ref(), hour.0])? > 0);
-        let permitted: Option<bool> = free
-            .query_row(params![row, id.as_ref()], |row| row.get(0))
-            .optional()?;
-        freed += u32::from(permitted.is_some());
-        strangers += u32::from(permitted == Some(false));
-    }
-    let total: u32 = db
-        .prepare_cached(
-            "UPDATE mailboxes SET buried = buried + ?2, held = held - ?3, strangers = strangers - ?4
-             WHERE row = ?1 RETURNING buried",
-        )?
-        .query_row(params![row, buried, freed, strangers], |row| row.get(0))?;
-    if total > quotas.tombstones {
-        forget_oldest_tombstones(db, row, total - quotas.tombstones)?;
-    }
-    Ok(u16::try_from(ids.len()).ok())
-}
-
-fn forget_oldest_tombstones(db: &Connection, row: i64, surplus: u32) -> Result<()> {
-    db.prepare_cached(
-        "DELETE FROM tombstones WHERE mailbox = ?1 AND id IN
-         (SELECT id FROM tombstones WHERE mailbox = ?1 ORDER BY hour, id LIMIT ?2)",
-    )?
-    .execute(params![row, surplus])?;
-    db.prepare_cached("UPDATE mailboxes SET buried = buried - ?2 WHERE row = ?1")?
-        .execute(params![row, surplus])?;
-    Ok(())
 }
 
 pub(super) fn take_push(

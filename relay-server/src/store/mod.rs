@@ -16,6 +16,7 @@ mod mailbox;
 mod schema;
 mod sweep;
 mod threads;
+mod tombstones;
 
 pub use backup::{BackupError, Summary, backup, restore};
 pub use damage::{Damage, SetAside, examine, set_aside, size};

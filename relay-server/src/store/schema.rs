@@ -103,6 +103,20 @@ CREATE TABLE dht_table (
     contacts BLOB NOT NULL
 ) STRICT;
 ",
+    // Signed acknowledgements, so that other members can be shown why an envelope is gone. Tombstones of
+    // before have none.
+    "
+CREATE TABLE acknowledgements (
+    row       INTEGER PRIMARY KEY,
+    mailbox   INTEGER NOT NULL,
+    hour      INTEGER NOT NULL,
+    tombstone BLOB NOT NULL
+) STRICT;
+CREATE INDEX acknowledgements_by_mailbox ON acknowledgements (mailbox);
+CREATE INDEX acknowledgements_by_hour ON acknowledgements (hour);
+ALTER TABLE tombstones ADD COLUMN proof INTEGER;
+CREATE INDEX tombstones_by_proof ON tombstones (proof) WHERE proof IS NOT NULL;
+",
 ];
 
 /// What [`MIGRATIONS`] write into the file's header: "ZTrl".

@@ -32,6 +32,10 @@ pub(super) fn slice(db: &Connection, now: Timestamp) -> Result<bool> {
     let expired = "SELECT mailbox, id FROM tombstones WHERE hour <= ?1 LIMIT ?2";
     let hour = Hour::expired(now, TOMBSTONE_LIFE).0;
     left -= forget_tombstones(db, expired, params![hour, left])?;
+    // After the tombstones that point to them.
+    let sql = "DELETE FROM acknowledgements WHERE row IN
+               (SELECT row FROM acknowledgements WHERE hour <= ?1 LIMIT ?2)";
+    left -= rows(db.prepare_cached(sql)?.execute(params![hour, left])?);
     forget_idle(db, Hour::expired(now, MAILBOX_IDLE_LIFE).0, left)
 }
 
@@ -49,7 +53,7 @@ fn forget_idle(db: &Connection, hour: u32, mut left: u32) -> Result<bool> {
         left -= forget_envelopes(db, its, params![row, left])?;
         let its = "SELECT mailbox, id FROM tombstones WHERE mailbox = ?1 LIMIT ?2";
         left -= forget_tombstones(db, its, params![row, left])?;
-        for table in ["surbs", "one_time_prekeys"] {
+        for table in ["acknowledgements", "surbs", "one_time_prekeys"] {
             let sql = format!(
                 "DELETE FROM {table} WHERE row IN (SELECT row FROM {table} WHERE mailbox = ?1 LIMIT ?2)"
             );

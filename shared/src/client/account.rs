@@ -197,6 +197,8 @@ impl Unsigned {
             descriptor: None,
             owner_sequence: 0,
             former: None,
+            former_members: None,
+            absent: None,
         };
         let publication = PublicationRow {
             version: current_version(),

@@ -194,9 +194,13 @@ impl Client {
         mailbox: &MailboxDescriptor,
         ctx: &mut Ctx<'_>,
     ) {
-        let active = mailbox.active();
-        let turn = usize::try_from(ctx.rng.next_u32()).unwrap_or(0) % active.len().max(1);
-        let Some(member) = active.get(turn).copied() else {
+        // One of the active members, and after a failure any that is listed.
+        let members = match self.lookups.has_failed(&address) {
+            true => mailbox.members(),
+            false => mailbox.active(),
+        };
+        let turn = usize::try_from(ctx.rng.next_u32()).unwrap_or(0) % members.len().max(1);
+        let Some(member) = members.get(turn).copied() else {
             return self.lookup_failed(address, None, ctx);
         };
         let request = Request::PreKeyTake(PreKeyTakeRequest {

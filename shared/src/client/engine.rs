@@ -198,7 +198,7 @@ impl Client {
             shown: None,
             housekeeping: now,
         };
-        let members = client.mailbox.active_members();
+        let members = client.mailbox.members();
         client.publication.set_members(&members, now);
         let contacts = client.contacts.iter();
         for row in contacts.filter(|row| row.verification() == Verification::Changed) {
@@ -296,6 +296,7 @@ impl Client {
             let Some(output) = self.net.poll() else { break };
             self.on_net(output, ctx);
         }
+        ctx.batch.writes.extend(self.mailbox.take_unsaved());
         let offline = self.offline();
         let lookups = &self.lookups;
         let changed = self
@@ -324,9 +325,9 @@ impl Client {
                     self.on_reply(purpose, reply, ctx);
                 }
             }
-            NetOutput::Failed { request, .. } => {
+            NetOutput::Failed { request, why } => {
                 if let Some(purpose) = self.requests.remove(&request) {
-                    self.on_failed(purpose, ctx);
+                    self.on_no_reply(purpose, why, ctx);
                 }
             }
             NetOutput::Push { member, push } => self.on_push(member, push, ctx),
@@ -359,12 +360,13 @@ impl Client {
         }
         ctx.batch.writes.extend(self.held.expire(ctx.now));
         self.sweep_seen_if_due(ctx);
+        self.mailbox.expire_formers(ctx.now);
+        self.replace_lost(ctx);
         if self.me.device.sealing_mut().rotate(ctx.now, &mut ctx.rng) {
             ctx.batch
                 .put(Row::plain(meta::device(), to_secret_cbor(&self.me.device)));
             self.introduction_changed(ctx);
-            self.publication
-                .touch(&self.mailbox.active_members(), ctx.now);
+            self.publication.touch(&self.mailbox.members(), ctx.now);
         }
     }
 

@@ -121,6 +121,12 @@ impl Lookups {
         }
     }
 
+    /// Whether the last attempt for this contact has come to nothing.
+    pub(super) fn has_failed(&self, address: &Address) -> bool {
+        let lookup = self.open.get(address);
+        lookup.is_some_and(|lookup| lookup.attempts > 0)
+    }
+
     /// Whether sending waits for this contact to be looked up.
     pub(super) fn is_first(&self, address: &Address) -> bool {
         self.open.get(address).is_some_and(|lookup| lookup.first)

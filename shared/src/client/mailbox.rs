@@ -6,32 +6,34 @@
 //!              ▲    ▲──failed, backoff──┘                          │ stock ≤ refill: Subscribe again
 //!              └──────── 25 min of silence, new guard or tag ──────┘ waiting mail: Fetch, page by page
 //! ```
+//! Members that do not answer are `absent`, and are replaced in time; those that were are `former`.
 //! A guard that dies may take pushes along, which members repeat only after a minute. After that every member is asked
 //! for waiting mail, again and again until it has answered: with the subscription if the guard is another one, with a
 //! fetch if it is the same.
 
+mod acknowledgements;
+mod member;
 mod permits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::absent::Absent;
+use super::former::Formers;
 use super::outbox::backoff;
 use super::records::{MailboxRow, Record, meta};
 use super::store::{Row, Write};
 use crate::id::{EnvelopeId, NodeId};
-use crate::rpc::{MAX_TOMBSTONE_IDS, MailboxDescriptor};
+use crate::rpc::MailboxDescriptor;
 use crate::time::{Duration, Timestamp};
+use acknowledgements::Acknowledgements;
+use member::{Fetch, Member, POLL, Stock, Subscription};
 use rand_core::CryptoRng;
 
-/// A member that is silent for this long has lost its stock, or is gone.
-const SILENCE: Duration = Duration::from_mins(25);
-/// Reply blocks are replaced before their onion keys run out.
-const STOCK_LIFE: Duration = Duration::from_hours(5);
-/// Every member is asked for waiting mail at least this often.
-const POLL: Duration = Duration::from_hours(1);
-/// The same while requests fail: the relay that lost them may have lost pushes, too.
-const POLL_IN_DOUBT: Duration = Duration::from_secs(12);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(2);
+/// A member that was asked in vain so often is not asked in such haste any more.
+const PATIENT: u32 = 12;
+const LATER_RETRY: Duration = Duration::from_mins(10);
 
 /// Live state of the mailbox.
 #[derive(Debug)]
@@ -39,59 +41,13 @@ pub(super) struct Mailbox {
     pub(super) row: MailboxRow,
     pub(super) descriptor: Option<MailboxDescriptor>,
     members: BTreeMap<NodeId, Member>,
-    /// Envelopes that were stored here and are not yet known to be tombstoned.
-    to_acknowledge: BTreeMap<EnvelopeId, Acknowledgement>,
-}
-
-#[derive(Debug)]
-struct Member {
-    subscription: Subscription,
-    attempts: u32,
-    /// Sequence of the descriptor in its last subscription; 0 when it must be told of something else.
-    told: u64,
-    /// Mail that waits there, or may.
-    fetch: Fetch,
-    /// Fetches that failed since the last one that was answered.
-    unanswered: u32,
-    polled: Timestamp,
-    /// Asked again so long after `polled`.
-    poll_after: Duration,
-}
-
-#[derive(Debug)]
-enum Subscription {
-    /// Nothing there; ask when due.
-    Idle { due: Timestamp },
-    /// Asked; the stock that was there before, if any, goes on serving.
-    Asked { before: Option<Stock> },
-    /// Reply blocks are there.
-    Active(Stock),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Stock {
-    left: u16,
-    minted: Timestamp,
-    heard: Timestamp,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fetch {
-    /// Nothing is known to wait.
-    None,
-    /// Ask from this cursor on, when due.
-    Wanted { after: u64, due: Timestamp },
-    /// Asked from this cursor on.
-    Asked { after: u64 },
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Acknowledgement {
-    /// Who pushed it: asked first.
-    member: NodeId,
-    due: Timestamp,
-    attempts: u32,
-    in_flight: bool,
+    formers: Formers,
+    absent: Absent,
+    /// Something about members is to be stored.
+    unsaved: bool,
+    /// How often every stock was lost.
+    losses: u64,
+    to_acknowledge: Acknowledgements,
 }
 
 /// What a member needs now.
@@ -101,6 +57,8 @@ pub(super) enum Need {
     Subscribe { count: u16, replace: bool },
     /// Waiting mail from this cursor on.
     Fetch { after: u64 },
+    /// The descriptor, which does not list it any more.
+    Tell,
 }
 
 impl Mailbox {
@@ -110,37 +68,92 @@ impl Mailbox {
             .as_ref()
             .and_then(|bytes| MailboxDescriptor::verify(bytes).ok());
         let mut mailbox = Self {
+            formers: Formers::restore(row.former_members.as_ref(), now),
+            absent: Absent::restore(row.absent.as_ref()),
+            unsaved: false,
             row,
             descriptor,
             members: BTreeMap::new(),
-            to_acknowledge: BTreeMap::new(),
+            losses: 0,
+            to_acknowledge: Acknowledgements::default(),
         };
         mailbox.reset(now);
         mailbox
     }
 
-    /// A new swarm, of which members that were in it before learn with their next subscription, due now;
-    /// returns the write.
+    /// A new swarm, of which members that were in it before learn with their next subscription, due now, and
+    /// those that are no longer in it, too; returns the write.
     pub(super) fn moved(&mut self, descriptor: MailboxDescriptor, now: Timestamp) -> Write {
         self.row.descriptor = Some(descriptor.bytes().clone());
         let mut stay = core::mem::take(&mut self.members);
         let member = |node: &NodeId| (*node, stay.remove(node).unwrap_or_else(|| Member::new(now)));
-        self.members = descriptor.active().iter().map(member).collect();
+        self.members = descriptor.members().iter().map(member).collect();
+        self.formers
+            .moved(stay.into_keys(), descriptor.members(), now);
+        self.absent.keep(descriptor.members());
         self.descriptor = Some(descriptor);
+        self.note();
         self.write()
     }
 
     /// Every stock is lost: a new guard, or a new tag.
     pub(super) fn reset(&mut self, now: Timestamp) {
-        let active = self
-            .descriptor
-            .as_ref()
-            .map(MailboxDescriptor::active)
-            .unwrap_or_default();
-        self.members = active
-            .iter()
-            .map(|node| (*node, Member::new(now)))
-            .collect();
+        let members = self.descriptor.as_ref();
+        let members = members.map(MailboxDescriptor::members).unwrap_or_default();
+        let fresh = |node: &NodeId| (*node, Member::new(now));
+        self.members = members.iter().map(fresh).collect();
+        self.losses += 1;
+        self.formers.reset(now);
+    }
+
+    /// What is known of members goes into the row.
+    fn note(&mut self) {
+        self.row.former_members = self.formers.rows();
+        self.row.absent = self.absent.rows();
+        self.unsaved = true;
+    }
+
+    /// The write, if anything about members has changed since the last one.
+    pub(super) fn take_unsaved(&mut self) -> Option<Write> {
+        core::mem::take(&mut self.unsaved).then(|| self.write())
+    }
+
+    /// Some relay has answered something: who does not is away itself.
+    pub(super) const fn network_answers(&mut self, now: Timestamp) {
+        self.absent.heard(now);
+    }
+
+    /// A member has answered.
+    fn answered(&mut self, node: &NodeId) {
+        if self.absent.answered(node) {
+            self.note();
+        }
+    }
+
+    /// A member has not answered, or not as it should.
+    pub(super) fn missed(&mut self, node: NodeId, now: Timestamp) {
+        if self.members.contains_key(&node) && self.absent.missed(node, now) {
+            self.note();
+        }
+    }
+
+    /// Whether a member has not answered when it was last asked.
+    pub(super) fn is_absent(&self, node: &NodeId) -> bool {
+        self.absent.contains(node)
+    }
+
+    /// Members that have not answered for hours.
+    pub(super) fn lost_members(&self, now: Timestamp) -> Vec<NodeId> {
+        let mut lost = self.absent.lost(now);
+        lost.retain(|node| self.members.contains_key(node));
+        lost
+    }
+
+    /// Forgets former members that have no mail any more.
+    pub(super) fn expire_formers(&mut self, now: Timestamp) {
+        if self.formers.expire(now) {
+            self.note();
+        }
     }
 
     /// Sequence of the descriptor, zero without one.
@@ -159,8 +172,8 @@ impl Mailbox {
         Write::Put(Row::plain(meta::mailbox(), self.row.to_value()))
     }
 
-    /// The members that hold my mail.
-    pub(super) fn active_members(&self) -> Vec<NodeId> {
+    /// The members listed.
+    pub(super) fn members(&self) -> Vec<NodeId> {
         self.members.keys().copied().collect()
     }
 
@@ -219,10 +232,12 @@ impl Mailbox {
                 needs.push((*node, Need::Fetch { after }));
             }
         }
+        needs.extend(self.formers.needs(busy, now));
         needs
     }
 
     pub(super) fn asked(&mut self, node: NodeId, need: Need, now: Timestamp) {
+        self.formers.asked(&node, now);
         let sequence = self.sequence();
         let Some(member) = self.members.get_mut(&node) else {
             return;
@@ -238,6 +253,27 @@ impl Mailbox {
                 member.fetch = Fetch::Asked { after };
                 member.polled = now;
             }
+            Need::Tell => {}
+        }
+    }
+
+    /// How often every stock was lost: reply blocks that were minted before the last time reach nobody.
+    pub(super) const fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// A member has stored reply blocks that have become useless on their way.
+    pub(super) fn subscribed_in_vain(&mut self, node: NodeId, now: Timestamp) {
+        self.answered(&node);
+        if let Some(member) = self.members.get_mut(&node) {
+            member.subscription = Subscription::Idle { due: now };
+        }
+    }
+
+    /// A former member knows that it is one.
+    pub(super) fn told(&mut self, node: NodeId, now: Timestamp) {
+        if self.formers.told(&node, now) {
+            self.note();
         }
     }
 
@@ -250,6 +286,7 @@ impl Mailbox {
         replaced: bool,
         now: Timestamp,
     ) {
+        self.answered(&node);
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -277,13 +314,19 @@ impl Mailbox {
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
-        let due = now.saturating_add(backoff(member.attempts, FIRST_RETRY, LAST_RETRY, rng));
+        let longest = match member.attempts < PATIENT {
+            true => LAST_RETRY,
+            false => LATER_RETRY,
+        };
+        let due = now.saturating_add(backoff(member.attempts, FIRST_RETRY, longest, rng));
         member.attempts = member.attempts.saturating_add(1);
         member.subscription = Subscription::Idle { due };
     }
 
     /// The member pushed through the stock.
     pub(super) fn pushed(&mut self, node: NodeId, left: u16, waiting: u32, now: Timestamp) {
+        self.absent.heard(now);
+        self.answered(&node);
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -305,6 +348,8 @@ impl Mailbox {
 
     /// A page of waiting mail has come.
     pub(super) fn fetched(&mut self, node: NodeId, next: u64, remaining: u32, now: Timestamp) {
+        self.answered(&node);
+        self.formers.fetched(&node, next, remaining, now);
         if let Some(member) = self.members.get_mut(&node) {
             (member.poll_after, member.unanswered) = (POLL, 0);
             member.fetch = match remaining {
@@ -319,6 +364,7 @@ impl Mailbox {
 
     /// It is asked again until it answers, later each time.
     pub(super) fn fetch_failed(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
+        self.former_failed(node, now, rng);
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -330,6 +376,11 @@ impl Mailbox {
         }
     }
 
+    /// A former member has not answered: it is asked again later.
+    pub(super) fn former_failed(&mut self, node: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
+        self.formers.failed(&node, now, rng);
+    }
+
     /// The guard has forgotten what came for me, stocks serve on: every member says what waits.
     pub(super) fn pushes_lost(&mut self, now: Timestamp) {
         for member in self.members.values_mut() {
@@ -337,24 +388,28 @@ impl Mailbox {
         }
     }
 
-    /// A request got no reply. Whatever lost it may have lost pushes: members are asked soon.
+    /// A request got no reply. Whatever lost it may have lost pushes: those that hold my mail are asked soon.
     pub(super) fn doubt(&mut self) {
-        for member in self.members.values_mut() {
-            if member.poll_after == POLL {
-                member.poll_after = POLL_IN_DOUBT;
+        for node in self.holders() {
+            if let Some(member) = self.members.get_mut(&node) {
+                member.doubt();
             }
         }
     }
 
+    /// The members that should have all of my mail: of those that answer the first ones.
+    fn holders(&self) -> Vec<NodeId> {
+        let Some(descriptor) = &self.descriptor else {
+            return Vec::new();
+        };
+        let there = descriptor.members().iter();
+        let there = there.filter(|node| !self.absent.contains(node));
+        there.take(descriptor.active().len()).copied().collect()
+    }
+
     /// An envelope is stored here (or was before): its swarm may forget it.
     pub(super) fn acknowledge(&mut self, id: EnvelopeId, member: NodeId, now: Timestamp) {
-        let new = Acknowledgement {
-            member,
-            due: now,
-            attempts: 0,
-            in_flight: false,
-        };
-        self.to_acknowledge.entry(id).or_insert(new);
+        self.to_acknowledge.add(id, member, now);
     }
 
     /// Acknowledgements that are due, by the member to ask.
@@ -362,34 +417,13 @@ impl Mailbox {
         &mut self,
         now: Timestamp,
     ) -> Vec<(NodeId, Vec<EnvelopeId>)> {
-        let members: Vec<NodeId> = self.members.keys().copied().collect();
-        let mut batches: BTreeMap<NodeId, Vec<EnvelopeId>> = BTreeMap::new();
-        for (id, ack) in &mut self.to_acknowledge {
-            if ack.in_flight || ack.due > now {
-                continue;
-            }
-            // First who pushed, then the others in turn.
-            let first = members
-                .iter()
-                .position(|node| *node == ack.member)
-                .unwrap_or(0);
-            let turn = usize::try_from(ack.attempts).unwrap_or(0) + first;
-            let Some(node) = members.get(turn % members.len().max(1)) else {
-                continue;
-            };
-            let batch = batches.entry(*node).or_default();
-            if batch.len() < MAX_TOMBSTONE_IDS {
-                batch.push(*id);
-                ack.in_flight = true;
-            }
-        }
-        batches.into_iter().collect()
+        let members = self.members();
+        let is_former = |node: &NodeId| self.formers.contains(node);
+        self.to_acknowledge.take(&members, is_former, now)
     }
 
     pub(super) fn acknowledged(&mut self, ids: &[EnvelopeId]) {
-        for id in ids {
-            self.to_acknowledge.remove(id);
-        }
+        self.to_acknowledge.done(ids);
     }
 
     pub(super) fn acknowledge_failed(
@@ -398,90 +432,15 @@ impl Mailbox {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) {
-        for id in ids {
-            if let Some(ack) = self.to_acknowledge.get_mut(id) {
-                ack.in_flight = false;
-                ack.due = now.saturating_add(backoff(ack.attempts, FIRST_RETRY, LAST_RETRY, rng));
-                ack.attempts = ack.attempts.saturating_add(1);
-            }
-        }
+        self.to_acknowledge.failed(ids, now, rng);
     }
 
     /// When something is due next; only asked while a guard is connected.
     pub(super) fn next_timeout(&self, busy: &BTreeSet<NodeId>) -> Option<Timestamp> {
         let free = self.members.iter().filter(|(node, _)| !busy.contains(node));
         let members = free.filter_map(|(_, member)| member.next_timeout(self.sequence()));
-        let waiting = self.to_acknowledge.values().filter(|ack| !ack.in_flight);
-        members.chain(waiting.map(|ack| ack.due)).min()
-    }
-}
-
-impl Member {
-    const fn new(due: Timestamp) -> Self {
-        Self {
-            subscription: Subscription::Idle { due },
-            attempts: 0,
-            told: 0,
-            fetch: Fetch::None,
-            unanswered: 0,
-            polled: due,
-            poll_after: POLL,
-        }
-    }
-
-    const fn stock(&self) -> Option<Stock> {
-        match &self.subscription {
-            Subscription::Active(stock) => Some(*stock),
-            Subscription::Asked { before } => *before,
-            Subscription::Idle { .. } => None,
-        }
-    }
-
-    /// Asks for whatever waits, as soon as may be.
-    fn want(&mut self, now: Timestamp) {
-        match &mut self.fetch {
-            Fetch::None => self.fetch = Fetch::Wanted { after: 0, due: now },
-            Fetch::Wanted { due, .. } => *due = now.min(*due),
-            Fetch::Asked { .. } => {}
-        }
-    }
-
-    /// From where on and when to fetch, once it is subscribed: before, the answer to the subscription tells.
-    fn fetch_at(&self) -> Option<(u64, Timestamp)> {
-        match (self.fetch, &self.subscription) {
-            (Fetch::Wanted { after, due }, Subscription::Active(_)) => Some((after, due)),
-            (Fetch::None, Subscription::Active(_)) => {
-                Some((0, self.polled.saturating_add(self.poll_after)))
-            }
-            _ => None,
-        }
-    }
-
-    fn fetch_due(&self, now: Timestamp) -> Option<u64> {
-        let (after, due) = self.fetch_at()?;
-        (due <= now).then_some(after)
-    }
-
-    fn next_timeout(&self, sequence: u64) -> Option<Timestamp> {
-        let subscription = match &self.subscription {
-            Subscription::Idle { due } => Some(*due),
-            Subscription::Active(stock) if self.told < sequence => Some(stock.heard),
-            Subscription::Active(stock) => Some(stock.over_at()),
-            Subscription::Asked { .. } => None,
-        };
-        let fetch = self.fetch_at().map(|(_, due)| due);
-        subscription.into_iter().chain(fetch).min()
-    }
-}
-
-impl Stock {
-    fn over_at(&self) -> Timestamp {
-        self.heard
-            .saturating_add(SILENCE)
-            .min(self.minted.saturating_add(STOCK_LIFE))
-    }
-
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.over_at() <= now
+        let acknowledgements = self.to_acknowledge.next_timeout();
+        let formers = self.formers.next_timeout(busy);
+        members.chain(acknowledgements).chain(formers).min()
     }
 }

@@ -11,6 +11,7 @@
 //! Live protocol state is in memory, history and idle sessions stay in the store. Nothing here waits,
 //! sleeps or knows the time: `now` and the generator are arguments.
 
+mod absent;
 mod account;
 mod api;
 mod commands;
@@ -18,6 +19,7 @@ mod contacts;
 mod device_lists;
 mod discovery;
 mod engine;
+mod former;
 mod held;
 mod inbox;
 mod lookup;

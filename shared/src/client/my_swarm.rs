@@ -44,28 +44,47 @@ impl Client {
             self.net.want_directory(ctx.now, &mut ctx.rng);
             return;
         }
-        let members = self.net.choose_swarm(SWARM, ctx.now, &mut ctx.rng);
+        let members = self
+            .net
+            .choose_members(&[], &[], SWARM, ctx.now, &mut ctx.rng);
         self.move_to(members, ctx);
     }
 
     /// A swarm of fewer than three gets further members once there are relays for it. Those that it has
     /// stay, so no mail is left behind.
     fn grow_swarm(&mut self, ctx: &mut Ctx<'_>) {
+        let descriptor = self.mailbox.descriptor.as_ref();
+        if descriptor.is_some_and(|descriptor| descriptor.active().len() < ACTIVE) {
+            self.replace_members(&[], ctx);
+        }
+    }
+
+    /// Members that have not answered for hours are replaced: the others hold what waits, and give it to the
+    /// new ones.
+    pub(super) fn replace_lost(&mut self, ctx: &mut Ctx<'_>) {
+        let lost = self.mailbox.lost_members(ctx.now);
+        if !lost.is_empty() && self.is_online() {
+            self.replace_members(&lost, ctx);
+        }
+    }
+
+    /// Leaves `lost` out, and adds as many members as there are relays for; the others stay, in their order. A
+    /// lost member stays, too, while without it the swarm would be smaller than it should be: it may come back.
+    fn replace_members(&mut self, lost: &[NodeId], ctx: &mut Ctx<'_>) {
         let Some(descriptor) = &self.mailbox.descriptor else {
             return;
         };
-        if descriptor.active().len() >= ACTIVE {
-            return;
-        }
-        let mut members = descriptor.members().to_vec();
-        let before = members.len();
-        let others = self.net.choose_swarm(SWARM, ctx.now, &mut ctx.rng);
-        for other in others {
-            if members.len() < SWARM && !members.contains(&other) {
-                members.push(other);
-            }
-        }
-        if members.len() > before {
+        let before = descriptor.members().to_vec();
+        let mut members = before.clone();
+        members.retain(|node| !lost.contains(node));
+        let new = self
+            .net
+            .choose_members(&members, &before, SWARM, ctx.now, &mut ctx.rng);
+        members.extend(new);
+        let stay = before.iter().filter(|node| lost.contains(node)).copied();
+        let short = before.len().min(ACTIVE).saturating_sub(members.len());
+        members.extend(stay.take(short));
+        if members != before {
             self.move_to(members, ctx);
         }
     }
@@ -85,9 +104,15 @@ impl Client {
             .own_swarm_is(descriptor.members(), ctx.now, &mut ctx.rng);
         let write = self.mailbox.moved(descriptor, ctx.now);
         ctx.batch.writes.push(write);
-        self.publication
-            .touch(&self.mailbox.active_members(), ctx.now);
+        self.publication.touch(&self.mailbox.members(), ctx.now);
         self.introduction_changed(ctx);
+    }
+
+    /// The relays that hold my mail, those that should have all of it first.
+    pub fn swarm(&self) -> Vec<NodeId> {
+        let descriptor = self.mailbox.descriptor.as_ref();
+        let members = descriptor.map(MailboxDescriptor::members);
+        members.unwrap_or_default().to_vec()
     }
 
     pub(super) fn owner_request(
@@ -147,7 +172,11 @@ impl Client {
         };
         self.mailbox
             .asked(member, Need::Subscribe { count, replace }, ctx.now);
-        let purpose = Purpose::Subscribe { member, replace };
+        let purpose = Purpose::Subscribe {
+            member,
+            replace,
+            losses: self.mailbox.losses(),
+        };
         self.ask(
             Target {
                 node: member,
@@ -159,6 +188,33 @@ impl Client {
             purpose,
             ctx,
         );
+    }
+
+    /// Tells a former member that it is one: it takes no mail any more, and says so.
+    pub(super) fn tell_former(&mut self, member: NodeId, ctx: &mut Ctx<'_>) {
+        let Some(descriptor) = self.mailbox.descriptor.clone() else {
+            return;
+        };
+        let body = SubscribeBody {
+            replace: true,
+            descriptor: descriptor.bytes().clone(),
+            surbs: BoundedList::default(),
+            permit: None,
+            former: None,
+        };
+        let Some(request) = self.owner_request(&member, OwnerOp::Subscribe, to_cbor(&body), ctx)
+        else {
+            return;
+        };
+        self.mailbox.asked(member, Need::Tell, ctx.now);
+        let purpose = Purpose::TellFormer { member };
+        let target = Target {
+            node: member,
+            swarm: descriptor.members(),
+            own: true,
+        };
+        let request = Request::Subscribe(request);
+        self.ask(target, request, Class::Bulk, purpose, ctx);
     }
 
     pub(super) fn fetch(&mut self, member: NodeId, after: u64, ctx: &mut Ctx<'_>) {

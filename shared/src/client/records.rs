@@ -9,6 +9,8 @@ mod outbox;
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
+use super::absent::AbsentMembers;
+use super::former::FormerMembers;
 use super::held::HeldRow;
 use super::seen::SeenRow;
 use super::store::{Key, Row, Table, Value};
@@ -158,6 +160,12 @@ pub(super) struct MailboxRow {
     /// The secret before this one, while it still counts.
     #[n(4)]
     pub(super) former: Option<FormerSecret>,
+    /// Relays that were in the swarm.
+    #[n(5)]
+    pub(super) former_members: Option<FormerMembers>,
+    /// Members that do not answer.
+    #[n(6)]
+    pub(super) absent: Option<AbsentMembers>,
 }
 
 /// A secret that was replaced.

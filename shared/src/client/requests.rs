@@ -5,27 +5,75 @@ use std::collections::BTreeSet;
 use super::api::Step;
 use super::engine::{Client, Ctx, Item};
 use super::mailbox::Need;
+use super::net::NetFailure;
 use super::outbox::Due;
 use super::view::{FailReason, MessageState};
 use super::work::Task;
 use crate::id::{Address, DeviceId, EnvelopeId, MailboxId, NodeId, RecordKey};
 use crate::onion::Class;
-use crate::rpc::{PutRequest, RecordBytes, Refusal, Refused, Reply, Request, Work};
+use crate::rpc::{
+    MailboxDescriptor, PutRequest, RecordBytes, Refusal, Refused, Reply, Request, SubscribeReply,
+    Work,
+};
 
 /// After every so many failed attempts of one envelope its contact is looked up again.
 const LOOK_AGAIN: u32 = 6;
+
+/// Whom of a swarm the `attempt`th request asks: the active members from `first` on, then the others.
+pub(super) fn in_turn(mailbox: &MailboxDescriptor, first: usize, attempt: u32) -> Option<NodeId> {
+    let (active, members) = (mailbox.active(), mailbox.members());
+    let turn = usize::try_from(attempt).unwrap_or(0) % members.len().max(1);
+    let at = match turn < active.len() {
+        true => (first + turn) % active.len(),
+        false => turn,
+    };
+    members.get(at).copied()
+}
 
 /// What a request was for.
 #[derive(Debug)]
 pub(super) enum Purpose {
     Put(PutTo),
-    Subscribe { member: NodeId, replace: bool },
-    Fetch { member: NodeId },
-    Acknowledge { ids: Vec<EnvelopeId> },
+    Subscribe {
+        member: NodeId,
+        replace: bool,
+        /// How often every stock had been lost when its reply blocks were minted.
+        losses: u64,
+    },
+    TellFormer {
+        member: NodeId,
+    },
+    Fetch {
+        member: NodeId,
+    },
+    Acknowledge {
+        ids: Vec<EnvelopeId>,
+    },
     PublishRecord(RecordTo),
-    PublishPreKeys { member: NodeId },
-    FindRecord { address: Address, key: RecordKey },
-    TakePreKeys { address: Address, device: DeviceId },
+    PublishPreKeys {
+        member: NodeId,
+    },
+    FindRecord {
+        address: Address,
+        key: RecordKey,
+    },
+    TakePreKeys {
+        address: Address,
+        device: DeviceId,
+    },
+}
+
+impl Purpose {
+    /// The member of my swarm, or former member, that it keeps busy.
+    const fn member(&self) -> Option<NodeId> {
+        match self {
+            Self::Subscribe { member, .. }
+            | Self::TellFormer { member }
+            | Self::Fetch { member }
+            | Self::PublishPreKeys { member } => Some(*member),
+            _ => None,
+        }
+    }
 }
 
 /// An envelope, and the member that is to take it.
@@ -82,6 +130,7 @@ impl Client {
             match need {
                 Need::Subscribe { count, replace } => self.subscribe(member, count, replace, ctx),
                 Need::Fetch { after } => self.fetch(member, after, ctx),
+                Need::Tell => self.tell_former(member, ctx),
             }
         }
         for (member, ids) in self.mailbox.take_acknowledgements(ctx.now) {
@@ -100,13 +149,7 @@ impl Client {
 
     /// Members of my swarm that are busy with an owner request.
     pub(super) fn busy_members(&self) -> BTreeSet<NodeId> {
-        let member = |purpose: &Purpose| match purpose {
-            Purpose::Subscribe { member, .. }
-            | Purpose::Fetch { member }
-            | Purpose::PublishPreKeys { member } => Some(*member),
-            _ => None,
-        };
-        self.requests.values().filter_map(member).collect()
+        self.requests.values().filter_map(Purpose::member).collect()
     }
 
     fn prekeys_queued(&self, ctx: &Ctx<'_>) -> bool {
@@ -163,11 +206,9 @@ impl Client {
         let Some(mailbox) = mailbox else {
             return self.put_failed(due.item, due.envelope, ctx);
         };
-        // Each attempt asks another member; which is first depends on the envelope.
-        let active = mailbox.active();
+        // Each attempt asks another member: the active ones first, of which the envelope chooses the first one.
         let first = due.envelope.as_bytes().first().copied().unwrap_or_default();
-        let turn = usize::from(first).wrapping_add(usize::try_from(due.attempt).unwrap_or(0));
-        let Some(member) = active.get(turn % active.len().max(1)).copied() else {
+        let Some(member) = in_turn(&mailbox, first.into(), due.attempt) else {
             return self.put_failed(due.item, due.envelope, ctx);
         };
         let to = PutTo {
@@ -214,6 +255,7 @@ impl Client {
     // --- answers --------------------------------------------------------------------------------
 
     pub(super) fn on_reply(&mut self, purpose: Purpose, reply: Reply, ctx: &mut Ctx<'_>) {
+        self.mailbox.network_answers(ctx.now);
         match (purpose, reply) {
             (Purpose::Put(to), Reply::Put(put)) => {
                 let held = self.outbox.held(&to.item, &to.envelope, put.held, put.of);
@@ -226,14 +268,24 @@ impl Client {
                     });
                 }
             }
-            (Purpose::Subscribe { member, replace }, Reply::Subscribe(subscribed)) => {
-                self.mailbox.subscribed(
+            (
+                Purpose::Subscribe {
                     member,
-                    subscribed.stock,
-                    subscribed.waiting,
                     replace,
-                    ctx.now,
-                );
+                    losses,
+                },
+                Reply::Subscribe(SubscribeReply { stock, waiting }),
+            ) => {
+                let now = ctx.now;
+                match losses == self.mailbox.losses() {
+                    true => self
+                        .mailbox
+                        .subscribed(member, stock, waiting, replace, now),
+                    false => self.mailbox.subscribed_in_vain(member, now),
+                }
+            }
+            (Purpose::TellFormer { member }, Reply::Subscribe(_)) => {
+                self.mailbox.told(member, ctx.now);
             }
             (Purpose::Fetch { member }, Reply::Fetch(page)) => {
                 self.mailbox
@@ -260,7 +312,7 @@ impl Client {
             }
             (purpose, Reply::Refused(refused)) => self.on_refused(purpose, refused, ctx),
             // An answer to another question: the same as none.
-            (purpose, _) => self.on_failed(purpose, ctx),
+            (purpose, _) => self.on_no_reply(purpose, NetFailure::Timeout, ctx),
         }
     }
 
@@ -271,6 +323,9 @@ impl Client {
             Purpose::PublishRecord(to) => Some(Task::Record(to.clone())),
             _ => None,
         };
+        if let (Purpose::Put(to), Refusal::Moved) = (&purpose, refused.reason) {
+            self.lookups.want(to.item.0, ctx.now);
+        }
         let wanted = refused
             .work
             .filter(|_| refused.reason == Refusal::WorkNeeded);
@@ -278,17 +333,29 @@ impl Client {
             .zip(wanted)
             .is_some_and(|(task, wanted)| self.work_wanted(task, wanted, ctx));
         if !works {
-            self.on_failed(purpose, ctx);
+            self.on_no_reply(purpose, NetFailure::Timeout, ctx);
         }
     }
 
-    /// No answer in time, or none that helps.
-    pub(super) fn on_failed(&mut self, purpose: Purpose, ctx: &mut Ctx<'_>) {
+    /// No answer in time, or none that helps. What goes on failing because one member is absent says nothing about
+    /// pushes of the others.
+    pub(super) fn on_no_reply(&mut self, purpose: Purpose, why: NetFailure, ctx: &mut Ctx<'_>) {
+        let member = purpose.member();
+        if !member.is_some_and(|member| self.mailbox.is_absent(&member)) {
+            self.mailbox.doubt();
+        }
+        if let Some(member) = member.filter(|_| why.may_be_the_targets()) {
+            self.mailbox.missed(member, ctx.now);
+        }
+        self.on_failed(purpose, ctx);
+    }
+
+    fn on_failed(&mut self, purpose: Purpose, ctx: &mut Ctx<'_>) {
         let (now, rng) = (ctx.now, &mut ctx.rng);
-        self.mailbox.doubt();
         match purpose {
             Purpose::Put(to) => self.put_failed(to.item, to.envelope, ctx),
             Purpose::Subscribe { member, .. } => self.mailbox.subscribe_failed(member, now, rng),
+            Purpose::TellFormer { member } => self.mailbox.former_failed(member, now, rng),
             Purpose::Fetch { member } => self.mailbox.fetch_failed(member, now, rng),
             Purpose::Acknowledge { ids } => self.mailbox.acknowledge_failed(&ids, now, rng),
             Purpose::PublishRecord(to) => self.record_stored(to.sequence, false, ctx),
@@ -298,8 +365,7 @@ impl Client {
         }
     }
 
-    /// Another attempt follows after a pause. When every member has been tried twice the mailbox has perhaps
-    /// moved.
+    /// Another attempt follows after a pause. When every member has been tried the mailbox has perhaps moved.
     fn put_failed(&mut self, item: Item, envelope: EnvelopeId, ctx: &mut Ctx<'_>) {
         let failed = self.outbox.failed(&item, &envelope, ctx.now, &mut ctx.rng);
         if failed.is_multiple_of(LOOK_AGAIN) {

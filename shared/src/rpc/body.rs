@@ -305,6 +305,9 @@ pub enum Refusal {
     /// Neither a permit nor work that is good here: see [`Refused::work`].
     #[n(8)]
     WorkNeeded,
+    /// The mailbox is no longer here: its owner has chosen other relays.
+    #[n(9)]
+    Moved,
 }
 
 /// In place of any reply.

@@ -10,6 +10,7 @@
 //! a success in length.
 
 mod account_contents;
+mod anti_entropy;
 mod body;
 mod envelope;
 mod mailbox_descriptor;
@@ -22,6 +23,10 @@ mod tombstone;
 mod work;
 
 pub use account_contents::{AccountContents, ContentsError, PublishedDevice};
+pub use anti_entropy::{
+    MAX_PAGE_IDS, MAX_SUMMARIES, MailboxSummary, SwarmDescriptor, SwarmIds, SwarmSummary,
+    SwarmWant, held_digest,
+};
 pub use body::{
     AcknowledgeReply, DirectorySyncReply, DirectorySyncRequest, FetchBody, FetchReply, MAX_FETCH,
     MAX_ONE_TIME_BATCH, MAX_SURBS, OneTimeBytes, PreKeyBaseBytes, PreKeyPublishBody,

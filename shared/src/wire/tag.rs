@@ -101,6 +101,14 @@ tags! {
     ReplicateTombstone = 0x0042, 8192;
     /// Between relays: the tombstone is durable.
     ReplicateTombstoneAck = 0x0043, 256;
+    /// Between relays: what the sender holds of mailboxes in common.
+    SwarmSummary = 0x0044, 8192;
+    /// Between relays: ids of envelopes that the sender holds.
+    SwarmIds = 0x0045, 8192;
+    /// Between relays: ids of envelopes that the sender lacks.
+    SwarmWant = 0x0046, 8192;
+    /// Between relays: a newer mailbox descriptor.
+    SwarmDescriptor = 0x0047, 2048;
     /// Rpc: put an envelope into a mailbox.
     PutRequest = 0x0060, budget::MAX_RPC_LEN;
     /// Rpc: on how many members it is durable.

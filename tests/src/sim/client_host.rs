@@ -73,6 +73,11 @@ impl ClientHost {
         self.engine = Some(engine.expect("an identity"));
     }
 
+    /// The process ends in good order.
+    pub(super) fn stop(&mut self) {
+        self.engine = None;
+    }
+
     /// The process ends, and its sessions are gone from the store.
     pub(super) fn lose_sessions(&mut self) {
         self.engine = None;

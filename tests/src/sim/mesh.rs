@@ -65,7 +65,7 @@ impl Mesh {
         let urls: Vec<String> = (0..relays).map(url).collect();
         let host = |index| {
             let suites = Suites::only(Suite::X25519);
-            RelayHost::new(index, &urls, suites, false, START).with_peers(&urls[..seeds])
+            RelayHost::new(index, &urls, suites, None, START).with_peers(&urls[..seeds])
         };
         Self {
             now: START,

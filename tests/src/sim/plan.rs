@@ -24,6 +24,22 @@ pub struct Plan {
     pub late: usize,
     /// Texts that are sent.
     pub messages: usize,
+    /// Relays that die for good, one after the other.
+    pub lost_relays: usize,
+    /// Relays that are away for [`away_for`](Self::away_for), and come back with their disk.
+    pub relays_away: usize,
+    /// The same, but with a disk that is restored from a backup of before.
+    pub relays_restored: usize,
+    /// How long relays are away.
+    pub away_for: Duration,
+    /// Clients that sleep for most of the trouble.
+    pub sleepers: usize,
+    /// Relays that turn their owners away for a while, and take mail for them all the same.
+    pub deaf_relays: usize,
+    /// How long they do.
+    pub deaf_for: Duration,
+    /// One member was away when mail came, and is the only one that is left when its owner comes.
+    pub survivor: bool,
     /// Client crashes between commit and send.
     pub crashes_after_commit: usize,
     /// Client crashes before a commit.
@@ -72,6 +88,8 @@ pub enum Mutation {
     PutInOneHop,
     /// Clients also put mail by a path whose last relay is its guard.
     GuardIsMember,
+    /// Members of a swarm do not compare what they hold.
+    NoAntiEntropy,
 }
 
 impl Plan {
@@ -90,6 +108,58 @@ impl Plan {
         }
     }
 
+    /// Members of swarms are lost for good in the middle of conversations, others are away for hours, and one
+    /// comes back with yesterday's disk: 12 relays, 6 clients, 12 hours.
+    pub fn losses(seed: u64) -> Self {
+        Self {
+            relays: 12,
+            clients: 6,
+            messages: 40,
+            lost_relays: 2,
+            relays_away: 1,
+            relays_restored: 1,
+            crashes_after_commit: 0,
+            crashes_before_commit: 0,
+            relay_crashes: 2,
+            cuts: 2,
+            loss: 1 + u32::try_from(seed % 3).unwrap_or(0),
+            trouble: Duration::from_hours(12),
+            calm: Duration::from_hours(12),
+            ..Self::standard(seed)
+        }
+    }
+
+    /// A member of many swarms serves their owners no more, until they have left it, and then does again; senders go
+    /// on as before, and some sleep meanwhile: 12 relays, 6 clients, 12 hours.
+    pub fn moves(seed: u64) -> Self {
+        Self {
+            deaf_relays: 1,
+            sleepers: 2,
+            lost_relays: 0,
+            relays_away: 0,
+            relays_restored: 0,
+            ..Self::losses(seed)
+        }
+    }
+
+    /// A member returns that has missed mail, and when the owner comes all others are gone for good.
+    pub fn survivor(seed: u64) -> Self {
+        Self {
+            relays: 16,
+            clients: 4,
+            messages: 12,
+            survivor: true,
+            lost_relays: 0,
+            relays_away: 0,
+            relays_restored: 0,
+            relay_crashes: 0,
+            cuts: 0,
+            loss: 0,
+            trouble: Duration::from_mins(100),
+            ..Self::losses(seed)
+        }
+    }
+
     /// The schedule that every build must pass: 20 clients, 9 relays, at least 40 messages.
     pub fn standard(seed: u64) -> Self {
         Self {
@@ -99,6 +169,14 @@ impl Plan {
             liars: 0,
             suite: Suite::X25519,
             floor: None,
+            lost_relays: 0,
+            relays_away: 0,
+            relays_restored: 0,
+            away_for: Duration::from_hours(2),
+            sleepers: 0,
+            deaf_relays: 0,
+            deaf_for: Duration::from_hours(6),
+            survivor: false,
             clients: 20,
             late: 0,
             messages: 40 + usize::try_from(seed % 9).unwrap_or(0),

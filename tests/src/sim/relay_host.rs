@@ -8,7 +8,7 @@ use zentalk_relay::core::Relay;
 use zentalk_relay::core::mem_store::MemStore;
 use zentalk_relay::core::store::{Owned, Quotas, StoreError, StoreOp, StoreReply};
 use zentalk_relay::core::{CoreConfig, Limits, RelaySecrets, WorkPolicy};
-use zentalk_relay::core::{Input, Output};
+use zentalk_relay::core::{Input, Output, Ticket};
 use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::{
@@ -18,6 +18,7 @@ use zentalk_shared::onion::{
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::{Header, Tag};
 
+use super::plan::Mutation;
 use crate::keys;
 
 /// Broken on purpose: how far the disk lags behind what was answered.
@@ -38,6 +39,11 @@ pub(super) struct RelayHost {
     pub(super) lied: u64,
     /// Operations at the store, where somebody asks for them.
     watched: Option<Vec<StoreOp>>,
+    /// Turns owners away: its store fails at what they ask for.
+    pub(super) is_deaf: bool,
+    turned_away: Vec<Ticket>,
+    /// Broken on purpose: it says nothing of what it holds, and hears nothing of it.
+    compares: bool,
 }
 
 impl RelayHost {
@@ -46,7 +52,7 @@ impl RelayHost {
         index: usize,
         urls: &[String],
         suites: Suites,
-        answers_early: bool,
+        mutation: Option<Mutation>,
         now: Timestamp,
     ) -> Self {
         let url = |text: &String| RelayUrl::parse(text).expect("a relay's URL");
@@ -74,6 +80,7 @@ impl RelayHost {
             signer: signers()[index].clone(),
         };
         let store = MemStore::new(Quotas::default());
+        let answers_early = mutation == Some(Mutation::AcknowledgeBeforeCommit);
         let lagging = answers_early.then(|| (now, store.clone()));
         Self {
             config,
@@ -84,6 +91,9 @@ impl RelayHost {
             lies: false,
             lied: 0,
             watched: None,
+            is_deaf: false,
+            turned_away: Vec::new(),
+            compares: mutation != Some(Mutation::NoAntiEntropy),
         }
     }
 
@@ -141,10 +151,21 @@ impl RelayHost {
     /// `kill -9`: the first `applied` of the unanswered operations reached the disk.
     pub(super) fn crash(&mut self, applied: usize) {
         self.core = None;
+        self.turned_away.clear();
         match &self.lagging {
             Some((_, behind)) => self.store = behind.clone(),
             None => self.store.crash(applied),
         }
+    }
+
+    /// A copy of the disk as it is.
+    pub(super) fn backup(&self) -> MemStore {
+        self.store.clone()
+    }
+
+    /// The disk is what it was when the copy was made.
+    pub(super) fn restore(&mut self, backup: MemStore) {
+        self.store = backup;
     }
 
     /// One input; what the core wants done. Operations go to the disk, and are answered at its next sync.
@@ -161,12 +182,16 @@ impl RelayHost {
         let mut outputs = Vec::new();
         while let Some(output) = core.poll() {
             match output {
+                Output::Store(ticket, op) if self.is_deaf && is_owners(&op) => {
+                    self.turned_away.push(ticket);
+                }
                 Output::Store(ticket, op) => {
                     if let Some(watched) = &mut self.watched {
                         watched.push(op.clone());
                     }
                     self.store.submit(ticket, op);
                 }
+                Output::Send(_, frame) if !self.compares && is_comparison(&frame) => {}
                 other => outputs.push(other),
             }
         }
@@ -225,12 +250,14 @@ impl RelayHost {
 
     /// Whether operations wait for a sync.
     pub(super) fn is_dirty(&self) -> bool {
-        self.store.is_dirty()
+        self.store.is_dirty() || !self.turned_away.is_empty()
     }
 
     /// The disk has everything that was submitted: answers for the core.
     pub(super) fn sync(&mut self, now: Timestamp) -> Vec<Input> {
         let mut answers = self.store.sync();
+        let refused = core::mem::take(&mut self.turned_away).into_iter();
+        answers.extend(refused.map(|ticket| (ticket, Err(StoreError::Failed))));
         if self.lies {
             answers
                 .iter_mut()
@@ -246,6 +273,24 @@ impl RelayHost {
             .map(|(ticket, answer)| Input::Stored(ticket, answer))
             .collect()
     }
+}
+
+/// Whether it is done for a mailbox's owner.
+const fn is_owners(op: &StoreOp) -> bool {
+    matches!(
+        op,
+        StoreOp::Subscribe(_) | StoreOp::Fetch { .. } | StoreOp::TakePush { .. }
+    )
+}
+
+fn is_comparison(frame: &[u8]) -> bool {
+    let tags = [
+        Tag::SwarmSummary,
+        Tag::SwarmIds,
+        Tag::SwarmWant,
+        Tag::SwarmDescriptor,
+    ];
+    Header::decode(frame).is_ok_and(|(header, _)| tags.contains(&header.tag))
 }
 
 /// Identities of the pool's relays: the RSA signatures are made once a process.

@@ -1,12 +1,13 @@
 //! The world of one run: clock, queue, wires, hosts, faults.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::iter;
 
 use rand::RngExt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use zentalk_relay::core::mem_store::MemStore;
 use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Metric, Output};
 use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput, WorkId};
 use zentalk_shared::id::{Address, ConnectionTag, MessageId};
@@ -15,21 +16,25 @@ use zentalk_shared::onion::Suite;
 use zentalk_shared::rpc::Work;
 use zentalk_shared::time::{Duration, Timestamp};
 
-use super::checker::{Checker, Violation};
+use super::checker::Checker;
 use super::client_host::{ClientHost, Crash, Turned};
 use super::plan::Plan;
 use super::recording::Recording;
 use super::relay_host::RelayHost;
+use super::report::Report;
 use super::sightings::Sightings;
 use super::wire::{End, Wire};
 
 mod broken;
 mod deaths;
 mod faults;
+mod losses;
 mod making;
 mod people;
 mod watching;
 mod wires;
+
+use losses::Act;
 
 /// When every run begins.
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -69,41 +74,22 @@ enum Happening {
     CrashRelay,
     LoseSessions,
     CutAny,
+    /// A relay dies for good.
+    LoseRelay,
+    /// Its disk is copied.
+    BackUp(usize),
+    /// It stops, and comes back later; with the copy of its disk, if there is one.
+    RelayAway(usize),
+    /// A client stops, and starts again later.
+    Sleep(usize, Duration),
+    /// A relay turns its owners away.
+    Deafen,
+    /// It serves them again.
+    Hear(usize),
+    /// What comes next of [`World::survivor`].
+    Survivor(Act),
     StartClient(usize),
     StartRelay(usize),
-}
-
-/// What a run came to.
-#[derive(Debug)]
-pub struct Report {
-    /// Of which seed.
-    pub seed: u64,
-    /// Promises broken; empty is good.
-    pub violations: Vec<Violation>,
-    /// How the texts that are stuck look to their senders.
-    pub stuck: Vec<String>,
-    /// How often people were told that encryption was set up anew.
-    pub notices: usize,
-    /// Texts sent.
-    pub messages: usize,
-    /// Client crashes that hit, between commit and send.
-    pub crashes_after_commit: usize,
-    /// All client and relay crashes that hit.
-    pub crashes: usize,
-    /// Onion packets lost.
-    pub lost: u64,
-    /// Onion packets that relays have peeled: of X25519, of X-Wing.
-    pub packets: [u64; 2],
-    /// Envelopes that were handed out or replicated with other bytes.
-    pub lies: u64,
-    /// Events that were played.
-    pub events: u64,
-    /// Virtual time that passed.
-    pub took: Duration,
-    /// How long it took until a text was shown, for each that was.
-    pub delays: Vec<Duration>,
-    /// Whether the plan's guard died.
-    pub guard_died: bool,
 }
 
 /// One run.
@@ -140,6 +126,18 @@ pub struct World {
     said: BTreeMap<MessageId, Timestamp>,
     delays: BTreeMap<MessageId, Duration>,
     guard_died: bool,
+    /// Relays that are gone for good.
+    lost: BTreeSet<usize>,
+    /// Copies of disks.
+    backups: BTreeMap<usize, MemStore>,
+    /// Swarms that had a lost member in them when it was lost.
+    bereft: usize,
+    /// Owners whose member turned them away, and of these, who has left it.
+    turned_away: BTreeSet<usize>,
+    left: usize,
+    moved: u64,
+    survivor: usize,
+    sleepers_swarm: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +181,14 @@ impl World {
             said: BTreeMap::new(),
             delays: BTreeMap::new(),
             guard_died: false,
+            lost: BTreeSet::new(),
+            backups: BTreeMap::new(),
+            bereft: 0,
+            turned_away: BTreeSet::new(),
+            left: 0,
+            moved: 0,
+            survivor: 0,
+            sleepers_swarm: Vec::new(),
             plan,
         };
         world.make_relays();
@@ -238,7 +244,7 @@ impl World {
 
     /// All texts are out and have arrived, and the trouble is over.
     fn is_done(&self) -> bool {
-        self.now > self.calm() && self.checker.is_complete()
+        self.now > self.calm() && self.checker.is_complete() && self.broken_swarms() == 0
     }
 
     fn finish(self) -> Report {
@@ -248,18 +254,26 @@ impl World {
             stored.extend(messages.into_iter().map(|(id, count)| ((index, id), count)));
         }
         let (crashes, crashes_after_commit, lost, events) = self.report;
+        let (bereft, broken_swarms) = (self.bereft, self.broken_swarms());
         let (stuck, notices) = (self.stuck(), self.checker.notices());
         let took = self.now.since(self.begin());
+        let people = self.people();
+        let violations = self.checker.finish(&stored);
         Report {
             seed: self.plan.seed,
-            violations: self.checker.finish(&stored),
+            violations,
             stuck,
+            people,
             notices,
             messages: self.plan.messages,
             crashes_after_commit,
             crashes,
             lost,
             packets: self.packets,
+            bereft,
+            broken_swarms,
+            left: self.left,
+            moved: self.moved,
             lies: self.relays.iter().map(|relay| relay.lied).sum(),
             events,
             took,
@@ -316,11 +330,19 @@ impl World {
             Happening::CrashRelay => self.crash_relay(),
             Happening::LoseSessions => self.lose_sessions(),
             Happening::CutAny => self.cut_any(),
+            Happening::LoseRelay => self.lose_relay(),
+            Happening::BackUp(index) => self.back_up(index),
+            Happening::RelayAway(index) => self.relay_away(index),
+            Happening::Sleep(index, pause) => self.sleep(index, pause),
+            Happening::Deafen => self.deafen(),
+            Happening::Hear(index) => self.hear(index),
+            Happening::Survivor(act) => self.survivor(act),
             Happening::StartClient(index) => {
                 self.clients[index].start(self.now, &mut self.rng);
                 self.look_again(index);
                 self.client(index, ClientInput::Online(true));
             }
+            Happening::StartRelay(index) if self.lost.contains(&index) => {}
             Happening::StartRelay(index) => {
                 self.relays[index].start(self.now, &mut self.rng);
                 self.settle_relay(index, Vec::new());
@@ -411,6 +433,7 @@ impl World {
                     let hybrid = usize::from(suite == Suite::XWing.name());
                     self.packets[hybrid] += n;
                 }
+                Output::Count(Metric::Refused("moved"), n) => self.moved += n,
                 Output::Store(..) | Output::Count(..) | Output::Peer(..) => {}
             }
         }

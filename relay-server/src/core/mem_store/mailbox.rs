@@ -1,13 +1,17 @@
 //! One mailbox in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use zentalk_shared::id::EnvelopeId;
 use zentalk_shared::rpc::{EnvelopeBytes, FormerPermit, OneTimeBytes, PreKeyBaseBytes};
 use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
 
-use crate::core::store::{Hour, OwnerStamp, PushPick, Quotas, Stock, StockedSurb, StoredEnvelope};
+use crate::core::store::{
+    CompareIds, Compared, Hour, MAX_PROOFS, OwnerStamp, PAGE_IDS, PushPick, Quotas, Stock,
+    StockedSurb, StoredEnvelope,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct Mailbox {
@@ -19,7 +23,8 @@ pub(super) struct Mailbox {
     pub(super) touched: Hour,
     pub(super) next_cursor: u64,
     pub(super) envelopes: BTreeMap<u64, (EnvelopeId, StoredEnvelope)>,
-    pub(super) tombstones: BTreeMap<EnvelopeId, Hour>,
+    /// With the acknowledgement that each is from, if that was kept.
+    pub(super) tombstones: BTreeMap<EnvelopeId, (Hour, Option<Arc<[u8]>>)>,
     pub(super) surbs: Vec<StockedSurb>,
     pub(super) base: Option<PreKeyBaseBytes>,
     pub(super) one_time: VecDeque<OneTimeBytes>,
@@ -85,6 +90,39 @@ impl Mailbox {
         Stock {
             surbs: u16::try_from(self.surbs.len()).unwrap_or(u16::MAX),
             waiting: u32::try_from(self.envelopes.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Ids of what waits, ascending.
+    pub(super) fn held(&self) -> BTreeSet<EnvelopeId> {
+        self.envelopes.values().map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn compare(&self, with: &CompareIds, quotas: &Quotas) -> Compared {
+        let all = self.held();
+        let in_range = |id: &&EnvelopeId| with.until.is_none_or(|until| **id < until);
+        let mut range = all.range(with.from..).take_while(in_range).copied();
+        let held = range.by_ref().take(PAGE_IDS).collect();
+        let until = range.next();
+        let buried = |id: &EnvelopeId| self.tombstones.get(id);
+        let theirs = || with.theirs.iter();
+        let room = (quotas.envelopes as usize).saturating_sub(all.len());
+        let missing = theirs().filter(|id| !all.contains(*id) && buried(id).is_none());
+        let missing = missing.take(room).copied().collect();
+        let mut proofs: Vec<Vec<u8>> = Vec::new();
+        for proof in theirs()
+            .filter_map(buried)
+            .filter_map(|(_, proof)| proof.as_ref())
+        {
+            if proofs.len() < MAX_PROOFS && !proofs.iter().any(|known| **known == **proof) {
+                proofs.push(proof.to_vec());
+            }
+        }
+        Compared {
+            held,
+            until,
+            missing,
+            proofs,
         }
     }
 }

@@ -384,6 +384,11 @@ fn who_delays_many_packets_holds_back_nobody_elses() {
 fn relays_that_nobody_knows_are_not_verified_without_end() {
     let known = |burst| {
         let mut net = Net::cold(4, Limits::default(), Quotas::default());
+        // The others do not connect to it by themselves.
+        for node in &mut net.nodes[1..] {
+            let config = &mut node.config;
+            config.peers.retain(|peer| *peer != super::net::url(0));
+        }
         (1..4).for_each(|index| net.start(index));
         net.advance(Duration::from_secs(1));
         // It meets one relay, and hears from it of two others.

@@ -12,3 +12,5 @@ mod people;
 mod reload;
 mod services;
 mod strangers;
+mod swarm;
+mod swarm_abuse;

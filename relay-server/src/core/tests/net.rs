@@ -14,6 +14,7 @@ use zentalk_shared::onion::{
     ReplayLimits, Route, Suite, Suites, UnverifiedDescriptor,
 };
 use zentalk_shared::time::{Duration, Timestamp};
+use zentalk_shared::wire::{Header, Tag};
 
 use crate::core::mem_store::MemStore;
 use crate::core::store::{Quotas, StoreError, StoreOp};
@@ -51,6 +52,8 @@ pub(super) struct Net {
     wires: BTreeMap<End, End>,
     /// Frames on their way, in order; `None` closes.
     flying: VecDeque<(End, Option<Vec<u8>>)>,
+    /// Frames that relays have sent to each other: from, to, what.
+    pub(super) told: Vec<(usize, usize, Tag)>,
     /// What clients have received; `None`: closed.
     pub(super) inboxes: HashMap<u64, Vec<Option<Vec<u8>>>>,
     next: u64,
@@ -166,6 +169,7 @@ impl Net {
             nodes: (0..relays).map(node).collect(),
             wires: BTreeMap::new(),
             flying: VecDeque::new(),
+            told: Vec::new(),
             inboxes: HashMap::new(),
             next: 0,
             hanging: BTreeSet::new(),
@@ -371,6 +375,9 @@ impl Net {
         match output {
             Output::Send(conn, frame) => {
                 if let Some(to) = self.wires.get(&End::Relay(index, conn)) {
+                    if let (End::Relay(to, _), Ok((header, _))) = (to, Header::decode(&frame)) {
+                        self.told.push((index, *to, header.tag));
+                    }
                     self.flying.push_back((*to, Some(frame)));
                 }
             }

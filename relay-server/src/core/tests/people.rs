@@ -211,6 +211,8 @@ pub(super) struct Owner {
     pub(super) former: Option<FormerPermit>,
     pub(super) sequence: u64,
     pub(super) members: Vec<usize>,
+    /// Of the descriptor: goes up with every move.
+    pub(super) moves: u64,
 }
 
 impl Owner {
@@ -237,6 +239,7 @@ impl Owner {
             former: None,
             sequence: net.now.as_ms(),
             members: vec![0, 1, 2],
+            moves: 1,
         }
     }
 
@@ -267,7 +270,7 @@ impl Owner {
     pub(super) fn descriptor(&self, net: &Net) -> MailboxDescriptor {
         let members: Vec<_> = self.members.iter().map(|index| net.id(*index)).collect();
         let active = u8::try_from(members.len().min(3)).unwrap();
-        MailboxDescriptor::sign(&self.key, 1, members, active, net.now).unwrap()
+        MailboxDescriptor::sign(&self.key, self.moves, members, active, net.now).unwrap()
     }
 
     pub(super) fn signed<T: Encode<()>>(

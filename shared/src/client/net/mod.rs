@@ -117,10 +117,6 @@ pub(in crate::client) enum NetOutput {
         /// The request.
         request: RequestId,
         /// Why.
-        #[allow(
-            dead_code,
-            reason = "the engine retries whatever the reason; tests tell them apart"
-        )]
         why: NetFailure,
     },
     /// A member of my swarm has used a reply block of its stock.
@@ -354,15 +350,18 @@ impl Net {
         self.relays.offering(Features::DIRECTORY)
     }
 
-    /// Up to `count` relays for a mailbox of mine, drawn at random by weight: of distinct operators and
-    /// subnets and none of my guards, as far as there are enough relays for that.
-    pub(in crate::client) fn choose_swarm(
+    /// Relays that make a mailbox of mine one of `count`, beside those that it `keeps`, none of them `not`: drawn
+    /// at random by weight, of distinct operators and subnets and none of my guards, as far as there are enough
+    /// relays for that.
+    pub(in crate::client) fn choose_members(
         &self,
+        keeps: &[NodeId],
+        not: &[NodeId],
         count: usize,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Vec<NodeId> {
-        self.relays.choose_swarm(count, now, rng)
+        self.relays.choose_members(keeps, not, count, now, rng)
     }
 
     /// The guards kept.

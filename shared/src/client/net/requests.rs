@@ -52,6 +52,13 @@ pub(in crate::client) enum NetFailure {
     TooLarge,
 }
 
+impl NetFailure {
+    /// Whether the target may be gone: of all else it knows nothing.
+    pub(in crate::client) const fn may_be_the_targets(self) -> bool {
+        matches!(self, Self::Timeout | Self::NoPath)
+    }
+}
+
 /// What a caller wants to be sent.
 #[derive(Debug)]
 pub(super) struct Call {

@@ -18,22 +18,31 @@ const ENOUGH: usize = 3;
 const WEIGHTS: (u64, u64) = (1_000, 10_000);
 
 impl Relays {
-    /// Up to `count` relays for a mailbox: none of the guards or their kin, distinct operators and subnets,
-    /// those with the onion suite of now first. If that gives fewer than three, other relays follow, guards
-    /// last and the first guard very last.
-    pub(super) fn choose_swarm(
+    /// Relays that make a mailbox's swarm one of `count`, beside those that it `keeps`, none of them `not`: none of
+    /// the guards or their kin, distinct operators and subnets, those with the onion suite of now first,
+    /// vanguards behind others. If that gives fewer than three in all, other relays follow, guards last and the first guard
+    /// very last.
+    pub(super) fn choose_members(
         &self,
+        keeps: &[NodeId],
+        not: &[NodeId],
         count: usize,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Vec<NodeId> {
         let (guards, _) = self.kept_guards(now);
-        let (fit, mut rest): (Vec<_>, Vec<_>) = self
+        let (mut fit, mut rest): (Vec<_>, Vec<_>) = self
             .shuffled(Features::MAILBOX, now, rng)
             .into_iter()
+            .filter(|relay| !keeps.contains(&relay.node()) && !not.contains(&relay.node()))
             .partition(|relay| !guards.contains(&relay.node()));
+        // A swarm that took every vanguard would leave no path to itself.
+        let is_vanguard = |node| self.vanguards().nodes().any(|vanguard| vanguard == node);
+        fit.sort_by_key(|relay| (!self.has_suite(relay), is_vanguard(relay.node())));
         let mut chosen = Vec::new();
-        let kept = guards.iter().filter_map(|node| self.directory().get(node));
+        let count = count.saturating_sub(keeps.len());
+        let kept = guards.iter().chain(keeps);
+        let kept = kept.filter_map(|node| self.directory().get(node));
         let mut taken: Vec<_> = kept.map(|guard| self.party(guard)).collect();
         let mut similar = Vec::new();
         for relay in fit {
@@ -51,7 +60,8 @@ impl Relays {
         let rest = similar
             .into_iter()
             .chain(rest.into_iter().map(RelayDescriptor::node));
-        let missing = count.min(ENOUGH).saturating_sub(chosen.len());
+        let enough = ENOUGH.saturating_sub(keeps.len());
+        let missing = count.min(enough).saturating_sub(chosen.len());
         chosen.extend(rest.take(missing));
         chosen
     }

@@ -29,6 +29,8 @@ fn mailbox() -> Mailbox {
         descriptor: None,
         owner_sequence: 0,
         former: None,
+        former_members: None,
+        absent: None,
     };
     let mut mailbox = Mailbox::restore(row, NOW);
     assert!(
@@ -67,13 +69,13 @@ fn subscribed() -> Mailbox {
 }
 
 #[test]
-fn every_active_member_is_supplied_and_the_reserve_is_not() {
+fn every_member_listed_is_supplied() {
     let mailbox = mailbox();
     let asked: Vec<NodeId> = needs(&mailbox, NOW)
         .into_iter()
         .map(|(member, _)| member)
         .collect();
-    assert_eq!(asked, [node(1), node(2), node(3)]);
+    assert_eq!(asked, [node(1), node(2), node(3), node(4)]);
     assert!(!mailbox.receiving());
     assert!(subscribed().receiving());
 }
@@ -81,7 +83,7 @@ fn every_active_member_is_supplied_and_the_reserve_is_not() {
 #[test]
 fn a_busy_member_waits_and_does_not_wake_the_host() {
     let mailbox = mailbox();
-    let busy = BTreeSet::from([node(1), node(2), node(3)]);
+    let busy = BTreeSet::from([1, 2, 3, 4].map(node));
     assert!(mailbox.needs(FULL, &busy, NOW).is_empty());
     assert_eq!(mailbox.next_timeout(&busy), None);
     assert_eq!(mailbox.next_timeout(&BTreeSet::new()), Some(NOW));
@@ -192,13 +194,14 @@ fn members_are_asked_until_each_has_answered_once_a_guard_has_lost_what_came() {
     let fetch = Need::Fetch { after: 0 };
     let soon = |secs| NOW.saturating_add(Duration::from_secs(secs));
     mailbox.pushes_lost(soon(1));
-    let all = [1, 2, 3].map(|number| (node(number), fetch));
+    let all = [1, 2, 3, 4].map(|number| (node(number), fetch));
     assert_eq!(needs(&mailbox, soon(1)), all);
     assert_eq!(mailbox.next_timeout(&BTreeSet::new()), Some(soon(1)));
     for (member, need) in all {
         mailbox.asked(member, need, soon(1));
     }
     mailbox.fetched(node(1), 0, 0, soon(2));
+    mailbox.fetched(node(4), 0, 0, soon(2));
     mailbox.fetch_failed(node(2), soon(2), &mut rng);
     mailbox.fetched(node(3), 7, 1, soon(2));
     let rest = [(node(2), fetch), (node(3), Need::Fetch { after: 7 })];
@@ -227,10 +230,10 @@ fn a_failed_subscription_is_tried_again_later_each_time() {
         .into_iter()
         .map(|(member, _)| member)
         .collect();
-    assert_eq!(due, [node(2), node(3)]);
+    assert_eq!(due, [node(2), node(3), node(4)]);
     assert_eq!(
         needs(&mailbox, NOW.saturating_add(Duration::from_secs(1))).len(),
-        3
+        4
     );
 }
 
@@ -274,16 +277,41 @@ fn a_swarm_that_grows_keeps_its_members_with_their_stock_and_tells_them() {
         (node(1), subscribe(0, false)),
         (node(2), subscribe(0, false)),
         (node(5), subscribe(FULL, true)),
+        (node(3), Need::Tell),
+        (node(4), Need::Tell),
     ];
     assert_eq!(needs(&mailbox, NOW), wanted);
     assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() <= NOW);
     for (member, need) in wanted {
         mailbox.asked(member, need, NOW);
-        mailbox.subscribed(member, FULL, 0, member == node(5), NOW);
+        match need {
+            Need::Tell => mailbox.told(member, NOW),
+            _ => mailbox.subscribed(member, FULL, 0, member == node(5), NOW),
+        }
+    }
+    let fetch = |n| (node(n), Need::Fetch { after: 0 });
+    assert_eq!(needs(&mailbox, NOW), [fetch(3), fetch(4)]);
+    for former in [3, 4].map(node) {
+        mailbox.asked(former, Need::Fetch { after: 0 }, NOW);
+        mailbox.fetched(former, 0, 0, NOW);
     }
     assert!(needs(&mailbox, NOW).is_empty());
     assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() > NOW);
-    assert_eq!(mailbox.active_members(), [node(1), node(2), node(5)]);
+    assert_eq!(mailbox.members(), [node(1), node(2), node(5)]);
+}
+
+#[test]
+fn reply_blocks_for_a_guard_that_has_died_meanwhile_count_for_nothing() {
+    let mut mailbox = subscribed();
+    let before = mailbox.losses();
+    mailbox.reset(NOW);
+    assert_ne!(mailbox.losses(), before);
+    mailbox.subscribed_in_vain(node(1), NOW);
+    let again = Need::Subscribe {
+        count: FULL,
+        replace: true,
+    };
+    assert_eq!(needs(&mailbox, NOW)[0], (node(1), again));
 }
 
 #[test]
@@ -294,7 +322,7 @@ fn a_new_secret_is_told_to_every_member_and_the_former_counts_for_a_while() {
     mailbox.renew_secret(overlap, NOW, &mut rng);
     assert_ne!(mailbox.row.write_secret, before);
     let due = needs(&mailbox, NOW);
-    assert_eq!(due.len(), 3, "nothing is wrong with their stock");
+    assert_eq!(due.len(), 4, "nothing is wrong with their stock");
     for (member, need) in due {
         let (count, replace) = (0, false);
         assert_eq!(need, Need::Subscribe { count, replace });

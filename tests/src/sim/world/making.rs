@@ -31,14 +31,13 @@ impl World {
     }
 
     pub(super) fn make_relays(&mut self) {
-        let early = self.plan.mutation == Some(Mutation::AcknowledgeBeforeCommit);
         let urls: Vec<String> = (0..self.plan.relays).map(Self::url).collect();
         for index in 0..self.plan.relays {
             let suites = match index < self.plan.classical_relays {
                 true => Suites::only(Suite::X25519),
                 false => Suites::OFFERED,
             };
-            let mut host = RelayHost::new(index, &urls, suites, early, self.now);
+            let mut host = RelayHost::new(index, &urls, suites, self.plan.mutation, self.now);
             host.lies = index + self.plan.liars >= self.plan.relays;
             if self.sightings.is_some() {
                 host.watch();
@@ -90,22 +89,29 @@ impl World {
             let to = (from + self.rng.random_range(1..self.plan.clients)) % self.plan.clients;
             // Half of the texts go between few pairs, so that conversations go back and forth.
             let (from, to) = if self.rng.random_bool(0.5) {
-                (from % 4, (from + 1) % 4)
+                (
+                    from % 4 % self.plan.clients,
+                    (from + 1) % 4 % self.plan.clients,
+                )
             } else {
                 (from, to)
             };
             let (from, to) = match self.plan.guard_death {
                 Some(_) => (index % 2, 1 - index % 2),
+                // All to the first, by all others.
+                None if self.plan.survivor => (1 + index % (self.plan.clients - 1), 0),
                 None => (from, to),
             };
             self.texts.push((from, to));
             let at = match self.plan.guard_death {
                 // Each in its turn, with time to come to rest before the last one.
                 Some(_) => 20_000 * (1 + index) as u64,
+                None if self.plan.survivor => 60_000 * (1 + index) as u64,
                 None => self.rng.random_range(1_000..trouble),
             };
             self.schedule(Duration::from_ms(at), Happening::Say(index));
         }
+        self.schedule_losses();
         let faults = [
             (self.plan.crashes_after_commit, 0),
             (self.plan.crashes_before_commit, 1),

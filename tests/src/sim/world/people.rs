@@ -7,12 +7,13 @@ use zentalk_shared::time::Duration;
 
 use super::{Happening, World};
 use crate::sim::checker::Sent;
+use crate::sim::relay_host::RelayHost;
 
 impl World {
     pub(super) fn say(&mut self, index: usize) {
         let (from, to) = self.texts[index];
         if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
+            self.schedule(self.again(), Happening::Say(index));
             return;
         }
         let known = self.clients[from].engine().is_some_and(|engine| {
@@ -31,7 +32,7 @@ impl World {
         let (id, text) = (self.text_id(index), format!("text {index}"));
         // A person whose program crashes while they press the key presses it again.
         if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
+            self.schedule(self.again(), Happening::Say(index));
             return;
         }
         self.checker.sent(
@@ -52,7 +53,15 @@ impl World {
         };
         self.client(from, ClientInput::Command(command));
         if self.clients[from].engine().is_none() {
-            self.schedule(Duration::from_secs(1), Happening::Say(index));
+            self.schedule(self.again(), Happening::Say(index));
+        }
+    }
+
+    /// When a person tries again whose program does not run: those who sleep do so for long.
+    const fn again(&self) -> Duration {
+        match self.plan.sleepers {
+            0 => Duration::from_secs(1),
+            _ => Duration::from_mins(1),
         }
     }
 
@@ -101,6 +110,28 @@ impl World {
             let (relays, link) = (engine.network().relays, engine.connection());
             lines.push(format!(
                 "{from} to {to}: {state:?}, {relays} relays known, {link:?}"
+            ));
+        }
+        lines
+    }
+
+    /// How clients are at the end, for who looks for the reason of a broken promise.
+    pub(super) fn people(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            let Some(engine) = client.engine() else {
+                lines.push(format!("{index} does not run"));
+                continue;
+            };
+            let there = |node| {
+                let relay = self.relays.iter().find(|relay| relay.node() == node);
+                relay.is_some_and(RelayHost::is_up)
+            };
+            let swarm = engine.swarm();
+            let up = swarm.iter().filter(|node| there(**node)).count();
+            let (of, relays, link) = (swarm.len(), engine.network().relays, engine.connection());
+            lines.push(format!(
+                "{index}: {up} of {of} members up, {relays} relays known, {link:?}"
             ));
         }
         lines

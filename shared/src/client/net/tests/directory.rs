@@ -264,12 +264,16 @@ fn a_swarm_is_distinct_and_free_of_guards() {
     let mut world = World::connected(12, 15);
     let guards = world.net.kept_guards();
     for _ in 0..20 {
-        let swarm = world.net.choose_swarm(6, world.now, &mut world.rng);
+        let swarm = world
+            .net
+            .choose_members(&[], &[], 6, world.now, &mut world.rng);
         assert_eq!(swarm.len(), 6);
         assert!(swarm.iter().all(|node| !guards.contains(node)));
     }
     let mut small = World::connected(3, 16);
-    let swarm = small.net.choose_swarm(6, small.now, &mut small.rng);
+    let swarm = small
+        .net
+        .choose_members(&[], &[], 6, small.now, &mut small.rng);
     assert_eq!(swarm.len(), 3, "three, with the guard if it must be");
     assert_eq!(swarm.last(), Some(&small.net.kept_guards()[0]));
 }
@@ -283,7 +287,9 @@ fn a_swarm_takes_one_relay_of_an_operator() {
     });
     world.advance(SOON);
     for _ in 0..10 {
-        let swarm = world.net.choose_swarm(6, world.now, &mut world.rng);
+        let swarm = world
+            .net
+            .choose_members(&[], &[], 6, world.now, &mut world.rng);
         let same = swarm.iter().filter(|node| world.index(**node) < 8).count();
         assert!(same <= 1, "{same} of one operator");
         assert!(swarm.len() >= 2);
