@@ -16,6 +16,7 @@ use zentalk_shared::id::{EnvelopeId, MailboxId, MessageId, NodeId};
 use zentalk_shared::rpc::{MAX_SUMMARIES, MailboxDescriptor, MailboxSummary};
 use zentalk_shared::time::{Duration, Timestamp};
 
+use super::io::Metric;
 use super::relay::{Relay, Step, Timer};
 use super::requests::After;
 use super::store::{CompareIds, StoreOp};
@@ -269,6 +270,7 @@ impl Relay {
             ends: step.now + ROUND_LIFE,
         };
         self.anti_entropy.rounds.insert(node, round);
+        self.count(Metric::Compared("begun"));
         match scope.moved.is_empty() {
             true => self.advance_round(node, step),
             false => self.pause_round(&node, SETTLE, step),

@@ -99,6 +99,8 @@ pub enum Metric {
     Pushed,
     /// Envelopes stored for another member.
     Replicated,
+    /// Comparisons with other members, by what happened.
+    Compared(&'static str),
     /// Operations that the store could not do.
     StoreFailed,
     /// Events of the DHT.

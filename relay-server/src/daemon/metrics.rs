@@ -42,6 +42,10 @@ pub const SERIES: &[(&str, &str)] = &[
         "Envelopes stored for other members",
     ),
     (
+        "zentalk_comparisons_total",
+        "Comparisons with other members that were begun, and questions of theirs passed over",
+    ),
+    (
         "zentalk_store_failures_total",
         "Operations that the store could not do",
     ),
@@ -119,6 +123,9 @@ pub(super) fn count(metric: Metric, n: u64) {
         Metric::Dht(event) => counter!("zentalk_dht_total", "event" => event).increment(n),
         Metric::Pushed => counter!("zentalk_pushes_total").increment(n),
         Metric::Replicated => counter!("zentalk_replicated_total").increment(n),
+        Metric::Compared(event) => {
+            counter!("zentalk_comparisons_total", "event" => event).increment(n);
+        }
         Metric::StoreFailed => counter!("zentalk_store_failures_total").increment(n),
         Metric::ReplayTagsLost => counter!("zentalk_replay_tags_lost_total").increment(n),
     }

@@ -208,7 +208,7 @@ impl Relay {
     fn may_compare(&mut self, conn: ConnId, cost: u32, step: &Step<'_>) -> bool {
         let may = self.charge_comparing(conn, cost, step.now);
         if !may {
-            self.count(Metric::PacketDropped("comparing"));
+            self.count(Metric::Compared("passed_over"));
         }
         may
     }

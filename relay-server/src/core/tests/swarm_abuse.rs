@@ -166,7 +166,7 @@ fn who_asks_too_much_is_passed_over_and_loses_nothing_else() {
         answered += told(&mut net, 0, 1).len();
     }
     assert!((1..10).contains(&answered), "{answered}");
-    let dropped = net.count(0, Metric::PacketDropped("comparing"));
+    let dropped = net.count(0, Metric::Compared("passed_over"));
     assert_eq!(dropped as usize, 50 - answered);
     let put = owner.put(&net, 0, 1);
     assert_eq!(sender.call(&mut net, &[3, 0], &put), Some(SENT));
