@@ -9,7 +9,9 @@ use zentalk_relay::core::ConnId;
 use zentalk_relay::core::store::StoreOp;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::{Class, Layout, Peeled, RelayKeys, ReplayLimits, Suite, Suites, Surb};
+use zentalk_shared::rpc::{MailboxSummary, SwarmSummary};
 use zentalk_shared::time::Timestamp;
+use zentalk_shared::wire::codec::from_cbor;
 use zentalk_shared::wire::{Frame, Tag, decode_frame, decode_padded_frame};
 
 use super::Counts;
@@ -50,19 +52,25 @@ pub(super) fn events(sightings: &Sightings) -> (Vec<Event>, Counts) {
             Sight::Sent(conn, peer, frame) => reader.sent(sighting.relay, *conn, *peer, frame),
             Sight::Row(op) => row(op),
         };
-        let personas: Vec<Persona> = event
-            .values
-            .iter()
-            .filter_map(|v| reader.truth.persona(*v))
-            .collect();
-        let mut event = Event {
-            relay: sighting.relay,
-            at: sighting.at.as_ms(),
-            ..event
+        let summaries = match &sighting.sight {
+            Sight::Came(_, _, frame) | Sight::Sent(_, _, frame) => summaries(frame),
+            Sight::Row(_) => Vec::new(),
         };
-        event.personas.extend(personas);
-        event.values.retain(|value| !reader.public.contains(value));
-        events.push(event);
+        for event in summaries.into_iter().chain([event]) {
+            let personas: Vec<Persona> = event
+                .values
+                .iter()
+                .filter_map(|v| reader.truth.persona(*v))
+                .collect();
+            let mut event = Event {
+                relay: sighting.relay,
+                at: sighting.at.as_ms(),
+                ..event
+            };
+            event.personas.extend(personas);
+            event.values.retain(|value| !reader.public.contains(value));
+            events.push(event);
+        }
     }
     for event in &mut events {
         event.flow = event.flow.map(|flow| reader.flow(flow));
@@ -163,6 +171,14 @@ impl Reader {
                 if frame.payload.len() >= 8 {
                     event.values.push(Value::of(frame.payload));
                 }
+            }
+            // Of many people's mailboxes: each of the `summaries` is an event of its own.
+            Tag::SwarmSummary => return event,
+            // The first range of every mailbox begins with the same id.
+            Tag::SwarmIds => {
+                let first = Value::of(&[0; 16]);
+                let values = values::body(frame.payload).into_iter();
+                event.values.extend(values.filter(|value| *value != first));
             }
             _ => event.values.extend(values::body(frame.payload)),
         }
@@ -277,6 +293,35 @@ impl Reader {
     }
 }
 
+/// What two members tell each other of the mailboxes that they have in common. That both hold them is all that these
+/// have to do with each other.
+fn summaries(frame: &[u8]) -> Vec<Event> {
+    let frame = decode_frame(frame).ok();
+    let frame = frame.filter(|frame| frame.tag == Tag::SwarmSummary);
+    let summary = frame.and_then(|frame| {
+        let max = Tag::SwarmSummary.max_payload();
+        from_cbor::<SwarmSummary>(frame.payload, max).ok()
+    });
+    let mailboxes = summary.map(|summary| summary.mailboxes.into_inner());
+    let event = |of: MailboxSummary| {
+        let mut values = vec![Value::of(of.mailbox.as_bytes())];
+        // All empty mailboxes have one digest.
+        if of.held > 0 {
+            values.push(Value::of(&of.digest.0));
+        }
+        Event {
+            what: "summary of a mailbox".to_owned(),
+            values,
+            ..Event::default()
+        }
+    };
+    mailboxes
+        .unwrap_or_default()
+        .into_iter()
+        .map(event)
+        .collect()
+}
+
 /// What relays publish of themselves, and tell each other of relays.
 fn public(sightings: &Sightings) -> HashSet<Value> {
     let mut public: HashSet<Value> = sightings.nodes.iter().map(|node| Value::of(node)).collect();
@@ -328,12 +373,18 @@ fn row(op: &StoreOp) -> Event {
             values.extend(save.one_time.iter().map(|key| of(key)));
             ("prekeys", values)
         }
-        StoreOp::PutRecord { key, record, .. } => {
-            let mut values = vec![of(key.as_bytes()), of(record)];
-            values.extend(values::body(record));
-            ("record", values)
-        }
+        StoreOp::PutRecord { key, record, .. } => ("record", signed(key.as_bytes(), record)),
         StoreOp::GetRecord { key, .. } => ("get of a record", vec![of(key.as_bytes())]),
+        StoreOp::Compare(compare) => {
+            let mut values = vec![of(compare.mailbox.as_bytes())];
+            values.extend(compare.theirs.iter().map(|id| of(id.as_bytes())));
+            ("comparison", values)
+        }
+        StoreOp::KeepDescriptor {
+            mailbox,
+            descriptor,
+            ..
+        } => ("descriptor", signed(mailbox.as_bytes(), descriptor)),
         _ => ("housekeeping", Vec::new()),
     };
     Event {
@@ -341,4 +392,11 @@ fn row(op: &StoreOp) -> Event {
         values,
         ..Event::default()
     }
+}
+
+/// A signed object that is stored, and its key.
+fn signed(key: &[u8], object: &[u8]) -> Vec<Value> {
+    let mut values = vec![Value::of(key), Value::of(object)];
+    values.extend(values::body(object));
+    values
 }
