@@ -13,6 +13,9 @@ use crate::core::store::{
     StockedSurb, StoredEnvelope,
 };
 
+/// When an envelope was acknowledged, and the acknowledgement if it is kept.
+pub(super) type Buried = (Hour, Option<Arc<[u8]>>);
+
 #[derive(Clone, Debug)]
 pub(super) struct Mailbox {
     pub(super) stamp: OwnerStamp,
@@ -24,7 +27,7 @@ pub(super) struct Mailbox {
     pub(super) next_cursor: u64,
     pub(super) envelopes: BTreeMap<u64, (EnvelopeId, StoredEnvelope)>,
     /// With the acknowledgement that each is from, if that was kept.
-    pub(super) tombstones: BTreeMap<EnvelopeId, (Hour, Option<Arc<[u8]>>)>,
+    pub(super) tombstones: BTreeMap<EnvelopeId, Buried>,
     pub(super) surbs: Vec<StockedSurb>,
     pub(super) base: Option<PreKeyBaseBytes>,
     pub(super) one_time: VecDeque<OneTimeBytes>,
