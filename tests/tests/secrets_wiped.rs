@@ -161,8 +161,10 @@ fn device(rng: &mut Draws, _: Look<'_>) {
     let certificate = certificate.verify(&keys).unwrap();
     let stored = to_secret_cbor(&device);
     device = from_cbor(&stored, 1 << 20).unwrap();
-    let published = device.sealing().current().publish(device.signing());
-    let key = published.verify(&certificate).unwrap();
+    let published = device.publish_sealing_key();
+    let key = published
+        .verify(&certificate, device.mailbox().id())
+        .unwrap();
     let envelopes = seal_message(b"sealed", &key, rng).unwrap();
     open(&envelopes[0], device.sealing(), device.id()).unwrap();
     let later = NOW.saturating_add(Duration::from_days(8));

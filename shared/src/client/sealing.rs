@@ -173,7 +173,7 @@ impl Client {
             directory_key: self.me.directory.public(),
             mailbox: BoundedBytes::new(self.mailbox.descriptor.as_ref()?.bytes().to_vec()).ok()?,
             write_secret: Secret32::from_bytes(*self.mailbox.row.write_secret.as_bytes()),
-            sealing_key: device.sealing().current().publish(device.signing()),
+            sealing_key: device.publish_sealing_key(),
         })
     }
 
