@@ -76,8 +76,13 @@ impl Client {
                     .extend(self.outbox.sealed(&id, envelopes, ctx.now));
             }
         }
-        for (_, record) in &sessions {
+        for (device, record) in &sessions {
             store_record(record, None, ctx);
+            let peer = PeerDevice {
+                address,
+                device: *device,
+            };
+            self.renew_if_unheard(&peer, record, ctx);
         }
         // Receipts carry none: after them alone the peer still lacks it.
         if introduced {
