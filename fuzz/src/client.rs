@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
-use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::CryptoRng;
 use zentalk_shared::client::store::{Key, Loaded, Row, Table, Write};
 use zentalk_shared::client::{Client, Config, Input, NetConfig, NewAccount, StockConfig, Turn};
+use zentalk_shared::time::Timestamp;
 
 use crate::devices::{NOW, rng, rsa};
 
@@ -12,26 +13,50 @@ use crate::devices::{NOW, rng, rsa};
 const MAX_READS: usize = 64;
 
 /// What a new account stores.
-static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
-    let mut rng = rng(30);
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| new_account(&mut rng(30), &mut rng(32)));
+
+/// The rows of an account that is made as a host makes it. `salts` are for signatures.
+pub fn new_account(rng: &mut impl CryptoRng, salts: &mut impl CryptoRng) -> Vec<Row> {
     let rsa = rsa(2);
     let pkcs8 = rsa.to_pkcs8_der().expect("a key");
-    let account = NewAccount::begin(rsa.public().spki_der(), pkcs8, "Ada", NOW, &mut rng);
+    let account = NewAccount::begin(rsa.public().spki_der(), pkcs8, "Ada", NOW, rng);
     let account = account.expect("a key and a name");
-    let sign = |message: &[u8], rng: &mut ChaCha20Rng| {
-        let signature = rsa.sign_framed(message, rng).expect("signs");
-        signature.as_ref().to_vec()
-    };
-    let signature = sign(&account.to_sign(), &mut rng);
-    let account = account.certified(&signature, &mut rng).expect("certified");
-    let signature = sign(&account.to_sign(), &mut rng);
-    let writes = account.finish(&signature, &mut rng).expect("finished");
+    let signature = rsa.sign_framed(&account.to_sign(), salts).expect("signs");
+    let account = account.certified(signature.as_ref(), salts);
+    let account = account.expect("certified");
+    let signature = rsa.sign_framed(&account.to_sign(), salts).expect("signs");
+    let writes = account.finish(signature.as_ref(), rng).expect("finished");
+    put(writes)
+}
+
+fn put(writes: Vec<Write>) -> Vec<Row> {
     let put = |write| match write {
         Write::Put(row) => Some(row),
         Write::Delete(_) => None,
     };
     writes.into_iter().filter_map(put).collect()
-});
+}
+
+/// An engine that starts from these rows and takes one turn; the rows that it puts. `None` if it refuses them.
+pub fn first_turn(rows: &[Row], now: Timestamp, rng: &mut impl CryptoRng) -> Option<Vec<Row>> {
+    let config = Config {
+        net: NetConfig::default(),
+        stock: StockConfig::default(),
+    };
+    let mut client = Client::restore(config, rows.to_vec(), now, rng).ok()??;
+    let mut turn = Turn::new([Input::Timer]);
+    for _ in 0..MAX_READS {
+        let Some(keys) = turn.reads(&client) else {
+            return Some(put(turn.finish().writes));
+        };
+        let mut loaded = Loaded::default();
+        for row in rows.iter().filter(|row| keys.contains(&row.key)) {
+            loaded.insert(row.key.clone(), row.value.clone());
+        }
+        turn.step(&mut client, loaded, now, rng);
+    }
+    panic!("a turn without an end");
+}
 
 /// Tables that an engine reads at its start, with rows of any name.
 const LISTS: [Table; 4] = [Table::Contact, Table::Outbox, Table::Fragment, Table::Held];
@@ -48,26 +73,7 @@ pub(crate) fn rows(data: &[u8]) {
         None => rows[which].value = value.to_vec().into(),
         Some(list) => rows.push(Row::plain(Key::new(LISTS[list], [1; 32]), value.to_vec())),
     }
-    let config = Config {
-        net: NetConfig::default(),
-        stock: StockConfig::default(),
-    };
-    let mut rng = rng(31);
-    let Ok(Some(mut client)) = Client::restore(config, rows.clone(), NOW, &mut rng) else {
-        return;
-    };
-    let mut turn = Turn::new([Input::Timer]);
-    for _ in 0..MAX_READS {
-        let Some(keys) = turn.reads(&client) else {
-            return;
-        };
-        let mut loaded = Loaded::default();
-        for row in rows.iter().filter(|row| keys.contains(&row.key)) {
-            loaded.insert(row.key.clone(), row.value.clone());
-        }
-        turn.step(&mut client, loaded, NOW, &mut rng);
-    }
-    panic!("a turn without an end");
+    drop(first_turn(&rows, NOW, &mut rng(31)));
 }
 
 /// Every row as it is, and a row of each list that says nothing.

@@ -5,7 +5,7 @@
 //! that break this; those kept under `fuzz/corpus/TARGET/` replay in the ordinary tests. Each module
 //! covers the layer of `shared` whose name it has.
 
-mod client;
+pub mod client;
 mod content;
 pub mod devices;
 mod dht;
