@@ -340,6 +340,12 @@ impl Client {
             if first.started_over || lost {
                 self.resend(address, ctx);
             }
+            // Not where two merely began at once: one session took the place of another that both had.
+            let had = record.as_ref().is_some_and(SessionRecord::is_confirmed);
+            if lost || (first.started_over && had) {
+                ctx.batch
+                    .step(Step::Notice(address, Notice::SessionRenewed));
+            }
             (first.account, first.certificate)
         });
         let plaintext = Zeroizing::new(received.plaintext);

@@ -11,6 +11,7 @@ use crate::client::sealing::{index_key, record_key};
 use crate::client::store::Table;
 use crate::client::view::{Direction, MessageState, MessageView, Notice, Verification};
 use crate::id::{Address, DeviceId};
+use crate::identity::ContactCode;
 use crate::session::{MAX_ARCHIVED, PeerDevice, SessionRecord};
 use crate::test_support::rng;
 use crate::time::{CLOCK_AHEAD, Duration};
@@ -69,7 +70,7 @@ fn a_lost_session_is_begun_anew_once_a_day_and_people_are_told() {
     let all = ["text 1", "text 2", "text 3", "text 4", "text 5"];
     assert_eq!(texts(&bob, a), all);
     assert_eq!(texts(&ada, b), all);
-    assert_eq!((notices(&bob, a), notices(&ada, b)), (1, 0));
+    assert_eq!((notices(&bob, a), notices(&ada, b)), (1, 1));
 }
 
 /// Whether a session of `host` with the other one's device is to be begun anew.
@@ -402,4 +403,29 @@ fn a_session_that_a_peer_who_was_there_has_not_answered_is_begun_anew_when_somet
     assert_eq!(texts(&bob, a), ["text 1", "text 2", "text 3", "text 4"]);
     assert_eq!(notices(&ada, b), 1);
     assert!(!wants_anew(&ada, &bob));
+}
+
+#[test]
+fn two_who_begin_at_once_are_told_nothing() {
+    let (mut ada, mut bob) = pair();
+    let (a, b) = (address(&ada), address(&bob));
+    for host in [&mut ada, &mut bob] {
+        settle(host);
+    }
+    let code = ContactCode::parse(&ada.client.me().code).unwrap();
+    let name = None;
+    bob.turn(Input::Command(Command::AddContact { code, name }), NOW);
+    start(&mut ada, &bob, NOW);
+    start(&mut bob, &ada, NOW);
+    send(&mut ada, b, 1, NOW);
+    send(&mut bob, a, 2, NOW);
+    for _ in 0..2 {
+        deliver(&mut ada, &mut bob, NOW);
+        deliver(&mut bob, &mut ada, NOW);
+        step(&mut ada, Step::Seal(b), NOW);
+        step(&mut bob, Step::Seal(a), NOW);
+    }
+    assert!(texts(&bob, a).contains(&"text 1".to_owned()));
+    assert!(texts(&ada, b).contains(&"text 2".to_owned()));
+    assert_eq!((notices(&ada, b), notices(&bob, a)), (0, 0));
 }
