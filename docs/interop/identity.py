@@ -187,15 +187,16 @@ def check_freshness(freshness, listed, device_key, now):
 
 def check_device(address, listed, entry):
     certificate = Certificate.listed(address, listed, field(entry, 0, bytes))
-    sealing_key, _, _ = check_sealing_key(field(entry, 1, dict), certificate)
     mailbox_key = check_mailbox(body_of(field(entry, 2, bytes)))
-    return Device(certificate, sealing_key, mailbox_key, mailbox_of(mailbox_key))
+    mailbox = mailbox_of(mailbox_key)
+    sealing_key, _, _ = check_sealing_key(field(entry, 1, dict), certificate, mailbox)
+    return Device(certificate, sealing_key, mailbox_key, mailbox)
 
 
-def check_sealing_key(sealing, certificate):
-    """(X-Wing key, created, expires)"""
+def check_sealing_key(sealing, certificate, mailbox):
+    """(X-Wing key, created, expires); mailbox is the MailboxId that it must be for."""
     key, created, expires = field(sealing, 0, bytes, 1216), field(sealing, 1, int), field(sealing, 2, int)
-    message = certificate.device_id + key + created.to_bytes(8, "big") + expires.to_bytes(8, "big")
+    message = certificate.device_id + mailbox + key + created.to_bytes(8, "big") + expires.to_bytes(8, "big")
     check_sign(certificate.device_key, "ZenTalk sealing key v1", message, field(sealing, 3, bytes, 64))
     need(created < expires <= created + SEALING_KEY_LIFE, "lifetime")
     check_ml_kem_key(key[:1184])

@@ -75,7 +75,7 @@ def freshness(vector):
 def sealing_key(vector):
     me = DEVICES[-1]
     names = identity.Certificate(b"", me.bytes("device_key"), me.bytes("device_id"), b"", b"")
-    return identity.check_sealing_key(body_of(vector.bytes("bytes")), names)
+    return identity.check_sealing_key(body_of(vector.bytes("bytes")), names, vector.bytes("mailbox"))
 
 
 # contact-code.txt

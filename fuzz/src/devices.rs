@@ -11,8 +11,8 @@ use zentalk_shared::crypto::Secret32;
 use zentalk_shared::crypto::rsa::RsaSecret;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::identity::{
-    AccountKeys, AccountSecret, DeviceCertificate, DeviceSecret, SignedCertificate,
-    UnverifiedCertificate,
+    AccountKeys, AccountSecret, DeviceCertificate, DeviceEntry, DeviceList, DeviceSecret,
+    SignedCertificate, UnverifiedCertificate, UnverifiedDeviceList,
 };
 use zentalk_shared::session::{
     LocalDevice, PeerDevice, ReceiveError, SessionMessage, SessionRecord, receive,
@@ -33,13 +33,14 @@ const KEYS: &[u8] = include_bytes!("../../tests/keys/account-rsa4096.TEST-ONLY.b
 /// Who a device is.
 #[derive(Debug)]
 pub struct Identity {
-    account: AccountKeys,
-    certificate: SignedCertificate,
-    secrets: DeviceSecret,
+    pub(crate) account: AccountKeys,
+    pub(crate) certificate: SignedCertificate,
+    pub(crate) list: DeviceList,
+    pub(crate) secrets: DeviceSecret,
 }
 
 /// The two, made once: account signatures take milliseconds.
-static IDENTITIES: LazyLock<[Identity; 2]> = LazyLock::new(|| [0, 1].map(Identity::new));
+pub(crate) static IDENTITIES: LazyLock<[Identity; 2]> = LazyLock::new(|| [0, 1].map(Identity::new));
 
 impl Identity {
     fn new(number: usize) -> Self {
@@ -50,8 +51,14 @@ impl Identity {
         let job = DeviceCertificate::to_sign(keys.address(), &secrets, MADE);
         let signed = account.sign_and_finish(job, &mut rng).expect("signs");
         let certificate = UnverifiedCertificate::from(signed);
+        let certificate = certificate.verify(&keys).expect("verifies");
+        let entry = DeviceEntry::from(&*certificate);
+        let job = DeviceList::to_sign(keys.address(), 1, &[entry]).expect("one device");
+        let signed = account.sign_and_finish(job, &mut rng).expect("signs");
+        let list = UnverifiedDeviceList::from(signed);
         Self {
-            certificate: certificate.verify(&keys).expect("verifies"),
+            list: list.verify(&keys).expect("verifies"),
+            certificate,
             account: keys,
             secrets,
         }
@@ -63,7 +70,7 @@ pub fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
-fn rsa(number: usize) -> RsaSecret {
+pub(crate) fn rsa(number: usize) -> RsaSecret {
     let mut rest = KEYS;
     for at in 0.. {
         let (length, tail) = rest.split_first_chunk::<2>().expect("that many keys");
@@ -85,6 +92,12 @@ pub struct Published {
 }
 
 impl Published {
+    /// A base and a one-time entry as relays hold them before they are sealed.
+    pub(crate) fn encoded(&self) -> (Vec<u8>, Vec<u8>) {
+        let one_time = self.one_time.first().map(PreKeyOneTime::encode);
+        (self.bundle.base.encode(), one_time.unwrap_or_default())
+    }
+
     /// What the `index`-th asker gets: a one-time entry while there are any, then none.
     pub fn bundle(&self, index: usize) -> PreKeyBundle {
         let bundle = UnverifiedBundle {

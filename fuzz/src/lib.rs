@@ -5,9 +5,11 @@
 //! that break this; those kept under `fuzz/corpus/TARGET/` replay in the ordinary tests. Each module
 //! covers the layer of `shared` whose name it has.
 
+pub mod client;
 mod content;
 pub mod devices;
 mod dht;
+pub mod honest;
 mod identity;
 mod onion;
 mod ratchet;
@@ -32,9 +34,12 @@ pub const TARGETS: &[Target] = &[
     target("padded_frame", wire::padded_frame),
     target("certificate", identity::certificate),
     target("device_list", identity::device_list),
+    target("sealing_key", identity::sealing_key),
+    target("device_secret", identity::device_secret),
     target("contact_code", identity::contact_code),
     target("safety_number", identity::safety_number),
     target("prekeys", x3dh::prekeys),
+    target("prekey_secrets", x3dh::secrets),
     target("ratchet_record", ratchet::record),
     target("ratchet_two_parties", ratchet::two_parties),
     target("session_message", session::message),
@@ -44,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     target("fragment_row", session::fragment_row),
     target("content", content::content),
     target("surb", onion::surb),
+    target("surb_keys", onion::surb_keys),
     target("descriptor", onion::descriptor),
     target("relay_url", onion::relay_url),
     target("onion_packet", onion::packet),
@@ -57,6 +63,7 @@ pub const TARGETS: &[Target] = &[
     target("dht_table", dht::table),
     target("dht_node", dht::node),
     target("swarm", rpc::between_members),
+    target("client_rows", client::rows),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

@@ -7,9 +7,17 @@ use zentalk_shared::crypto::kem::{Kem, X25519Kem};
 use zentalk_shared::crypto::{Secret, Secret32, hash, kdf, stream};
 use zentalk_shared::onion::peel::peel;
 use zentalk_shared::onion::{
-    Class, GuardSet, Layout, OnionKeys, Peeled, RelayKeys, RelayUrl, ReplayLimits, Suites, Surb,
-    UnverifiedDescriptor, VanguardSet,
+    Class, Features, GuardSet, Layout, OnionKeys, Peeled, Publication, RelayDescriptor, RelayInfo,
+    RelayKeys, RelayUrl, ReplayLimits, Suites, Surb, SurbKeys, UnverifiedDescriptor, VanguardSet,
 };
+use zentalk_shared::time::Duration;
+use zentalk_shared::wire::codec::{from_cbor, to_secret_cbor};
+
+use crate::devices::NOW;
+use crate::relay::signer;
+
+/// Longest keys of a reply block.
+const MAX_SURB_KEYS: usize = 4096;
 
 /// Every byte of these is the input's.
 const COMMAND_LEN: usize = 64;
@@ -20,10 +28,51 @@ pub(crate) fn surb(data: &[u8]) {
     }
 }
 
-pub(crate) fn descriptor(data: &[u8]) {
-    if let Ok(descriptor) = UnverifiedDescriptor::decode(data) {
-        let _ = descriptor.claimed_node();
+/// Opens a body of the input's with keys of a reply block that are, if the input says so, of its making too.
+pub(crate) fn surb_keys(data: &[u8]) {
+    let decode = |bytes: &[u8]| from_cbor::<SurbKeys>(bytes, MAX_SURB_KEYS);
+    let Ok(keys) = decode(data) else { return };
+    let written = to_secret_cbor(&keys);
+    for class in Class::ALL {
+        let again = decode(&written).expect("what is written is read");
+        assert_eq!(to_secret_cbor(&again), written);
+        let mut body = data.to_vec();
+        body.resize(Layout::of::<X25519Kem>().body(class), 0);
+        assert!(again.open(body).is_err(), "nobody answered");
     }
+}
+
+/// What passes says whose it is, and is what its relay signed.
+pub(crate) fn descriptor(data: &[u8]) {
+    let Ok(claimed) = UnverifiedDescriptor::decode(data) else {
+        return;
+    };
+    let node = claimed.claimed_node();
+    if let Ok(descriptor) = claimed.verify(NOW) {
+        assert_eq!(descriptor.node(), node);
+        assert_eq!(descriptor.sequence(), published().sequence());
+    }
+}
+
+/// The descriptor of a relay with one URL and one key.
+pub(crate) fn published() -> RelayDescriptor {
+    let info = RelayInfo {
+        urls: vec![RelayUrl::parse("wss://relay.example/v1").expect("a URL")],
+        operator: "Example".to_owned(),
+        region: "EU".to_owned(),
+        software: "0.1".to_owned(),
+        max_connections: 10_000,
+        features: Features::ALL,
+    };
+    let keys = RelayKeys::generate(Suites::default(), ReplayLimits::small(4), NOW, &mut rng());
+    let keys = keys.expect("no RSA keys");
+    let publication = Publication {
+        sequence: NOW.as_ms(),
+        from: NOW,
+        until: NOW.saturating_add(Duration::from_hours(12)),
+    };
+    let signed = signer().sign_descriptor(&info, &keys.public(NOW), publication);
+    signed.expect("a short descriptor")
 }
 
 pub(crate) fn relay_url(data: &[u8]) {

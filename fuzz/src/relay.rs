@@ -77,7 +77,7 @@ struct World {
     logged: usize,
 }
 
-fn signer() -> RelaySigner {
+pub(crate) fn signer() -> RelaySigner {
     static SIGNER: OnceLock<RelaySigner> = OnceLock::new();
     let make = || {
         let pool = include_bytes!("../../tests/keys/relay-rsa4096.TEST-ONLY.bin");

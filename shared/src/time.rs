@@ -9,6 +9,9 @@ use core::ops::{Add, AddAssign, Mul, Sub};
 
 use minicbor::{Decode, Encode};
 
+/// How far somebody's clock may be ahead of ours: what claims to be later is refused, or counts as the oldest.
+pub const CLOCK_AHEAD: Duration = Duration::from_days(1);
+
 /// A moment: milliseconds since 1970-01-01T00:00:00Z. On the wire: a CBOR unsigned integer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
 #[cbor(transparent)]
@@ -35,9 +38,9 @@ impl Timestamp {
         self.0
     }
 
-    /// Whether it lies more than a day after `now`: no time to wait for, but what a wrong clock once said.
+    /// Whether it lies more than [`CLOCK_AHEAD`] after `now`: no time to wait for, but what a wrong clock once said.
     pub fn is_ahead_of(self, now: Self) -> bool {
-        self > now.saturating_add(Duration::from_days(1))
+        self > now.saturating_add(CLOCK_AHEAD)
     }
 
     /// How long ago `earlier` was; zero if it lies in the future.

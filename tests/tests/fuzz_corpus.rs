@@ -34,6 +34,25 @@ fn every_target_has_a_corpus_and_every_corpus_a_target() {
     }
 }
 
+/// What our own software writes is where fuzzing starts. `ZENTALK_WRITE_CORPUS=1` writes it.
+#[test]
+fn what_we_write_is_in_the_corpus() {
+    for target in TARGETS {
+        for (name, bytes) in zentalk_fuzz::honest::inputs(target.name) {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../fuzz/corpus")
+                .join(target.name)
+                .join(name);
+            if std::env::var_os("ZENTALK_WRITE_CORPUS").is_some() {
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(&file, &bytes).unwrap();
+            }
+            let found = fs::read(&file).unwrap_or_default();
+            assert!(found == bytes, "{} is another", file.display());
+        }
+    }
+}
+
 #[test]
 fn corpus_inputs_do_not_panic() {
     for target in TARGETS {

@@ -15,6 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 
 use rand_core::{TryCryptoRng, TryRng};
+use zentalk_fuzz::client;
 use zentalk_fuzz::devices::Device;
 use zentalk_shared::crypto::hash::blake2b_256_concat;
 use zentalk_shared::crypto::kdf::extract_expand;
@@ -106,9 +107,10 @@ type Scenario = fn(&mut Draws, Look<'_>);
 /// "TODO: zeroize intermediates"), and only an allocator that wipes could. Browsers sign by WebCrypto instead.
 const LEFT_BY_RSA: [(&str, &str); 2] = [("account", "derived "), ("rsa_kem", "drawn ")];
 
-const SCENARIOS: [(&str, Scenario); 6] = [
+const SCENARIOS: [(&str, Scenario); 7] = [
     ("sessions", sessions),
     ("device", device),
+    ("engine", engine),
     ("onion_keys", onion_keys),
     ("packets", packets),
     ("account", account),
@@ -161,8 +163,10 @@ fn device(rng: &mut Draws, _: Look<'_>) {
     let certificate = certificate.verify(&keys).unwrap();
     let stored = to_secret_cbor(&device);
     device = from_cbor(&stored, 1 << 20).unwrap();
-    let published = device.sealing().current().publish(device.signing());
-    let key = published.verify(&certificate).unwrap();
+    let published = device.publish_sealing_key();
+    let key = published
+        .verify(&certificate, device.mailbox().id())
+        .unwrap();
     let envelopes = seal_message(b"sealed", &key, rng).unwrap();
     open(&envelopes[0], device.sealing(), device.id()).unwrap();
     let later = NOW.saturating_add(Duration::from_days(8));
@@ -172,6 +176,19 @@ fn device(rng: &mut Draws, _: Look<'_>) {
 fn suite<K: Kem>(secret: &K::Secret, rng: &mut Draws) {
     let (ciphertext, sent) = K::encapsulate(K::public(secret), rng).unwrap();
     assert!(K::decapsulate(secret, &ciphertext, rng).unwrap() == sent);
+}
+
+/// An account is made as a host makes it. An engine starts with its rows twice, the second time when keys are to be
+/// replaced. Among what it draws are the write secret and the keys of mailbox and record.
+fn engine(rng: &mut Draws, _: Look<'_>) {
+    let mut rows = client::new_account(rng, &mut salts());
+    for days in [2, 9] {
+        let now = NOW.saturating_add(Duration::from_days(days));
+        let written = client::first_turn(&rows, now, rng).expect("a sound store");
+        assert_eq!(written.is_empty(), days == 2);
+        rows.retain(|old| written.iter().all(|row| row.key != old.key));
+        rows.extend(written);
+    }
 }
 
 /// A relay's onion keys of each suite but RSA, and the secrets that packets carry to them.
@@ -509,6 +526,11 @@ fn of_sessions_nothing_is_left() {
 #[test]
 fn of_a_device_nothing_is_left() {
     nothing_is_left_of("device");
+}
+
+#[test]
+fn of_an_engine_nothing_is_left() {
+    nothing_is_left_of("engine");
 }
 
 #[test]

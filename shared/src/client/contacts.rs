@@ -66,6 +66,10 @@ impl Contacts {
     pub(super) fn restore(rows: &[Row]) -> Result<Self, RecordError> {
         let decode = |row: &Row| {
             let mut contact = ContactRow::from_value(&row.value)?;
+            // Their sealing keys named no mailbox, and serve no more: the record has others.
+            if contact.version < 4 {
+                contact.record_read = None;
+            }
             contact.version = ContactRow::VERSION;
             Ok::<_, RecordError>((contact.address, contact))
         };
@@ -277,13 +281,16 @@ impl Contacts {
             mailbox: device.mailbox.clone(),
         };
         if let Some(known) = known {
-            if known.mailbox.mailbox() == peer.mailbox.mailbox()
-                && known.mailbox.sequence() > peer.mailbox.sequence()
-            {
-                peer.mailbox = known.mailbox;
-            }
+            let same_mailbox = known.sealing_key.mailbox() == peer.sealing_key.mailbox();
             if known.sealing_key.created() > peer.sealing_key.created() {
                 peer.sealing_key = known.sealing_key;
+                // The device signed its mailbox with the key: of two mailboxes the newer key's is the newer.
+                if !same_mailbox {
+                    peer.mailbox = known.mailbox.clone();
+                }
+            }
+            if same_mailbox && known.mailbox.sequence() > peer.mailbox.sequence() {
+                peer.mailbox = known.mailbox;
             }
         }
         row.keys = Some(keys.clone());
@@ -389,8 +396,9 @@ impl Peer {
     /// here, too.
     fn verify(stored: &PeerDeviceRow, address: &Address) -> Option<Self> {
         let certificate = stored.certificate.clone().vouched_for(address).ok()?;
-        let sealing_key = stored.sealing_key.clone().verify(&certificate).ok()?;
         let mailbox = mailbox_of(&stored.mailbox)?;
+        let sealing_key = stored.sealing_key.clone();
+        let sealing_key = sealing_key.verify(&certificate, mailbox.mailbox()).ok()?;
         Some(Self {
             certificate,
             sealing_key,

@@ -176,11 +176,11 @@ impl Client {
         let Some(certificate) = certificate else {
             return;
         };
-        let sealing_key = introduction.sealing_key.clone().verify(&certificate);
-        let (Ok(sealing_key), Ok(mailbox)) = (
-            sealing_key,
-            MailboxDescriptor::verify(&introduction.mailbox),
-        ) else {
+        let Ok(mailbox) = MailboxDescriptor::verify(&introduction.mailbox) else {
+            return;
+        };
+        let sealing_key = introduction.sealing_key.clone();
+        let Ok(sealing_key) = sealing_key.verify(&certificate, mailbox.mailbox()) else {
             return;
         };
         self.device_introduced(address, &certificate, ctx);

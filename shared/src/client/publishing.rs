@@ -103,10 +103,8 @@ impl Client {
         let me = &self.me;
         let sealing_key = me
             .device
-            .sealing()
-            .current()
-            .publish(me.device.signing())
-            .verify(&me.certificate)
+            .publish_sealing_key()
+            .verify(&me.certificate, mailbox.mailbox())
             .ok()?;
         let device = PublishedDevice {
             certificate: me.certificate.clone().into_certificate(),

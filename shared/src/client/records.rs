@@ -95,7 +95,7 @@ record!(
     ProfileRow: VERSION,
     MailboxRow: VERSION,
     PublicationRow: VERSION,
-    ContactRow: 3,
+    ContactRow: 4,
     ConversationRow: VERSION,
     MessageRow: VERSION,
     ItemRow: VERSION,

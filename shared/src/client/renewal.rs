@@ -4,6 +4,7 @@
 //! ```text
 //!   a message we cannot open: no such session, no such prekey ──once a day──▶ look up, begin anew ─┐
 //!   a first message of a peer who had a session with us ───────────────────────────────────────────┤
+//!   one of ours that a peer who was there since has not answered, when we write in it ─────────────┤
 //!   a session of ours whose record is gone ────────────────────────────────────────────────────────┤
 //!                                         texts without a receipt are sent again ◀─────────────────┘
 //! ```
@@ -20,8 +21,8 @@ use super::records::{ItemBody, ItemRow, MessageRow, Record};
 use super::store::Key;
 use super::view::{Direction, MessageState, MessageView, Notice};
 use crate::id::{Address, DeviceId, MessageId};
-use crate::session::PeerDevice;
-use crate::time::{Duration, Timestamp};
+use crate::session::{PeerDevice, SessionRecord};
+use crate::time::{CLOCK_AHEAD, Duration, Timestamp};
 use crate::wire::codec::BoundedText;
 
 /// Anybody can send what cannot be opened: one new session per device in this time.
@@ -52,6 +53,25 @@ impl Client {
         ctx.batch.writes.extend(write);
         if self.awaits_renewal(&peer.address) {
             self.lookups.want(peer.address, ctx.now);
+        }
+    }
+
+    /// Something was sealed in a session of ours that the peer has not answered, though it was there: a sealing key that
+    /// it made since says so. It may lack the prekeys that the session was begun with, and cannot tell us as long
+    /// as it does not know us. At most once for each of its keys: the next session is younger than this one.
+    pub(super) fn renew_if_unheard(
+        &mut self,
+        peer: &PeerDevice,
+        record: &SessionRecord,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let known = self.contacts.peer(&peer.address, &peer.device);
+        let (Some(begun), Some(known)) = (record.unanswered_since(), known) else {
+            return;
+        };
+        // The two times are of two clocks.
+        if known.sealing_key.created() > begun.saturating_add(CLOCK_AHEAD) {
+            self.renew_session(peer, ctx.now, ctx);
         }
     }
 

@@ -76,8 +76,13 @@ impl Client {
                     .extend(self.outbox.sealed(&id, envelopes, ctx.now));
             }
         }
-        for (_, record) in &sessions {
+        for (device, record) in &sessions {
             store_record(record, None, ctx);
+            let peer = PeerDevice {
+                address,
+                device: *device,
+            };
+            self.renew_if_unheard(&peer, record, ctx);
         }
         // Receipts carry none: after them alone the peer still lacks it.
         if introduced {
@@ -173,7 +178,7 @@ impl Client {
             directory_key: self.me.directory.public(),
             mailbox: BoundedBytes::new(self.mailbox.descriptor.as_ref()?.bytes().to_vec()).ok()?,
             write_secret: Secret32::from_bytes(*self.mailbox.row.write_secret.as_bytes()),
-            sealing_key: device.sealing().current().publish(device.signing()),
+            sealing_key: device.publish_sealing_key(),
         })
     }
 
@@ -334,6 +339,12 @@ impl Client {
             }
             if first.started_over || lost {
                 self.resend(address, ctx);
+            }
+            // Not where two merely began at once: one session took the place of another that both had.
+            let had = record.as_ref().is_some_and(SessionRecord::is_confirmed);
+            if lost || (first.started_over && had) {
+                ctx.batch
+                    .step(Step::Notice(address, Notice::SessionRenewed));
             }
             (first.account, first.certificate)
         });

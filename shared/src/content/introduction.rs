@@ -15,7 +15,7 @@ pub const MAX_NAME_LEN: usize = 256;
 pub const MAX_MAILBOX_DESCRIPTOR_LEN: usize = 1024;
 
 /// Who writes, and where to answer. The mailbox descriptor and the sealing key are as they came: verify
-/// the latter against the certificate that the session proved.
+/// the latter against the certificate that the session proved and the mailbox of the former.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Introduction {

@@ -19,7 +19,7 @@ fn introduction() -> Introduction {
         directory_key: DirectorySecret::random(&mut rng(1)).public(),
         mailbox: BoundedBytes::new([7; 300]).unwrap(),
         write_secret: Secret32::from_bytes([9; 32]),
-        sealing_key: device.sealing().current().publish(device.signing()),
+        sealing_key: device.publish_sealing_key(),
     }
 }
 
@@ -200,26 +200,26 @@ fn receipts_name_one_to_a_thousand_messages() {
 
 #[test]
 fn an_introduction_verifies_against_the_certificate_and_hides_its_secret() {
-    let introduction = introduction();
+    let (introduction, mailbox) = (introduction(), device(1).mailbox().id());
     assert!(
         introduction
             .sealing_key
             .clone()
-            .verify(&certificate(1, 1))
+            .verify(&certificate(1, 1), mailbox)
             .is_ok()
     );
     assert!(
         introduction
             .sealing_key
             .clone()
-            .verify(&certificate(1, 2))
+            .verify(&certificate(1, 2), mailbox)
             .is_err()
     );
     assert!(
         introduction
             .sealing_key
             .clone()
-            .verify(&certificate(1, 1))
+            .verify(&certificate(1, 1), mailbox)
             .unwrap()
             .is_usable(MADE)
     );

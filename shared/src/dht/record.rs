@@ -133,9 +133,6 @@ impl RecordScheme for SignedRecords {
     }
 }
 
-/// A sequence is a time in ms; one that is further ahead would keep its owner from publishing another.
-const SEQUENCE_AHEAD: Duration = Duration::from_days(1);
-
 fn check_relay(bytes: &[u8], now: Timestamp) -> Result<Facts, BadRecord> {
     use crate::onion::DescriptorError as E;
     let claimed = UnverifiedDescriptor::decode(bytes).map_err(|_| BadRecord::Malformed)?;
@@ -144,7 +141,8 @@ fn check_relay(bytes: &[u8], now: Timestamp) -> Result<Facts, BadRecord> {
         E::Validity { .. } | E::NotYetValid(_) | E::Expired(_) => BadRecord::Expired,
         _ => BadRecord::Malformed,
     })?;
-    if descriptor.sequence() > now.saturating_add(SEQUENCE_AHEAD).as_ms() {
+    // A number from later would keep its owner from publishing another.
+    if Timestamp::from_ms(descriptor.sequence()).is_ahead_of(now) {
         return Err(BadRecord::Ahead);
     }
     Ok(Facts {

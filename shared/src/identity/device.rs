@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 
 use super::mailbox_key::MailboxSecret;
-use super::sealing_key::SealingSecrets;
+use super::sealing_key::{SealingSecrets, UnverifiedSealingKey};
 use crate::crypto::dh::X25519Secret;
 use crate::crypto::hash::blake2b_128_concat;
 use crate::crypto::sign::{SigningKey, VerifyingKey};
@@ -77,6 +77,12 @@ impl DeviceSecret {
     /// The X-Wing sealing keys, newest first.
     pub const fn sealing(&self) -> &SealingSecrets {
         &self.sealing
+    }
+
+    /// The current sealing key with the mailbox that it is for, signed, for others to verify.
+    pub fn publish_sealing_key(&self) -> UnverifiedSealingKey {
+        let current = self.sealing.current();
+        current.publish(&self.signing, self.mailbox.id())
     }
 
     /// The sealing keys, for rotation.

@@ -24,8 +24,6 @@ pub(super) const MAX_BODY_LEN: usize = 1024;
 pub(super) const MAX_LIST_LEN: usize = 5120;
 /// How long a proof of freshness holds.
 const FRESH_FOR: Duration = Duration::from_days(7);
-/// How far a device's clock may run ahead of ours.
-const CLOCK_AHEAD: Duration = Duration::from_days(1);
 const LIST_DOMAIN: &str = "ZenTalk device list v1";
 const FRESHNESS_DOMAIN: &str = "ZenTalk freshness v1";
 
@@ -278,7 +276,7 @@ impl UnverifiedFreshness {
         if self.device != certificate.device_id() || !list.contains(certificate) {
             return Err(FreshnessError::OtherDevice);
         }
-        if self.time.since(now) > CLOCK_AHEAD {
+        if self.time.is_ahead_of(now) {
             return Err(FreshnessError::Future);
         }
         let message = signed_bytes(self.list, self.sequence, self.time);
@@ -333,6 +331,7 @@ mod tests {
     use super::*;
     use crate::identity::test_support::{account, certificate, device, device_list};
     use crate::test_support::rng;
+    use crate::time::CLOCK_AHEAD;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 

@@ -1,5 +1,8 @@
 //! The sealing key: a device's X-Wing key for envelopes, renewed weekly, signed by the device.
 //!
+//! With it the device signs which mailbox is its own: what is sealed to the key goes there and nowhere else,
+//! whoever publishes the two side by side.
+//!
 //! A key is published for a week and good for 30 days, as long as the record that carries it: who is
 //! offline for three weeks must stay reachable. Its secret is kept 37 days longer, since an envelope may
 //! be retried for 7 days and then wait for 30. After that nobody can open what was sealed to it.
@@ -15,7 +18,7 @@ use super::device::device_id;
 use crate::crypto::Secret32;
 use crate::crypto::kem::{XWingPublic, XWingSecret};
 use crate::crypto::sign::{BadSignature, Signature, SigningKey};
-use crate::id::DeviceId;
+use crate::id::{DeviceId, MailboxId};
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::BoundedList;
 
@@ -35,7 +38,7 @@ pub enum SealingKeyError {
     /// It would be good for longer than 30 days, or expires before it begins.
     #[error("the sealing key has an impossible lifetime")]
     Lifetime,
-    /// The device did not sign it.
+    /// The device did not sign it, or not for this mailbox.
     #[error("the sealing key: {0}")]
     Signature(#[from] BadSignature),
 }
@@ -55,32 +58,39 @@ pub struct UnverifiedSealingKey {
 }
 
 impl UnverifiedSealingKey {
-    /// Checks that `certificate`'s device signed the key, and its lifetime.
-    pub fn verify(self, certificate: &DeviceCertificate) -> Result<SealingKey, SealingKeyError> {
+    /// Checks that `certificate`'s device signed the key for mail to `mailbox`, and its lifetime.
+    pub fn verify(
+        self,
+        certificate: &DeviceCertificate,
+        mailbox: MailboxId,
+    ) -> Result<SealingKey, SealingKeyError> {
         let device = certificate.device_id();
         if self.expires <= self.created || self.expires.since(self.created) > LIFETIME {
             return Err(SealingKeyError::Lifetime);
         }
-        let message = signed_bytes(device, &self.key, self.created, self.expires);
+        let message = signed_bytes(device, mailbox, &self.key, self.created, self.expires);
         certificate
             .signing_key()
             .verify(DOMAIN, &message, &self.signature)?;
         Ok(SealingKey {
             device,
+            mailbox,
             inner: self,
         })
     }
 }
 
-/// DeviceId ‖ key ‖ created u64 ‖ expires u64.
+/// DeviceId ‖ MailboxId ‖ key ‖ created u64 ‖ expires u64.
 fn signed_bytes(
     device: DeviceId,
+    mailbox: MailboxId,
     key: &XWingPublic,
     created: Timestamp,
     expires: Timestamp,
 ) -> Vec<u8> {
     [
         device.as_bytes().as_slice(),
+        mailbox.as_bytes(),
         key.as_bytes(),
         &created.as_ms().to_be_bytes(),
         &expires.as_ms().to_be_bytes(),
@@ -92,6 +102,7 @@ fn signed_bytes(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealingKey {
     device: DeviceId,
+    mailbox: MailboxId,
     inner: UnverifiedSealingKey,
 }
 
@@ -99,6 +110,11 @@ impl SealingKey {
     /// The device whose key it is.
     pub const fn device(&self) -> DeviceId {
         self.device
+    }
+
+    /// The mailbox that mail for the device goes to.
+    pub const fn mailbox(&self) -> MailboxId {
+        self.mailbox
     }
 
     /// The key to seal to.
@@ -157,12 +173,15 @@ impl SealingSecret {
         self.created.saturating_add(LIFETIME)
     }
 
-    /// The public key, signed by the device, for others to verify.
-    pub fn publish(&self, signing: &SigningKey) -> UnverifiedSealingKey {
+    /// The public key, signed by the device for mail to its `mailbox`, for others to verify.
+    pub fn publish(&self, signing: &SigningKey, mailbox: MailboxId) -> UnverifiedSealingKey {
         let device = device_id(&signing.verifying_key());
         let (created, expires) = (self.created, self.expires());
         let key = self.secret.public().clone();
-        let signature = signing.sign(DOMAIN, &signed_bytes(device, &key, created, expires));
+        let signature = signing.sign(
+            DOMAIN,
+            &signed_bytes(device, mailbox, &key, created, expires),
+        );
         UnverifiedSealingKey {
             key,
             created,
@@ -281,15 +300,18 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_000_000_000);
 
     fn published() -> UnverifiedSealingKey {
-        let device = device(1);
-        device.sealing().current().publish(device.signing())
+        device(1).publish_sealing_key()
+    }
+
+    fn mailbox() -> MailboxId {
+        device(1).mailbox().id()
     }
 
     #[test]
     fn a_published_key_verifies_and_survives_the_wire() {
         let bytes = to_cbor(&published());
         let back: UnverifiedSealingKey = from_cbor(&bytes, 1400).unwrap();
-        let key = back.verify(&certificate(0, 1)).unwrap();
+        let key = back.verify(&certificate(0, 1), mailbox()).unwrap();
         assert_eq!(key.key(), device(1).sealing().current().secret().public());
         assert_eq!(key.device(), device(1).id());
         assert!(key.is_usable(key.created()));
@@ -298,7 +320,15 @@ mod tests {
 
     #[test]
     fn another_device_did_not_sign_it() {
-        let refused = published().verify(&certificate(0, 2));
+        let refused = published().verify(&certificate(0, 2), mailbox());
+        assert_eq!(refused, Err(SealingKeyError::Signature(BadSignature)));
+    }
+
+    #[test]
+    fn it_names_its_mailbox_and_no_other() {
+        let key = published().verify(&certificate(0, 1), mailbox()).unwrap();
+        assert_eq!(key.mailbox(), mailbox());
+        let refused = published().verify(&certificate(0, 1), device(2).mailbox().id());
         assert_eq!(refused, Err(SealingKeyError::Signature(BadSignature)));
     }
 
@@ -311,7 +341,7 @@ mod tests {
         let mut other = published();
         other.key = device(2).sealing().current().secret().public().clone();
         for changed in [later, sooner, other] {
-            let refused = changed.verify(&certificate(0, 1));
+            let refused = changed.verify(&certificate(0, 1), mailbox());
             assert_eq!(refused, Err(SealingKeyError::Signature(BadSignature)));
         }
     }
@@ -321,13 +351,13 @@ mod tests {
         let mut endless = published();
         endless.expires = Timestamp::MAX;
         assert_eq!(
-            endless.verify(&certificate(0, 1)),
+            endless.verify(&certificate(0, 1), mailbox()),
             Err(SealingKeyError::Lifetime)
         );
         let mut backward = published();
         backward.expires = backward.created;
         assert_eq!(
-            backward.verify(&certificate(0, 1)),
+            backward.verify(&certificate(0, 1), mailbox()),
             Err(SealingKeyError::Lifetime)
         );
     }

@@ -12,7 +12,7 @@ use crate::crypto::Secret;
 use crate::crypto::hash::blake2b_256_concat;
 use crate::crypto::ml_dsa::MlDsaSecret;
 use crate::crypto::sign::{SigningKey, VerifyingKey, framed};
-use crate::id::{Address, DeviceId};
+use crate::id::{Address, DeviceId, MailboxId};
 use crate::test_support::{
     Vector, VectorFile, assert_failures_first, rng, vector_file, vectors, vectors_of,
 };
@@ -226,7 +226,8 @@ fn sealing_keys() {
     let found = vectors_of(file(), "sealing key");
     for vector in &found {
         let key: Result<UnverifiedSealingKey, _> = from_cbor(&vector.bytes("bytes"), 2048);
-        let outcome = match key.map(|key| key.verify(&certificate)) {
+        let mailbox = MailboxId::from_bytes(vector.array("mailbox"));
+        let outcome = match key.map(|key| key.verify(&certificate, mailbox)) {
             Ok(Ok(key)) => {
                 assert_eq!(key.key().as_bytes()[..], vector.bytes("key"));
                 assert_eq!(key.created(), time_of(vector, "created"));
@@ -240,7 +241,7 @@ fn sealing_keys() {
         };
         assert_eq!(outcome, vector.text("expect"), "{}", vector.text("comment"));
     }
-    assert_eq!(found.len(), 5);
+    assert_eq!(found.len(), 6);
 }
 
 #[test]
@@ -565,9 +566,10 @@ fn accepted_freshness(file: &mut VectorFile) {
 
 /// A sealing key by hand: signed bytes, signature, CBOR.
 fn sealing_key(key: &[u8], created: Timestamp, expires: Timestamp) -> [Vec<u8>; 3] {
-    let device = device(1);
+    let (device, mailbox) = (device(1), device(1).mailbox().id());
     let (from, until) = (created.as_ms().to_be_bytes(), expires.as_ms().to_be_bytes());
-    let message = [&device.id().as_bytes()[..], key, &from, &until].concat();
+    let names = [&device.id().as_bytes()[..], mailbox.as_bytes()].concat();
+    let message = [&names, key, &from, &until].concat();
     let signature = device.signing().sign("ZenTalk sealing key v1", &message);
     let mut e = minicbor::Encoder::new(Vec::new());
     e.map(4).unwrap().u8(0).unwrap().bytes(key).unwrap();
@@ -592,6 +594,7 @@ fn refused_sealing_keys(file: &mut VectorFile) {
     let month = Duration::from_days(30);
     let mut refused = |expect: &str, comment: &str, bytes: &[u8]| {
         file.vector("sealing key", expect, comment)
+            .bytes("mailbox", device(1).mailbox().id().as_bytes())
             .bytes("bytes", bytes);
     };
     let key = sealing_public();
@@ -603,7 +606,7 @@ fn refused_sealing_keys(file: &mut VectorFile) {
     let last = changed.len() - 1;
     changed[last] ^= 1;
     refused("bad signature", "one bit of the signature", &changed);
-    let mut unreduced = key;
+    let mut unreduced = key.clone();
     unreduced[..1184].fill(0xff);
     let [.., unreduced] = sealing_key(&unreduced, MADE, MADE + month);
     refused(
@@ -611,6 +614,10 @@ fn refused_sealing_keys(file: &mut VectorFile) {
         "an ML-KEM half that fails the modulus check, signed",
         &unreduced,
     );
+    let [.., elsewhere] = sealing_key(&key, MADE, MADE + month);
+    file.vector("sealing key", "bad signature", "beside another mailbox")
+        .bytes("mailbox", device(2).mailbox().id().as_bytes())
+        .bytes("bytes", &elsewhere);
 }
 
 fn accepted_sealing_key(file: &mut VectorFile) {
@@ -626,6 +633,7 @@ fn accepted_sealing_key(file: &mut VectorFile) {
         "seed",
         device(1).sealing().current().secret().seed().as_bytes(),
     )
+    .bytes("mailbox", device(1).mailbox().id().as_bytes())
     .bytes("key", &key)
     .bytes("created", &MADE.as_ms().to_be_bytes())
     .bytes("expires", &expires.as_ms().to_be_bytes())

@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand_core::CryptoRng;
 
 use super::descriptor::RelayDescriptor;
-use super::health::RelayHealth;
+use super::health::Comparison;
 use super::party::Party;
 use super::privacy::Relaxation;
 use super::suites::SuiteSet;
@@ -32,7 +32,7 @@ impl<'a> Candidate<'a> {
     pub(super) fn new(
         relay: &'a RelayDescriptor,
         allow_loopback: bool,
-        health: &RelayHealth,
+        health: &Comparison<'_>,
         now: Timestamp,
     ) -> Option<Self> {
         let offers = |suite: &_| relay.onion_key(*suite, now).is_some();
@@ -45,7 +45,7 @@ impl<'a> Candidate<'a> {
             suites,
             suspect: false,
             party: Party::of(relay, allow_loopback),
-            weight: capacity as f64 * health.factor(&relay.node(), now),
+            weight: capacity as f64 * health.factor(&relay.node()),
         })
     }
 

@@ -14,7 +14,7 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use super::build::Hop;
-use super::epoch::Epoch;
+use super::epoch::{ACCEPTED_BEFORE, Epoch};
 use super::url::{MAX_URL_LEN, RelayUrl, UrlError};
 use crate::crypto::hash;
 use crate::crypto::kem::{Kem, Suite};
@@ -32,7 +32,7 @@ pub const MAX_BODY_LEN: usize = 6500;
 /// The longest time between a descriptor's two dates.
 pub const MAX_VALIDITY: Duration = Duration::from_hours(24);
 /// How far a relay's clock may be ahead of the reader's.
-pub const CLOCK_SKEW: Duration = Duration::from_mins(10);
+pub const CLOCK_SKEW: Duration = ACCEPTED_BEFORE;
 
 const MAX_RSA_DER_LEN: usize = 560;
 /// The longest onion key of any suite is X-Wing's.

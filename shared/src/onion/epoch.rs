@@ -3,7 +3,7 @@
 //! ```text
 //!            start                   start + 6 h             start + 12 h
 //!   ─────┬─────┼───────────────────────┼───────────────────────┤
-//!      −10 min │ senders use the key   │                       │
+//!        −3 h  │ senders use the key   │                       │
 //!        └─────┴─ relays accept it ────┴───────────────────────┘
 //! ```
 
@@ -15,8 +15,9 @@ use crate::time::{Duration, Timestamp};
 
 /// How long senders use one key.
 pub const EPOCH_LENGTH: Duration = Duration::from_hours(6);
-/// How long before its epoch a key is accepted, for senders whose clock is fast.
-pub const ACCEPTED_BEFORE: Duration = Duration::from_mins(10);
+/// How long before its epoch a key is accepted, for senders whose clock is fast, or the relay's slow: two hours off is a
+/// wrong zone or summer time. Senders whose clock is slow find the epoch's key as the first that is listed.
+pub const ACCEPTED_BEFORE: Duration = Duration::from_hours(3);
 /// How long after the beginning of its epoch a key is accepted: reply blocks live on it.
 pub const ACCEPTED_FOR: Duration = Duration::from_hours(12);
 /// How long before its keys a reply block expires.

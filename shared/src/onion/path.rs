@@ -142,7 +142,8 @@ impl<'a> PathFinder<'a> {
         census: &Census,
         now: Timestamp,
     ) -> Self {
-        let take = |relay| Candidate::new(relay, rules.allow_loopback, health, now);
+        let health = health.compare(directory.len(), now);
+        let take = |relay| Candidate::new(relay, rules.allow_loopback, &health, now);
         let usable_now = directory.iter().filter(|relay| relay.is_valid(now));
         let candidates: Vec<_> = usable_now.filter_map(take).collect();
         let counts = census.counts(&candidates, rules.allow_loopback);

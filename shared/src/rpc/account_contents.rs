@@ -35,7 +35,7 @@ pub struct PublishedDevice {
     pub certificate: DeviceCertificate,
     /// What envelopes are sealed to.
     pub sealing_key: SealingKey,
-    /// Where its mail goes.
+    /// Where its mail goes: the mailbox that the device signed with its sealing key.
     pub mailbox: MailboxDescriptor,
 }
 
@@ -127,8 +127,8 @@ impl AccountContents {
             if again {
                 return Err(ContentsError::RepeatedDevice);
             }
-            let sealing_key = device.sealing_key.verify(&certificate)?;
             let mailbox = MailboxDescriptor::verify(&device.mailbox)?;
+            let sealing_key = device.sealing_key.verify(&certificate, mailbox.mailbox())?;
             devices.push(PublishedDevice {
                 certificate,
                 sealing_key,
@@ -156,10 +156,11 @@ impl AccountContents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::sign::BadSignature;
     use crate::id::NodeId;
     use crate::identity::test_support::{MADE, account, device};
     use crate::identity::{
-        BodyHash, DeviceEntry, DirectorySecret, Freshness, UnverifiedCertificate,
+        BodyHash, DeviceEntry, DirectorySecret, Freshness, MailboxSecret, UnverifiedCertificate,
     };
     use crate::rpc::{AccountRecord, MAX_SWARM, seal_record_contents};
     use crate::test_support::rng;
@@ -182,11 +183,11 @@ mod tests {
                 .verify(&account(0).keys())
                 .unwrap()
                 .into_certificate();
-            let sealing_key = device.sealing().current().publish(device.signing());
+            let sealing_key = device.publish_sealing_key();
             let (sequence, active) = (u64::MAX, MAX_SWARM as u8);
             let key = device.mailbox();
             PublishedDevice {
-                sealing_key: sealing_key.verify(&certificate).unwrap(),
+                sealing_key: sealing_key.verify(&certificate, key.id()).unwrap(),
                 mailbox: MailboxDescriptor::sign(key, sequence, members.clone(), active, MADE)
                     .unwrap(),
                 certificate,
@@ -274,6 +275,25 @@ mod tests {
             verify(&encoded(&list, devices, 1)),
             Err(ContentsError::Certificate(CertificateError::Unlisted))
         );
+    }
+
+    /// Whoever has the directory key, and no device, cannot have mail of the account sent elsewhere.
+    #[test]
+    fn a_mailbox_that_the_device_did_not_sign_is_refused() {
+        let mut devices = published(1..3);
+        let list = list_of(&devices);
+        let own = devices[0].mailbox.clone();
+        devices[0].mailbox = devices[1].mailbox.clone();
+        let refused = Err(ContentsError::SealingKey(SealingKeyError::Signature(
+            BadSignature,
+        )));
+        assert_eq!(verify(&encoded(&list, devices.clone(), 1)), refused);
+        let strange = MailboxSecret::random(&mut rng(9));
+        devices[0].mailbox =
+            MailboxDescriptor::sign(&strange, u64::MAX, own.members().to_vec(), 1, MADE).unwrap();
+        assert_eq!(verify(&encoded(&list, devices.clone(), 1)), refused);
+        devices[0].mailbox = own;
+        assert!(verify(&encoded(&list, devices, 1)).is_ok());
     }
 
     #[test]

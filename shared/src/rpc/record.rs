@@ -20,8 +20,6 @@ pub const MAX_RECORD_LEN: usize = 27 * 1024;
 const MAX_LIFE: Duration = Duration::from_days(30);
 /// Clocks may differ by this much.
 const CLOCK_SKEW: Duration = Duration::from_hours(2);
-/// A sequence is a time in ms; one that is further ahead would keep its owner from publishing another.
-const SEQUENCE_AHEAD: Duration = Duration::from_days(1);
 /// Contents are padded to one of these lengths, with their own of 2 bytes before them: three devices, or as many as a
 /// list can have. Who holds a record sees no more of how many there are.
 const PADDED_LENS: [usize; 2] = [12 * 1024, 26 * 1024 + 768];
@@ -97,7 +95,8 @@ impl AccountRecord {
         if signed.expires <= now || signed.expires > latest {
             return Err(RecordError::Expired);
         }
-        if signed.sequence > now.saturating_add(SEQUENCE_AHEAD).as_ms() {
+        // A number from later would keep its owner from publishing another.
+        if Timestamp::from_ms(signed.sequence).is_ahead_of(now) {
             return Err(RecordError::Ahead);
         }
         let transcript = transcript(signed.sequence, signed.expires, &signed.sealed);

@@ -239,7 +239,7 @@ fn sealed_entries() {
 
 #[test]
 fn contents() {
-    each("contents", 7, |vector| {
+    each("contents", 8, |vector| {
         let address = Address::from_bytes(vector.array("address"));
         match AccountContents::verify(&vector.bytes("bytes"), &address, time_of(vector, "now")) {
             // Not refused, but only a first session may be begun by it.
@@ -262,6 +262,7 @@ fn contents() {
             Err(ContentsError::Codec(_)) => "malformed",
             Err(ContentsError::Certificate(CertificateError::Unlisted)) => "not listed",
             Err(ContentsError::RepeatedDevice) => "a device twice",
+            Err(ContentsError::SealingKey(_)) => "sealing key",
             Err(other) => panic!("{other:?}"),
         }
     });

@@ -10,6 +10,8 @@ use crate::wire::codec::{BoundedBytes, Bytes, CodecError, from_cbor, to_cbor};
 use crate::x3dh::Initial;
 
 /// How far two clocks that are in use may be apart: less than what counts as nonsense.
+/// How much clocks of two devices usually differ, at most.
+const CLOCKS_DIFFER: Duration = Duration::from_hours(1);
 const CLOCK_OFF: Duration = Duration::from_hours(12);
 
 /// A ratchet message with what is needed to find its session. As it came: the sender is a claim until
@@ -59,13 +61,19 @@ impl SessionMessage {
         self.initial.as_ref().map(Initial::claimed_address)
     }
 
-    /// When to begin a session that is to take the place of this message's, which this device cannot open: now, or
-    /// just after the beginning that the message claims, if the sender's clock is ahead.
+    /// When to begin a session that is to take the place of this message's, which this device cannot open, so that it
+    /// counts as the later one: just after the beginning that the message claims, if the sender's clock is ahead. A message
+    /// of a session that both had does not say when that was begun: then as much later than now as clocks usually
+    /// differ at most.
     pub fn time_to_begin_anew(&self, now: Timestamp) -> Timestamp {
-        let claimed = self.initial.as_ref().map(Initial::claimed_beginning);
-        // Anybody may have claimed it. The new session must not be of a time that the peer takes for nonsense.
-        let likely = claimed.filter(|begun| *begun <= now.saturating_add(CLOCK_OFF));
-        likely.map_or(now, |begun| now.max(begun + Duration::from_ms(1)))
+        match self.initial.as_ref().map(Initial::claimed_beginning) {
+            None => now.saturating_add(CLOCKS_DIFFER),
+            Some(begun) if begun <= now.saturating_add(CLOCK_OFF) => {
+                now.max(begun + Duration::from_ms(1))
+            }
+            // Anybody may have claimed it. The new session must not be of a time that the peer takes for nonsense.
+            Some(_) => now,
+        }
     }
 
     pub(super) fn header(&self) -> Header {

@@ -118,6 +118,12 @@ impl SessionRecord {
         self.current.is_confirmed()
     }
 
+    /// When the current session was begun, as long as the peer has not shown that it has it. A peer that was there since
+    /// and is silent may lack the prekeys that it was begun with: whatever is sealed in it is lost.
+    pub fn unanswered_since(&self) -> Option<Timestamp> {
+        self.current.unanswered_since()
+    }
+
     /// Every session that receives, the current one first: for an index from session to record.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.every().map(|session| session.id)

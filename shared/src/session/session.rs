@@ -10,15 +10,12 @@ use super::receive::ReceiveError;
 use crate::id::SessionId;
 use crate::identity::DeviceCertificate;
 use crate::ratchet::{DecryptError, EncryptError, Ratchet};
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
 use crate::wire::codec::{BoundedBytes, Bytes};
 use crate::x3dh::{
     AssociatedData, Initial, InitialHeader, InitiateError, PreKeyBundle, PreKeySecrets,
     UsedPreKeys, accept, initiate,
 };
-
-/// How far a clock may be ahead of ours.
-const CLOCK_AHEAD: Duration = Duration::from_days(1);
 
 /// A session with one device.
 #[derive(Clone, PartialEq, Eq)]
@@ -168,6 +165,11 @@ impl Session {
         !matches!(self.origin, Origin::Peer)
     }
 
+    /// When it was begun, unless the peer is known to have it.
+    pub(super) fn unanswered_since(&self) -> Option<Timestamp> {
+        (!self.is_confirmed()).then_some(self.begun)
+    }
+
     /// Whether the peer is known to have it, or to have had it.
     pub(super) fn is_confirmed(&self) -> bool {
         !matches!(self.origin, Origin::Unanswered(_))
@@ -176,9 +178,9 @@ impl Session {
 
 /// A time that a clock gave which was more than a day ahead says nothing: what has it is older than everything else.
 fn begun_at(begun: Timestamp, now: Timestamp) -> Timestamp {
-    match begun <= now.saturating_add(CLOCK_AHEAD) {
-        true => begun,
-        false => Timestamp::EPOCH,
+    match begun.is_ahead_of(now) {
+        false => begun,
+        true => Timestamp::EPOCH,
     }
 }
 

@@ -149,7 +149,6 @@ async fn kills_at_random(weather: Weather, kills: usize, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "unsettled: all was sent, and not all had arrived 90 s after the cut, on a machine under twenty times its load"]
 async fn a_network_in_two_halves_heals() {
     const LASTS: Duration = Duration::from_secs(8);
     let mut scene = Scene::open((6, NEAR), &RIGHT, plain, 20).await;
@@ -180,7 +179,6 @@ async fn relays_restarted_one_after_the_other_under_load_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "unsettled: it has not been run yet"]
 async fn what_finds_all_disks_full_waits_until_its_owner_has_made_room() {
     let small = |_| "[limits]\ndatabase_bytes = 1_200_000\n".to_owned();
     let mut scene = Scene::open((RELAYS, NEAR), &RIGHT, small, 40).await;
@@ -198,7 +196,6 @@ async fn what_finds_all_disks_full_waits_until_its_owner_has_made_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails: a clock ten minutes slow refuses what relays publish, and clients do not go by relays' clocks"]
 async fn people_whose_clocks_are_two_hours_off_write_to_each_other() {
     let off = Span::from_hours(2);
     let clocks = [

@@ -109,6 +109,18 @@ fn a_device_loses_its_prekeys_as_well() {
     });
 }
 
+const LOSES_BOTH: Bounds = Bounds {
+    forgets: 1,
+    losses: 1,
+    texts: 2,
+    ..SMALL
+};
+
+#[test]
+fn the_network_loses_messages_and_a_device_its_sessions() {
+    holds(LOSES_BOTH);
+}
+
 #[test]
 fn a_device_is_made_to_begin_anew() {
     for seed in either_way() {
@@ -142,6 +154,20 @@ fn clocks_differ() {
             });
         }
     }
+}
+
+/// A message of a session that both have had does not say when that was begun.
+const CLOCKS_DIFFER: Bounds = Bounds {
+    ahead: Duration::from_mins(59),
+    forgets: 1,
+    losses: 0,
+    texts: 2,
+    ..SMALL
+};
+
+#[test]
+fn a_device_whose_clock_is_behind_loses_a_session_that_both_had() {
+    holds(CLOCKS_DIFFER);
 }
 
 #[test]
@@ -245,6 +271,21 @@ fn wider_bounds() {
         losses: 2,
         ..SMALL
     };
+    for seed in either_way() {
+        for forgets_prekeys in [false, true] {
+            holds(Bounds {
+                seed,
+                forgets_prekeys,
+                restarts: 1,
+                ..LOSES_BOTH
+            });
+            holds(Bounds {
+                seed,
+                forgets_prekeys,
+                ..CLOCKS_DIFFER
+            });
+        }
+    }
     for seed in either_way() {
         holds(Bounds { seed, ..wide });
         for forgets_prekeys in [false, true] {

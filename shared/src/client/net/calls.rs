@@ -221,7 +221,8 @@ impl Net {
             }
         };
         self.requests.answered(request, now.since(flight.path.sent));
-        self.suspects.succeeded(&flight.path.behind, now);
+        let FlightPath { behind, sent, .. } = &flight.path;
+        self.suspects.succeeded(behind, *sent, now);
         self.guards.answered(guard);
         match self.sync.owns(request) {
             true => self.sync_replied(reply, now),

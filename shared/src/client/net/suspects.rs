@@ -1,5 +1,5 @@
 //! Relays of paths that got no reply. Which of them is at fault is not known: for a minute other relays
-//! are taken where there are any, and for longer they are taken less often ([`RelayHealth`]).
+//! are taken where there are any. What was seen of all relays in the long run decides how often each is taken ([`RelayHealth`]).
 //!
 //! Blame is narrowed in two ways, as in group testing. A relay that has served another path since the lost
 //! packet left is alive. And a relay that is suspected already explains the loss: the others on its path
@@ -36,25 +36,37 @@ impl Suspects {
             true => path.iter().filter(explains).copied().collect(),
             false => path.iter().filter(silent).copied().collect(),
         };
-        self.failed(&blamed, now);
+        self.charge(path, now);
+        self.avoid(&blamed, now);
     }
 
     /// Each of these relays has failed.
     pub(super) fn failed(&mut self, relays: &[NodeId], now: Timestamp) {
-        self.recent.retain(|(_, node)| !relays.contains(node));
+        self.charge(relays, now);
+        self.avoid(relays, now);
+    }
+
+    /// Who is at fault shows in the long run, if everybody who might be is charged.
+    fn charge(&mut self, relays: &[NodeId], now: Timestamp) {
         for node in relays {
             self.health.note_failure(*node, now);
+        }
+    }
+
+    fn avoid(&mut self, relays: &[NodeId], now: Timestamp) {
+        self.recent.retain(|(_, node)| !relays.contains(node));
+        for node in relays {
             self.recent.push_back((now + RECENT, *node));
         }
         let excess = self.recent.len().saturating_sub(MAX_RECENT);
         self.recent.drain(..excess);
     }
 
-    /// A reply came back through these relays.
-    pub(super) fn succeeded(&mut self, path: &[NodeId], now: Timestamp) {
+    /// A reply came back through these relays to a packet that left at `sent`.
+    pub(super) fn succeeded(&mut self, path: &[NodeId], sent: Timestamp, now: Timestamp) {
         self.served.retain(|_, at| now.since(*at) < RECENT);
         for node in path {
-            self.health.note_success(node);
+            self.health.note_success(*node, now.since(sent), now);
             self.served.insert(*node, now);
         }
         self.recent.retain(|(_, node)| !path.contains(node));
@@ -86,11 +98,11 @@ mod tests {
         let mut suspects = Suspects::default();
         suspects.failed(&[A, B], NOW);
         assert_eq!(suspects.now(NOW), [A, B]);
-        suspects.succeeded(&[B], NOW);
+        suspects.succeeded(&[B], NOW, NOW);
         assert_eq!(suspects.now(NOW + Duration::from_secs(59)), [A]);
         assert!(suspects.now(NOW + RECENT).is_empty());
-        assert!(suspects.health().factor(&A, NOW + RECENT) < 0.6);
-        assert!(suspects.health().factor(&B, NOW) > 0.9);
+        let health = suspects.health().compare(10, NOW + RECENT);
+        assert!(health.factor(&A) < health.factor(&B));
     }
 
     #[test]
@@ -98,14 +110,14 @@ mod tests {
         let mut suspects = Suspects::default();
         suspects.lost(&[A, B], NOW, NOW);
         assert_eq!(suspects.now(NOW), [A, B]);
-        suspects.succeeded(&[B], NOW);
+        suspects.succeeded(&[B], NOW, NOW);
         suspects.lost(&[A, B, C], NOW - Duration::from_secs(1), NOW);
         assert_eq!(
             suspects.now(NOW),
             [A],
             "explained by the relay that never served"
         );
-        suspects.succeeded(&[A], NOW + Duration::from_secs(2));
+        suspects.succeeded(&[A], NOW, NOW + Duration::from_secs(2));
         suspects.lost(
             &[A, B, C],
             NOW + Duration::from_secs(1),

@@ -4,16 +4,18 @@
 use super::people::*;
 use super::*;
 use crate::client::api::Step;
+use crate::client::contacts::Contacts;
 use crate::client::held::HOLD;
 use crate::client::lookup::StartSession;
-use crate::client::records::ContactRow;
+use crate::client::records::{ContactRow, Record as _};
 use crate::client::requests::Purpose;
 use crate::client::store::Table;
 use crate::client::view::{Notice, Verification};
 use crate::client::{Command, Query};
 use crate::id::{Address, DeviceId};
-use crate::identity::ContactCode;
-use crate::rpc::{AccountContents, open_record_contents};
+use crate::identity::{ContactCode, MailboxSecret};
+use crate::rpc::{AccountContents, MailboxDescriptor, PublishedDevice, open_record_contents};
+use crate::test_support::rng;
 use crate::time::Duration;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -312,11 +314,7 @@ fn nothing_is_sealed_to_a_key_that_has_expired_until_another_is_read() {
     let mut world = world();
     world.ada.client.lookups.done(&world.b);
     let sealing = world.bob.client.me.device.sealing().current();
-    let expires = sealing.publish(world.bob.client.me.device.signing());
-    let expires = expires
-        .verify(&world.bob.client.me.certificate)
-        .unwrap()
-        .expires();
+    let expires = sealing.expires();
     write(&mut world.ada, world.b, 3, expires);
     step(&mut world.ada, Step::Seal(world.b), expires);
     assert!(!is_sealed(&world.ada, world.b, 3));
@@ -601,4 +599,35 @@ fn my_own_list_is_published_vouched_for_and_named_in_messages() {
     // Renewed daily: see `a_record_is_published_when_a_majority_has_it`.
     let query = Query::Conversations;
     assert_eq!(bob.client.conversations(&bob.scan(&query.scan())).len(), 1);
+}
+
+#[test]
+fn of_two_mailboxes_the_one_that_was_signed_with_the_newer_sealing_key_gets_the_mail() {
+    let (mut ada, bob) = pair();
+    start(&mut ada, &bob, NOW);
+    let (b, me) = (address(&bob), &bob.client.me);
+    let before = bundle(&bob).device;
+    let moved = MailboxSecret::random(&mut rng(77));
+    let mut device = me.device.clone();
+    let later = later(Duration::from_days(8));
+    assert!(device.sealing_mut().rotate(later, &mut rng(78)));
+    let current = device.sealing().current();
+    let key = current.publish(device.signing(), moved.id());
+    let after = PublishedDevice {
+        certificate: before.certificate.clone(),
+        sealing_key: key.verify(&before.certificate, moved.id()).unwrap(),
+        mailbox: MailboxDescriptor::sign(&moved, 1, vec![MEMBER], 1, later).unwrap(),
+    };
+    let contacts = &mut ada.client.contacts;
+    for (published, what) in [(&after, "it moved"), (&before, "an old record")] {
+        contacts.set_device(&b, &me.keys, published);
+        // As remembered, and as stored and verified again.
+        let rows = [contacts.get(&b).unwrap().row()];
+        let mut restored = Contacts::restore(&rows).unwrap();
+        for contacts in [&mut *contacts, &mut restored] {
+            let peer = contacts.peer(&b, &device.id()).expect(what);
+            assert_eq!(peer.mailbox, after.mailbox, "{what}");
+            assert_eq!(peer.sealing_key, after.sealing_key, "{what}");
+        }
+    }
 }

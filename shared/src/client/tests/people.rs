@@ -73,7 +73,7 @@ pub(super) fn settle(host: &mut Host) {
 /// What `host` publishes, and a bundle of it.
 pub(super) fn bundle(host: &Host) -> StartSession {
     let me = &host.client.me;
-    let sealing_key = me.device.sealing().current().publish(me.device.signing());
+    let sealing_key = me.device.publish_sealing_key();
     let prekeys = &host.rows[&meta::prekeys()].value;
     let prekeys: PreKeySecrets = from_cbor(prekeys, 1 << 20).unwrap();
     let bundle = UnverifiedBundle {
@@ -84,7 +84,9 @@ pub(super) fn bundle(host: &Host) -> StartSession {
         address: me.address,
         device: PublishedDevice {
             certificate: me.certificate.clone().into_certificate(),
-            sealing_key: sealing_key.verify(&me.certificate).unwrap(),
+            sealing_key: sealing_key
+                .verify(&me.certificate, me.device.mailbox().id())
+                .unwrap(),
             mailbox: descriptor(host),
         },
         bundle: bundle.verify(&me.certificate, NOW).unwrap(),

@@ -11,8 +11,12 @@ use crate::client::sealing::{index_key, record_key};
 use crate::client::store::Table;
 use crate::client::view::{Direction, MessageState, MessageView, Notice, Verification};
 use crate::id::{Address, DeviceId};
+use crate::identity::ContactCode;
 use crate::session::{MAX_ARCHIVED, PeerDevice, SessionRecord};
-use crate::time::Duration;
+use crate::test_support::rng;
+use crate::time::{CLOCK_AHEAD, Duration};
+use crate::wire::codec::to_secret_cbor;
+use crate::x3dh::PreKeySecrets;
 
 fn notices(host: &Host, with: Address) -> usize {
     let talk = talk(host, with);
@@ -66,7 +70,7 @@ fn a_lost_session_is_begun_anew_once_a_day_and_people_are_told() {
     let all = ["text 1", "text 2", "text 3", "text 4", "text 5"];
     assert_eq!(texts(&bob, a), all);
     assert_eq!(texts(&ada, b), all);
-    assert_eq!((notices(&bob, a), notices(&ada, b)), (1, 0));
+    assert_eq!((notices(&bob, a), notices(&ada, b)), (1, 1));
 }
 
 /// Whether a session of `host` with the other one's device is to be begun anew.
@@ -350,4 +354,78 @@ fn a_text_that_comes_twice_is_shown_once_and_confirmed_again() {
         "{state:?}"
     );
     assert!(ada.client.outbox.unconfirmed(&b).is_empty());
+}
+
+/// A stranger's first message that is sealed to prekeys which are gone: its recipient knows nobody to answer.
+#[test]
+fn a_session_that_a_peer_who_was_there_has_not_answered_is_begun_anew_when_something_is_written_in_it()
+ {
+    let (mut ada, mut bob) = pair();
+    let (a, b) = (address(&ada), address(&bob));
+    settle(&mut ada);
+    settle(&mut bob);
+    start(&mut ada, &bob, NOW);
+    // Bob has others since, which serve after this.
+    let mut rng = rng(41);
+    let fresh = PreKeySecrets::random(NOW, &mut rng);
+    bob.rows.get_mut(&meta::prekeys()).unwrap().value = to_secret_cbor(&fresh);
+    bob.restart();
+    send(&mut ada, b, 1, NOW);
+    deliver(&mut ada, &mut bob, NOW);
+    assert!(texts(&bob, a).is_empty());
+
+    // Bob has been away as far as Ada knows: the same key, whenever she writes.
+    let days_later = later(Duration::from_days(5));
+    send(&mut ada, b, 2, days_later);
+    assert!(!wants_anew(&ada, &bob));
+    deliver(&mut ada, &mut bob, days_later);
+
+    // The maker's clock may have been ahead by a day. A key of later than that: he was there.
+    let original = bob.client.me.device.clone();
+    let sooner = later(CLOCK_AHEAD);
+    for (made, number) in [(sooner, 3), (sooner + Duration::from_ms(1), 4)] {
+        let mut device = original.clone();
+        // None is due: only after one that a wrong clock made is there another at once.
+        for time in [later(Duration::from_days(30)), made] {
+            assert!(device.sealing_mut().rotate(time, &mut rng));
+        }
+        bob.client.me.device = device;
+        let shown = bundle(&bob).device;
+        assert_eq!(shown.sealing_key.created(), made);
+        let contacts = &mut ada.client.contacts;
+        contacts.set_device(&b, &bob.client.me.keys, &shown);
+        send(&mut ada, b, number, days_later);
+        assert_eq!(wants_anew(&ada, &bob), number == 4);
+        deliver(&mut ada, &mut bob, days_later);
+    }
+    assert!(texts(&bob, a).is_empty());
+    begin_anew(&mut ada, &mut bob, days_later);
+    assert_eq!(texts(&bob, a), ["text 1", "text 2", "text 3", "text 4"]);
+    assert_eq!(notices(&ada, b), 1);
+    assert!(!wants_anew(&ada, &bob));
+}
+
+#[test]
+fn two_who_begin_at_once_are_told_nothing() {
+    let (mut ada, mut bob) = pair();
+    let (a, b) = (address(&ada), address(&bob));
+    for host in [&mut ada, &mut bob] {
+        settle(host);
+    }
+    let code = ContactCode::parse(&ada.client.me().code).unwrap();
+    let name = None;
+    bob.turn(Input::Command(Command::AddContact { code, name }), NOW);
+    start(&mut ada, &bob, NOW);
+    start(&mut bob, &ada, NOW);
+    send(&mut ada, b, 1, NOW);
+    send(&mut bob, a, 2, NOW);
+    for _ in 0..2 {
+        deliver(&mut ada, &mut bob, NOW);
+        deliver(&mut bob, &mut ada, NOW);
+        step(&mut ada, Step::Seal(b), NOW);
+        step(&mut bob, Step::Seal(a), NOW);
+    }
+    assert!(texts(&bob, a).contains(&"text 1".to_owned()));
+    assert!(texts(&ada, b).contains(&"text 2".to_owned()));
+    assert_eq!((notices(&ada, b), notices(&bob, a)), (0, 0));
 }

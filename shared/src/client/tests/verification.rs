@@ -277,7 +277,7 @@ fn a_contact_of_version_1_is_still_read_and_is_unverified() {
     ada.restart();
     ada.turn(set_verified(row.address, true), NOW);
     let stored = ContactRow::from_value(&ada.rows[&key].value).unwrap();
-    assert_eq!(stored.version, 3);
+    assert_eq!(stored.version, 4);
     assert_eq!(stored.verification(), Verification::Verified);
     assert_eq!(stored.devices, row.devices);
 }
@@ -298,14 +298,16 @@ fn a_contact_of_version_2_is_still_read_and_keeps_what_was_verified() {
     ada.rows.insert(key.clone(), Row::plain(key.clone(), bytes));
     ada.restart();
     let device = listed.device;
-    let peer = ada.client.contacts.peer(&row.address, &device).unwrap();
-    assert_eq!(peer.certificate.hash(), listed.certificate);
-    assert_eq!(peer.certificate.device_id(), device);
-    // Written as version 3, and read as it was written.
+    // Its sealing key names no mailbox: nothing is sealed to it, and the record is read before the next text.
+    let contacts = &mut ada.client.contacts;
+    assert!(!contacts.may_seal_to(&row.address, &device, NOW));
+    assert!(contacts.is_stale(&row.address, NOW));
+    assert!(contacts.get(&row.address).unwrap().record_read.is_none());
+    // Written as version 4, and read as it was written.
     ada.turn(set_verified(row.address, false), NOW);
     let value = &ada.rows[&key].value;
     let stored = ContactRow::from_value(value).unwrap();
-    assert_eq!((stored.version, &stored.devices), (3, &row.devices));
+    assert_eq!((stored.version, &stored.devices), (4, &row.devices));
     assert_eq!(stored.list, row.list);
     assert!(value.len() + 3_800 < CONTACT_V2.trim().len() / 2);
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use rand::RngExt;
+use rand_chacha::ChaCha20Rng;
 
 use super::support::{NOW, info, node, relay, relay_with};
 use crate::id::NodeId;
@@ -454,8 +456,80 @@ fn capacity_and_failures_decide_how_often_a_relay_is_drawn() {
         near(times(5) / times(0), 10.0),
         "what a relay claims counts up to a bound"
     );
-    assert!(near(times(2) / times(5), 0.5), "one failure halves");
+    assert!(
+        near(times(2) / times(5), 0.41),
+        "one failure takes more than half"
+    );
     assert!(near(times(4) / times(1), 1.0) && near(times(8) / times(5), 1.0));
+}
+
+/// What became of a packet on its way: whether its reply came, and after which time.
+type Fate = (bool, Duration);
+
+/// Requests of one client, one each ten seconds, to relays at random, over paths that pass through relay 11 of 12 or not.
+/// Yields its share of places in the middle of paths, by the 20 minutes.
+fn shares_of_a_bad_relay(minutes: u64, pass: impl Fn(&mut ChaCha20Rng) -> Fate) -> Vec<f64> {
+    let directory = network(12);
+    let (mut health, mut rng, bad) = (RelayHealth::new(), rng(7), node(11));
+    let mut shares = Vec::new();
+    for period in 0..minutes / 20 {
+        let (mut places, mut its) = (0, 0);
+        for step in 0..120 {
+            let now = NOW + Duration::from_mins(20 * period) + Duration::from_secs(10 * step);
+            let finder = PathFinder::new(&directory, PathRules::default(), &health, now);
+            let target = node(rng.random_range(1..11));
+            let Ok(pair) = finder.request_path(node(0), target, &[], &mut rng) else {
+                continue;
+            };
+            let (mut arrives, mut took) = (true, Duration::from_ms(200));
+            let behind = nodes(&pair.out).into_iter().skip(1);
+            let behind: Vec<_> = behind.chain(nodes(&pair.back)).collect();
+            let behind: Vec<_> = behind.into_iter().filter(|n| *n != node(0)).collect();
+            places += behind.len() - 1;
+            for _ in behind.iter().filter(|passed| **passed == bad) {
+                its += 1;
+                let (passes, after) = pass(&mut rng);
+                arrives &= passes;
+                took = took + after;
+            }
+            for relay in behind.into_iter().collect::<BTreeSet<_>>() {
+                match arrives {
+                    true => health.note_success(relay, took, now),
+                    false => health.note_failure(relay, now),
+                }
+            }
+        }
+        shares.push(f64::from(its) / places as f64);
+    }
+    shares
+}
+
+/// Its share once it has been noticed, beside that of a relay that does no harm: at most a third, and not nothing.
+fn assert_found_and_avoided(pass: impl Fn(&mut ChaCha20Rng) -> Fate) {
+    let mean = |shares: &[f64]| shares.iter().sum::<f64>() / shares.len() as f64;
+    let (its, fair) = (
+        shares_of_a_bad_relay(120, pass),
+        shares_of_a_bad_relay(120, |_| (true, Duration::ZERO)),
+    );
+    let ratio = mean(&its[1..]) / mean(&fair[1..]);
+    assert!(ratio < 1.0 / 3.0, "{its:?} {fair:?}");
+    assert!(ratio > 0.0, "it is tried again");
+}
+
+#[test]
+fn a_relay_that_drops_half_of_its_packets_is_found_and_avoided_and_not_for_ever() {
+    assert_found_and_avoided(|rng| (rng.random_bool(0.5), Duration::ZERO));
+}
+
+#[test]
+fn a_relay_that_delays_packets_is_found_and_avoided_and_not_for_ever() {
+    assert_found_and_avoided(|_| (true, Duration::from_secs(2)));
+}
+
+#[test]
+fn a_relay_that_does_no_harm_has_its_fair_share() {
+    let shares = shares_of_a_bad_relay(60, |_| (true, Duration::ZERO));
+    assert!(shares.iter().all(|share| *share > 0.06), "{shares:?}");
 }
 
 #[test]

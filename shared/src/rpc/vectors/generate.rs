@@ -506,16 +506,25 @@ impl Record {
 
 /// Alice's contents with these of her devices. Her list names the first only, which vouches for it.
 fn contents_of(devices: &[u64]) -> Vec<u8> {
+    contents_with(devices, |_| {})
+}
+
+/// The same, each device changed after it has signed.
+fn contents_with(devices: &[u64], change: impl Fn(&mut PublishedDevice)) -> Vec<u8> {
     let (_, mailbox) = mailbox_descriptor(&NODES, 1);
+    let mailbox = MailboxDescriptor::verify(&mailbox).unwrap();
     let published = |number: &u64| {
         let certificate = certificate(0, *number).into_certificate();
         let device = device(*number);
-        let sealing_key = device.sealing().current().publish(device.signing());
-        PublishedDevice {
-            sealing_key: sealing_key.verify(&certificate).unwrap(),
+        let current = device.sealing().current();
+        let sealing_key = current.publish(device.signing(), mailbox.mailbox());
+        let mut published = PublishedDevice {
+            sealing_key: sealing_key.verify(&certificate, mailbox.mailbox()).unwrap(),
             certificate,
-            mailbox: MailboxDescriptor::verify(&mailbox).unwrap(),
-        }
+            mailbox: mailbox.clone(),
+        };
+        change(&mut published);
+        published
     };
     let list = device_list(0, 1);
     let contents = AccountContents {
@@ -564,6 +573,12 @@ fn refused_contents(file: &mut VectorFile, contents: &[u8]) {
     let certified = "a second device, certified by the account and not on the list";
     refused("not listed", certified, &contents_of(&[1, 2]));
     refused("a device twice", "the listed one", &contents_of(&[1, 1]));
+    let elsewhere = contents_with(&[1], |published| {
+        let (other, members) = (device(2), NODES.to_vec());
+        published.mailbox = MailboxDescriptor::sign(other.mailbox(), 4, members, 1, MADE).unwrap();
+    });
+    let other = "the descriptor of a mailbox that the device did not sign with its sealing key";
+    refused("sealing key", other, &elsewhere);
     let signed = "the account-signed certificate in the place of its body";
     refused("malformed", signed, &contents_with_signature());
     let cut = &contents[..contents.len() - 1];

@@ -10,9 +10,9 @@ use crate::time::Duration;
 use crate::wire::budget::{ENVELOPE_LEN, FRAGMENT_DATA_LEN, FRAGMENT_LEN};
 
 fn sealing_key(device: &DeviceSecret, number: u64) -> SealingKey {
-    let published = device.sealing().current().publish(device.signing());
+    let (published, mailbox) = (device.publish_sealing_key(), device.mailbox().id());
     published
-        .verify(&certificate(number as usize, number))
+        .verify(&certificate(number as usize, number), mailbox)
         .unwrap()
 }
 

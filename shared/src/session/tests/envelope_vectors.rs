@@ -7,7 +7,7 @@ use super::super::fragment::{Fragment, split};
 use crate::crypto::aead::Aes256GcmKey;
 use crate::crypto::kem::{Kem, XWingKem, XWingPublic, XWingSecret};
 use crate::crypto::{Secret, Secret32};
-use crate::id::DeviceId;
+use crate::id::{DeviceId, MailboxId};
 use crate::identity::SealingSecrets;
 use crate::identity::test_support::{MADE, device};
 use crate::test_support::{
@@ -81,8 +81,9 @@ fn sealing_with_the_stated_randomness_gives_the_envelope() {
         }
         let bob = party("bob");
         let secrets = secrets(&vector);
-        let key = secrets.current().publish(&bob.signing);
-        let key = key.verify(&bob.certificate).unwrap();
+        let mailbox = MailboxId::from_bytes([7; 20]);
+        let key = secrets.current().publish(&bob.signing, mailbox);
+        let key = key.verify(&bob.certificate, mailbox).unwrap();
         assert_eq!(key.key().as_bytes()[..], vector.bytes("sealing_key"));
         let fragment = Fragment::decode(&vector.array("plaintext")).unwrap();
         let mut script = Script::new(&[&vector.bytes("eseed")]);

@@ -14,8 +14,9 @@ use crate::x3dh::{BundleError, PreKeyBase, UnverifiedBundle};
 
 /// Seals a session message, opens its envelopes last first, and joins what is in them.
 fn travel(message: &[u8], to: &Party) -> (usize, Vec<u8>) {
-    let key = to.device.sealing().current().publish(to.device.signing());
-    let key = key.verify(&to.certificate).unwrap();
+    let key = to.device.publish_sealing_key();
+    let mailbox = to.device.mailbox().id();
+    let key = key.verify(&to.certificate, mailbox).unwrap();
     let envelopes = seal_message(message, &key, &mut rng(1)).unwrap();
     let mut waiting = Reassembly::default();
     for (index, envelope) in envelopes.iter().enumerate().rev() {

@@ -259,6 +259,12 @@ fn what_cannot_be_opened_says_when_to_begin_anew() {
     assert_eq!(first.time_to_begin_anew(behind), next);
     let nonsense = Timestamp::from_ms(behind.as_ms() - 1);
     assert_eq!(first.time_to_begin_anew(nonsense), nonsense);
+    // Once Bob has answered, Alice's messages do not say when she began.
+    bob.reads(&alice.sends(bob.peer(), b"first"));
+    alice.reads(&bob.sends(alice.peer(), b"answer"));
+    let next = SessionMessage::decode(&alice.sends(bob.peer(), b"next")).unwrap();
+    let later = HEARD + Duration::from_hours(1);
+    assert_eq!(next.time_to_begin_anew(HEARD), later);
 }
 
 /// Bob cannot open what Alice began, by a clock that is ahead of his; she must follow him all the same.
