@@ -19,12 +19,12 @@ use zentalk_shared::onion::{
 
 pub use network::Network;
 pub use sections::{
-    LimitsConfig, LogConfig, LogFormat, MetricsConfig, ProxyConfig, ProxyProtocol, TlsConfig,
-    TlsMode,
+    LimitsConfig, LogConfig, LogFormat, MetricsConfig, ProxyConfig, ProxyProtocol, StrangersConfig,
+    TlsConfig, TlsMode,
 };
 
 use crate::core::store::Quotas;
-use crate::core::{CoreConfig, Limits, Rate, WorkPolicy};
+use crate::core::{CoreConfig, Limits, Rate};
 use crate::store::DbOptions;
 
 /// Variables that are not configuration keys.
@@ -63,6 +63,9 @@ pub struct Config {
     /// Bounds.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What strangers pay, and how many of them are let in.
+    #[serde(default)]
+    pub strangers: StrangersConfig,
     /// Logs.
     #[serde(default)]
     pub log: LogConfig,
@@ -223,6 +226,7 @@ impl Config {
             onion_suites: offered_suites(),
             allow_private: false,
             limits: LimitsConfig::default(),
+            strangers: StrangersConfig::default(),
             log: LogConfig::default(),
             tls: TlsConfig::default(),
             proxy: ProxyConfig::default(),
@@ -299,7 +303,7 @@ impl Config {
             peers: peers.collect::<Result<_, _>>()?,
             allow_private: self.allow_private,
             limits: self.limits.core(),
-            work: WorkPolicy::default(),
+            work: self.strangers.core(),
             suites: Suites::new(&suites)?,
             replay: ReplayLimits::PROTOCOL,
         })
@@ -411,6 +415,7 @@ impl LimitsConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::WorkPolicy;
 
     const MINIMAL: &str = "listen = \"127.0.0.1:9001\"\nurl = \"ws://127.0.0.1:9001/v1\"\n\
                            data_dir = \"/var/lib/zentalk\"\nallow_private = true\n";
@@ -430,6 +435,21 @@ mod tests {
         assert_eq!(config.limits.core(), Limits::default());
         assert_eq!(config.core().unwrap().info.features, Features::ALL);
         assert_eq!(config.core().unwrap().suites, Suites::OFFERED);
+        assert_eq!(config.core().unwrap().work, WorkPolicy::default());
+    }
+
+    #[test]
+    fn what_strangers_pay_is_the_operators_to_say() {
+        let text = format!("{MINIMAL}[strangers]\neffort = 64\nper_minute = 60\n");
+        let work = load(&text, &Flags::default()).unwrap().core().unwrap().work;
+        let (effort, rate) = (
+            64,
+            Rate {
+                per_minute: 60,
+                burst: 60,
+            },
+        );
+        assert_eq!(work, WorkPolicy { effort, rate });
     }
 
     #[test]

@@ -231,7 +231,7 @@ fn who_comes_late_is_found_in_the_smallest_network_with_strict_paths() {
 #[test]
 fn what_was_written_arrives_although_sessions_are_lost() {
     let plan = |seed| Plan {
-        lost_sessions: 2,
+        lost_sessions: 8,
         messages: 60,
         ..Plan::standard(seed)
     };

@@ -94,6 +94,14 @@ pub const KEYS: &[Key] = &[
         "What the database may grow to. 0: until 32 MiB are left on the disk. A tenth of it, at most 4 MiB, is kept for what makes room.",
     ),
     fixed(
+        "strangers.effort",
+        "Proof of work that a first message or an account record takes while there is little to do, up to 4096: at 32 half a second in a browser. It doubles every five minutes under load. 0: none, for a network that strangers do not reach.",
+    ),
+    fixed(
+        "strangers.per_minute",
+        "First messages and account records that are taken in a minute, from everybody together. From half of it on the work rises.",
+    ),
+    fixed(
         "log.format",
         "`text` for people, `json` for machines. Logs go to standard error.",
     ),
@@ -317,6 +325,7 @@ mod tests {
         (all.client_frames_per_minute, all.mailboxes) = (1, 1);
         (all.envelopes_per_mailbox, all.bytes_per_mailbox) = (1, 1);
         (all.records, all.database_bytes) = (1, 1);
+        (new.strangers.effort, new.strangers.per_minute) = (1, 1);
         (new.log.format, new.log.level) = (LogFormat::Json, "warn".to_owned());
         new.tls = TlsConfig {
             mode: TlsMode::Acme,

@@ -7,8 +7,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Network;
-use crate::core::Limits;
 use crate::core::store::Quotas;
+use crate::core::{Limits, Rate, WorkPolicy};
 
 /// `[limits]`: what an operator may want to change. The other bounds are fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -44,6 +44,38 @@ impl Default for LimitsConfig {
             bytes_per_mailbox: quotas.bytes,
             records: quotas.records,
             database_bytes: 0,
+        }
+    }
+}
+
+/// `[strangers]`: first messages, and account records. Contacts show permits, and pay nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StrangersConfig {
+    /// Proof of work while there is little to do; 0: none.
+    pub effort: u32,
+    /// Taken from all of them together.
+    pub per_minute: u32,
+}
+
+impl Default for StrangersConfig {
+    fn default() -> Self {
+        let policy = WorkPolicy::default();
+        Self {
+            effort: policy.effort,
+            per_minute: policy.rate.per_minute,
+        }
+    }
+}
+
+impl StrangersConfig {
+    pub(super) const fn core(&self) -> WorkPolicy {
+        WorkPolicy {
+            effort: self.effort,
+            rate: Rate {
+                per_minute: self.per_minute,
+                burst: self.per_minute,
+            },
         }
     }
 }

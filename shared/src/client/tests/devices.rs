@@ -7,7 +7,7 @@ use crate::client::api::Step;
 use crate::client::contacts::Contacts;
 use crate::client::held::HOLD;
 use crate::client::lookup::StartSession;
-use crate::client::records::{ContactRow, Record as _};
+use crate::client::records::ContactRow;
 use crate::client::requests::Purpose;
 use crate::client::store::Table;
 use crate::client::view::{Notice, Verification};
