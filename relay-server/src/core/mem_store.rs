@@ -8,11 +8,12 @@
 //! ```
 
 mod mailbox;
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use zentalk_shared::dht::{RecordId, RecordKind};
+use zentalk_shared::dht::RecordId;
 use zentalk_shared::id::{EnvelopeId, MailboxId, NodeId, RecordKey};
 use zentalk_shared::onion::ReplayEntry;
 use zentalk_shared::rpc::held_digest;
@@ -20,6 +21,7 @@ use zentalk_shared::time::Timestamp;
 use zeroize::Zeroizing;
 
 use mailbox::Mailbox;
+use records::Record;
 
 use super::io::Ticket;
 use super::store::{
@@ -48,13 +50,6 @@ struct Disk {
     descriptors: BTreeMap<NodeId, SavedDescriptor>,
     onion_keys: Option<Zeroizing<Vec<u8>>>,
     replay: Vec<ReplayEntry>,
-}
-
-#[derive(Clone, Debug)]
-struct Record {
-    sequence: u64,
-    expires: Timestamp,
-    bytes: Vec<u8>,
 }
 
 impl MemStore {
@@ -155,11 +150,7 @@ impl Disk {
                 StoreReply::Push(self.take_push(&mailbox, pick, now))
             }
             StoreOp::ReadEnvelope { mailbox, id } => {
-                let found = self
-                    .mailboxes
-                    .get(&mailbox)
-                    .and_then(|mailbox| mailbox.find(&id));
-                StoreReply::Envelope(found.map(|(_, envelope)| envelope.clone()))
+                StoreReply::Envelope(self.read_envelope(&mailbox, &id))
             }
             StoreOp::SavePreKeys(save) => StoreReply::PreKeys(self.save_prekeys(*save)),
             StoreOp::TakePreKey { mailbox, one_time } => {
@@ -210,20 +201,6 @@ impl Disk {
             StoreOp::SaveDhtTable(table) => self.dht_table = Some(table),
             _ => {}
         }
-    }
-
-    fn get_record(&self, key: RecordKey, now: Timestamp) -> Option<Vec<u8>> {
-        let put = self.records.get(&key).filter(|put| put.expires > now);
-        let put = put.map(|put| (put.sequence, &put.bytes));
-        let kind = RecordKind::Account;
-        let saved = self.dht_records.get(&RecordId { kind, key });
-        let saved = saved.filter(|saved| saved.held.expires > now);
-        let saved = saved.map(|saved| (saved.held.sequence, &saved.record));
-        let newest = put
-            .into_iter()
-            .chain(saved)
-            .max_by_key(|(sequence, _)| *sequence);
-        newest.map(|(_, bytes)| bytes.clone())
     }
 
     fn put(&mut self, put: PutEnvelope) -> PutOutcome {
@@ -343,6 +320,11 @@ impl Disk {
             next,
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
         })
+    }
+
+    fn read_envelope(&self, mailbox: &MailboxId, id: &EnvelopeId) -> Option<StoredEnvelope> {
+        let found = self.mailboxes.get(mailbox)?.find(id)?;
+        Some(found.1.clone())
     }
 
     fn summarise(&self, mailboxes: &[MailboxId]) -> Vec<HeldMail> {
@@ -467,32 +449,6 @@ impl Disk {
         let base = mailbox.base.clone()?;
         let one_time = one_time.then(|| mailbox.one_time.pop_front()).flatten();
         Some(Bundle { base, one_time })
-    }
-
-    fn put_record(
-        &mut self,
-        key: RecordKey,
-        sequence: u64,
-        expires: Timestamp,
-        bytes: Vec<u8>,
-    ) -> RecordOutcome {
-        let room = self.records.len() < self.quotas.records as usize;
-        match self.records.get(&key) {
-            Some(held) if held.sequence == sequence && held.bytes == bytes => RecordOutcome::Stored,
-            Some(held) if held.sequence >= sequence => RecordOutcome::Held(held.sequence),
-            None if !room => RecordOutcome::Full,
-            _ => {
-                self.records.insert(
-                    key,
-                    Record {
-                        sequence,
-                        expires,
-                        bytes,
-                    },
-                );
-                RecordOutcome::Stored
-            }
-        }
     }
 
     fn sweep(&mut self, now: Timestamp) {
