@@ -304,7 +304,7 @@ fn fault_16_the_same_while_owners_sleep_for_two_days() {
 
 /// A member serves its owners no more, and they leave it, but goes on taking mail of who does not know.
 #[test]
-#[ignore = "fails: seed 335 of ten loses four texts that only the member held which served its owner no more"]
+#[ignore = "fails: seed 335 loses four texts that only the member held which served its owner no more"]
 fn an_owner_who_moves_loses_nothing_that_is_put_at_the_member_it_has_left() {
     let (from, to) = seeds((330, 342));
     let reports = play(from, to, Plan::moves);
