@@ -368,7 +368,8 @@ fn fault_05_a_one_time_prekey_serves_one_session() {
 fn fault_05_batches_are_disjoint_counted_and_refilled() {
     let mut bob = Side::new(1);
     let mut rng = rng(5);
-    let mut ids = std::collections::HashSet::new();
+    let mut ids = std::collections::BTreeSet::new();
+    let mut last = None;
     let relays = [1, 2, 3].map(|relay| NodeId::from_bytes([relay; NodeId::LEN]));
     for relay in &relays {
         let batch = bob
@@ -376,18 +377,21 @@ fn fault_05_batches_are_disjoint_counted_and_refilled() {
             .make_one_time(relay, 20, bob.device.signing(), MADE, &mut rng);
         assert_eq!(batch.len(), 20);
         for entry in batch {
+            let kem = entry.kem.unwrap();
             assert!(ids.insert(entry.key.id));
-            assert!(ids.insert(entry.kem.unwrap().id));
+            assert!(ids.insert(kem.id));
+            last = Some((entry.key.id, kem.id));
         }
     }
     assert_eq!(bob.prekeys.one_time_outstanding(), 60);
-    let one = *ids.iter().next().unwrap();
+    let (one_time, kem) = last.expect("three batches were made");
     bob.prekeys.consume(&UsedPreKeys {
-        one_time: Some(one),
-        kem: Some(one),
+        one_time: Some(one_time),
+        kem: Some(kem),
         last_resort: None,
     });
     let left = bob.prekeys.one_time_outstanding();
+    assert_eq!(left, 59);
     // Somebody drains one relay for weeks, or it says that it has none.
     for _ in 0..100 {
         let made = bob
