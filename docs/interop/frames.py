@@ -5,17 +5,39 @@ from dataclasses import dataclass
 from identity import mailbox_of
 from primitives import b2, body_of, check_sign, field, need
 
+RPC_BOUND = 28640
+TYPES = {  # §2: name, payload bound
+    0x0001: ("Handshake", 16384), 0x0002: ("HandshakeAck", 16384),
+    0x0003: ("DirectMessage", 1 << 20), 0x0004: ("GroupMessage", 1 << 20),
+    0x0005: ("Ack", 64), 0x0006: ("RelayForward", 38272), 0x0007: ("Ping", 64), 0x0008: ("Pong", 64), 0x0009: ("Error", 256),
+    0x000A: ("ProfileUpdate", 65536), 0x000B: ("Presence", 4096),
+    0x0010: ("Deliver", 33532), 0x0011: ("LinkProof", 1024), 0x0012: ("DirectoryGet", 64), 0x0013: ("Directory", 4 << 20),
+    0x0020: ("Typing", 256), 0x0021: ("Receipt", 65536),
+    0x0030: ("DhtPing", 64), 0x0031: ("DhtPong", 64), 0x0032: ("DhtStore", 28640), 0x0033: ("DhtStored", 64),
+    0x0034: ("DhtFindNode", 64), 0x0035: ("DhtFindValue", 64), 0x0036: ("DhtNodes", 8192), 0x0037: ("DhtValue", 36864),
+    0x0040: ("ReplicatePut", 8192), 0x0041: ("ReplicatePutAck", 256),
+    0x0042: ("ReplicateTombstone", 8192), 0x0043: ("ReplicateTombstoneAck", 256),
+    0x0044: ("SwarmSummary", 8192), 0x0045: ("SwarmIds", 8192), 0x0046: ("SwarmWant", 8192), 0x0047: ("SwarmDescriptor", 2048),
+} | {0x0060 + number: (name, RPC_BOUND) for number, name in enumerate((
+    "PutRequest", "PutReply", "SubscribeRequest", "SubscribeReply", "FetchRequest", "FetchReply", "AcknowledgeRequest",
+    "AcknowledgeReply", "PreKeyPublishRequest", "PreKeyPublishReply", "PreKeyTakeRequest", "PreKeyTakeReply", "RecordPutRequest",
+    "RecordPutReply", "RecordGetRequest", "RecordGetReply", "DirectorySyncRequest", "DirectorySyncReply", "Push", "Refused"))}
+
 RELAY_FORWARD, DELIVER = 0x0006, 0x0010
 DIRECT_MESSAGE, GROUP_MESSAGE, PROFILE_UPDATE, PRESENCE, TYPING, RECEIPT = 0x0003, 0x0004, 0x000A, 0x000B, 0x0020, 0x0021
 PUT, SUBSCRIBE, FETCH, PREKEY_PUBLISH, RECORD_PUT, PUSH = 0x0060, 0x0062, 0x0064, 0x0068, 0x006C, 0x0072
-ACKNOWLEDGE = 0x0066
+ACKNOWLEDGE, REFUSED = 0x0066, 0x0073
 OWNERS = {SUBSCRIBE, FETCH, PREKEY_PUBLISH}
 
-PACKETS = {RELAY_FORWARD: 38272, DELIVER: 33532}
-RPC = {kind: 28640 for kind in range(0x0060, 0x0074)}
-CONTENT = {
-    DIRECT_MESSAGE: 1 << 20, GROUP_MESSAGE: 1 << 20, PROFILE_UPDATE: 65536, PRESENCE: 4096, TYPING: 256, RECEIPT: 65536,
-}
+
+def bounds(*kinds):
+    return {kind: TYPES[kind][1] for kind in kinds}
+
+
+ANY = bounds(*TYPES)
+PACKETS = bounds(RELAY_FORWARD, DELIVER)
+RPC = bounds(*range(PUT, REFUSED + 1))
+CONTENT = bounds(DIRECT_MESSAGE, GROUP_MESSAGE, PROFILE_UPDATE, PRESENCE, TYPING, RECEIPT)
 
 
 @dataclass
@@ -49,6 +71,11 @@ class Frame:
         frame, rest = cls.split(data, RPC)
         need(not any(rest), "padding")
         return frame
+
+    def encode(self):
+        need(len(self.payload) <= ANY[self.kind], "frame type or length")
+        header = bytes.fromhex("deadbeef 0100") + self.kind.to_bytes(2, "big") + len(self.payload).to_bytes(4, "big")
+        return header + bytes(4) + self.message_id + self.payload
 
     def body(self):
         return body_of(self.payload)

@@ -2,13 +2,15 @@
 
 import ipaddress
 
-from primitives import b2, body_of, field, need
+from bodies import EMPTY, UINT, List, Map, Scalar, octets, one_of
+from primitives import b2, need
 from report import refused, same
 
 PING, PONG, STORE, STORED, FIND_NODE, FIND_VALUE, NODES, VALUE = range(0x0030, 0x0038)
 NOT_PUBLIC_V4 = [ipaddress.ip_network(net) for net in (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3")]
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 PUBLIC_V6 = ipaddress.ip_network("2000::/3")
 NOT_PUBLIC_V6 = [ipaddress.ip_network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 
@@ -23,6 +25,8 @@ def network_of(text):
     """The network of a public address."""
     address = ipaddress.ip_address(text)
     address = getattr(address, "ipv4_mapped", None) or address
+    if address in NAT64:
+        address = ipaddress.ip_address(address.packed[12:])
     if address.version == 4:
         need(not any(address in net for net in NOT_PUBLIC_V4), "address")
         return address.packed[:3]
@@ -30,43 +34,27 @@ def network_of(text):
     return address.packed[:6]
 
 
-def contact_of(body):
-    """(NodeId, network, URL) of a contact."""
-    node, network, url = field(body, 0, bytes, 20), field(body, 1, bytes), field(body, 2, str)
-    need(len(network) in (3, 6, 18), "network")
-    need(url.startswith(("ws://", "wss://")) and len(url.encode()) <= 256, "URL")
-    return node, network, url
+def is_network(value):
+    return isinstance(value, bytes) and len(value) in (3, 6, 18)
 
 
-def contacts_of(body, key):
-    contacts = field(body, key, list)
-    need(len(contacts) <= 20, "contacts")
-    return [contact_of(contact) for contact in contacts]
+def is_url(value):
+    return isinstance(value, str) and value.startswith(("ws://", "wss://")) and len(value.encode()) <= 256
 
 
-def kind_of(body):
-    need(field(body, 0, int) in (1, 2), "kind")
-
-
-def read(kind, data):
-    """Reads a message."""
-    body = body_of(data)
-    if kind in (STORE, VALUE):
-        need(1 <= len(field(body, 1 if kind == STORE else 0, bytes)) <= 27648, "record")
-    if kind in (STORE, FIND_VALUE):
-        kind_of(body)
-    if kind == STORE and 2 in body:
-        need(len(field(body, 2, bytes)) <= 64, "proof")
-    if kind == STORED:
-        need(field(body, 0, int) in range(7), "outcome")
-        for key in {1, 2} & set(body):
-            field(body, key, int)
-    if kind == FIND_NODE:
-        field(body, 0, bytes, 20)
-    if kind == FIND_VALUE:
-        field(body, 1, bytes, 20)
-    if kind in (NODES, VALUE):
-        contacts_of(body, 0 if kind == NODES else 1)
+NODE, RECORD, KIND = octets(20), octets(1, 27648), one_of((1, 2))
+CONTACT = Map((0, "node", NODE), (1, "network", Scalar("network", is_network)), (2, "url", Scalar("URL", is_url)))
+CONTACTS = List(0, 20, CONTACT)
+BODIES = {
+    PING: EMPTY,
+    PONG: EMPTY,
+    STORE: Map((0, "kind", KIND), (1, "record", RECORD), (2, "proof?", octets(0, 80))),
+    STORED: Map((0, "outcome", one_of(range(7))), (1, "sequence?", UINT), (2, "price?", UINT)),
+    FIND_NODE: Map((0, "point", NODE)),
+    FIND_VALUE: Map((0, "kind", KIND), (1, "key", octets(20))),
+    NODES: Map((0, "contacts", CONTACTS)),
+    VALUE: Map((0, "record", RECORD), (1, "contacts", CONTACTS)),
+}
 
 
 def positions(vector):
@@ -87,22 +75,20 @@ def relay_record_key(vector):
 
 
 def contact(vector):
-    test = lambda: contact_of(body_of(vector.bytes("bytes")))
+    data = vector.bytes("bytes")
     if vector.expect == "refused":
-        return refused(None, test)
-    node, network, url = test()
-    same(node, vector.bytes("node"), "node")
-    same(network, vector.bytes("network"), "network")
-    same(url, vector["url"], "url")
-    same(position(network, node), vector.bytes("position"), "position")
+        return refused(None, CONTACT.decode, data)
+    wanted = {"node": vector.bytes("node"), "network": vector.bytes("network"), "url": vector["url"]}
+    same(CONTACT.decode(data), wanted, "contact")
+    same(CONTACT.encode(wanted), data, "bytes")
+    same(position(wanted["network"], wanted["node"]), vector.bytes("position"), "position")
 
 
 def message(vector):
-    kind, body = vector.int("type"), vector.bytes("body")
-    need(kind in range(PING, VALUE + 1), "type")
+    body, data = BODIES[vector.int("type")], vector.bytes("body")
     if vector.expect == "refused":
-        return refused(None, read, kind, body)
-    read(kind, body)
+        return refused(None, body.decode, data)
+    same(body.encode(body.decode(data)), data, "bytes")
 
 
 KINDS = {

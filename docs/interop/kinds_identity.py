@@ -4,6 +4,7 @@ import frames
 import identity
 import safety_number
 import work
+import written
 from frames import Frame
 from primitives import b2, body_of, field, hmac_sha256, need, x25519_public
 from report import equal_or_different, refused, same
@@ -160,6 +161,18 @@ def fields(*names):
     return compare
 
 
+def both(compare, write):
+    """Compares what was read, and writes it again."""
+    def both_ways(vector, got):
+        compare(vector, got)
+        write(vector)
+    return both_ways
+
+
+def by_device(write):
+    return lambda vector: write(vector, DEVICES[-1])
+
+
 # safety_number.txt
 
 def halves(vector):
@@ -200,16 +213,21 @@ KINDS = {
     "device": device,
     "certificate": given_or_refused(certificate, same_certificate),
     "device list": given_or_refused(device_list, same_device_list),
-    "freshness": given_or_refused(freshness, fields("list", "sequence", "time")),
-    "sealing key": given_or_refused(sealing_key, fields("key", "created", "expires")),
+    "freshness": given_or_refused(
+        freshness, both(fields("list", "sequence", "time"), by_device(written.freshness))),
+    "sealing key": given_or_refused(
+        sealing_key, both(fields("key", "created", "expires"), by_device(written.sealing_key))),
     "contact code": given_or_refused(contact_code, fields("address", "directory_key")),
     "identifier": identifier,
     "permit": permit,
-    "owner request": given_or_refused(owner_request, fields("mailbox", "sequence", "body")),
-    "tombstone": given_or_refused(tombstone, fields("mailbox", "ids")),
-    "mailbox descriptor": given_or_refused(mailbox_descriptor, fields("mailbox", "sequence", "members", "active")),
-    "record": given_or_refused(record, fields("record_key", "sequence", "expires", "sealed")),
-    "sealed prekey": given_or_refused(sealed_prekey, fields("entry")),
-    "sealed record": given_or_refused(sealed_record, fields("contents")),
+    "owner request": given_or_refused(
+        owner_request, both(fields("mailbox", "sequence", "body"), written.owner_request)),
+    "tombstone": given_or_refused(tombstone, both(fields("mailbox", "ids"), written.tombstone)),
+    "mailbox descriptor": given_or_refused(
+        mailbox_descriptor, both(fields("mailbox", "sequence", "members", "active"), written.mailbox_descriptor)),
+    "record": given_or_refused(
+        record, both(fields("record_key", "sequence", "expires", "sealed"), written.record)),
+    "sealed prekey": given_or_refused(sealed_prekey, both(fields("entry"), written.sealed_prekey)),
+    "sealed record": given_or_refused(sealed_record, both(fields("contents"), written.sealed_record)),
     "contents": given_or_refused(contents, same_contents),
 }

@@ -13,7 +13,7 @@ from blake3 import blake3
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
@@ -92,6 +92,11 @@ def aes_gcm_open(key, nonce, ciphertext, aad):
         return AESGCM(key).decrypt(nonce, ciphertext, aad)
     except InvalidTag:
         raise Refused("forged") from None
+
+
+def aes_gcm_seal(key, nonce, plaintext):
+    """AES-256-GCM without additional data."""
+    return AESGCM(key).encrypt(nonce, plaintext, None)
 
 
 # Key agreement
@@ -192,6 +197,12 @@ def check_sign(public, domain, message, signature):
         raise Refused("signature") from None
 
 
+def sign(seed, domain, message):
+    """(public key, `Sign(domain, m)`) by the key of a seed."""
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    return key.public_key().public_bytes_raw(), key.sign(domain.encode() + b"\0" + message)
+
+
 def check_rsa_pss(spki, domain, message, signature):
     """RSA-PSS-SHA256, salt 32, over domain ‖ 0x00 ‖ m."""
     try:
@@ -232,5 +243,6 @@ def field(body, key, kind, size=None):
     """The value of an integer key, of this type and, if given, this length."""
     value = body.get(key) if isinstance(body, dict) else None
     need(isinstance(value, kind) and not (kind is int and isinstance(value, bool)), f"field {key}")
+    need(kind is not int or 0 <= value < 1 << 64, f"uint of field {key}")
     need(size is None or len(value) == size, f"length of field {key}")
     return value

@@ -1,7 +1,8 @@
 """Runs the vectors: `python vectors.py FOLDER`, the folder being shared/tests/vectors.
 
 A file is vectors apart by blank lines, a vector is lines `name: value`; bytes are hexadecimal, `XX^N` is the byte XX
-N times, spaces join. A vector of a kind that is not known here fails: nobody shall believe that it was checked.
+N times, spaces join. A vector of a kind that is not known here fails, and so does a file that is not read or has no
+vectors: nobody shall believe that it was checked.
 """
 
 import sys
@@ -12,17 +13,23 @@ import kinds_identity
 import kinds_onion
 import kinds_primitives
 import kinds_session
+import kinds_swarm
 from report import Report, Vector
 
 KINDS = (
-    kinds_primitives.KINDS | kinds_onion.KINDS | kinds_identity.KINDS | kinds_session.KINDS | kinds_dht.KINDS
+    kinds_primitives.KINDS | kinds_onion.KINDS | kinds_identity.KINDS | kinds_session.KINDS | kinds_dht.KINDS | kinds_swarm.KINDS
 )
-# Not protocol: records as clients keep them; one frame of every type, made up.
-NOT_OURS = {"frames.txt", "ratchet-record-v1.txt", "session-record-v1.txt"}
+# Not protocol: what clients keep of a ratchet and of a session, in a layout of their own.
+RUST_ONLY = {"ratchet-record-v1.txt", "session-record-v1.txt"}
+# Ours alone: no code but this reads it.
+OWN = Path(__file__).with_name("swarm.txt")
 
 
 def read(path):
     """The vectors of a file."""
+    if path.name == "frames.txt":
+        yield from kinds_swarm.read_frames(path.read_text())
+        return
     for block in path.read_text().split("\n\n"):
         lines = [line for line in block.splitlines() if line and not line.startswith("#")]
         if lines:
@@ -44,11 +51,22 @@ def run(path, report):
     print(f"  {path.name}: {report.passed - before} vectors hold", flush=True)
 
 
+def unread(folder):
+    """What is in the folder and would be passed over, or is on the list of that and not there."""
+    names = {path.name for path in Path(folder).iterdir()}
+    read_here = {path.name for path in Path(folder).glob("*.txt") if path.is_file()} - RUST_ONLY
+    empty = {name for name in read_here if not any(True for _ in read(Path(folder, name)))}
+    left = names - read_here - RUST_ONLY | RUST_ONLY - names | empty
+    assert not left, f"not read, without vectors, or missing: {', '.join(sorted(left))}"
+
+
 def main(folder):
     report = Report()
+    report.run("every file of vectors is read", unread, folder)
     for path in sorted(Path(folder).glob("*.txt")):
-        if path.name not in NOT_OURS:
+        if path.name not in RUST_ONLY:
             run(path, report)
+    run(OWN, report)
     report.close()
 
 
