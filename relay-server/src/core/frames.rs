@@ -8,6 +8,7 @@
 
 use zentalk_shared::dht::is_dht;
 use zentalk_shared::id::{ConnectionTag, NodeId};
+use zentalk_shared::rpc::ReplicateTombstoneAck;
 use zentalk_shared::wire::codec::from_cbor;
 use zentalk_shared::wire::link::{Ack, LinkErrorCode};
 use zentalk_shared::wire::{Frame, Tag, encode_frame};
@@ -50,7 +51,10 @@ impl Relay {
             Tag::ReplicateTombstone => {
                 self.on_replicate_tombstone(conn, frame.id, &body(frame)?, step)?;
             }
-            Tag::ReplicateTombstoneAck => self.on_replicate_tombstone_ack(node, frame.id, step),
+            Tag::ReplicateTombstoneAck => {
+                body::<ReplicateTombstoneAck>(frame)?;
+                self.on_replicate_tombstone_ack(node, frame.id, step);
+            }
             Tag::SwarmSummary => {
                 self.on_swarm_summary(conn, node, frame.id, body(frame)?, step);
             }

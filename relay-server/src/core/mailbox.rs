@@ -25,6 +25,9 @@ use super::requests::{After, ReplyTo, refusal_of};
 use super::store::{Fetched, Hour, Owned, PutEnvelope, RestoredMailbox, StoreError, StoreOp};
 use super::subscription::Schedule;
 
+/// Members left that are remembered for one mailbox.
+const MAX_LEFT: usize = 12;
+
 /// All mailboxes here.
 pub(super) struct Mailboxes {
     boxes: HashMap<MailboxId, Mailbox>,
@@ -34,6 +37,8 @@ pub(super) struct Mailboxes {
 pub(super) struct Mailbox {
     /// `None`: its owner has published prekeys, but has not subscribed.
     pub(super) descriptor: Option<MailboxDescriptor>,
+    /// Members that its owner has left, the last ones last, as far as is known since the start.
+    left: Vec<NodeId>,
     pub(super) permits: Permits,
     pub(super) schedule: Schedule,
     /// One-time prekeys that may be handed out.
@@ -62,10 +67,27 @@ impl Mailbox {
     fn new(rate: Rate, now: Timestamp) -> Self {
         Self {
             descriptor: None,
+            left: Vec::new(),
             permits: Permits::default(),
             schedule: Schedule::default(),
             prekeys: Bucket::full(rate, now),
         }
+    }
+
+    /// Takes up a newer descriptor, or the one that is known.
+    pub(super) fn adopt(&mut self, descriptor: MailboxDescriptor) {
+        let before = self.descriptor.as_ref().map(MailboxDescriptor::members);
+        self.left.extend(before.unwrap_or_default());
+        let members = descriptor.members();
+        self.left.retain(|node| !members.contains(node));
+        let surplus = self.left.len().saturating_sub(MAX_LEFT);
+        self.left.drain(..surplus);
+        self.descriptor = Some(descriptor);
+    }
+
+    /// Whether the owner has left this relay.
+    pub(super) fn has_left(&self, node: &NodeId) -> bool {
+        self.left.contains(node)
     }
 
     /// Whether the owner has chosen this relay.

@@ -12,6 +12,8 @@ use super::swarm::PutKey;
 
 /// Unconfirmed items sent to one member.
 const WINDOW: usize = 64;
+/// A member that has confirmed nothing for so long is told nothing more: it gets what it lacks by anti-entropy.
+pub(super) const FORGET_AFTER: Duration = Duration::from_mins(10);
 /// An item that is not confirmed by then is sent again.
 pub(super) const RESEND_AFTER: Duration = Duration::from_secs(3);
 
@@ -34,7 +36,7 @@ pub(super) enum Next {
 }
 
 /// What waits for one member.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     waiting: VecDeque<Item>,
     flying: HashMap<MessageId, (Item, Timestamp)>,
@@ -42,22 +44,52 @@ pub(super) struct Outbox {
     reading: HashSet<PutKey>,
     /// Envelopes anywhere in here.
     puts: HashSet<PutKey>,
+    /// When the member last confirmed anything, or when there was nothing to confirm.
+    heard: Timestamp,
     /// A timer is set.
     pub(super) armed: bool,
 }
 
 impl Outbox {
-    /// Adds an item at the end, unless it is here already or there is no room.
-    pub(super) fn add(&mut self, item: Item, limit: usize) {
-        if self.len() >= limit {
-            return;
+    /// Nothing, yet.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            flying: HashMap::new(),
+            reading: HashSet::new(),
+            puts: HashSet::new(),
+            heard: now,
+            armed: false,
         }
+    }
+
+    /// Adds an item at the end, unless it is here already. False: there is no room.
+    pub(super) fn add(&mut self, item: Item, limit: usize) -> bool {
         if let Item::Put(key, _) = &item
-            && !self.puts.insert(*key)
+            && self.puts.contains(key)
         {
-            return;
+            return true;
+        }
+        if self.len() >= limit {
+            return false;
+        }
+        if let Item::Put(key, _) = &item {
+            self.puts.insert(*key);
         }
         self.waiting.push_back(item);
+        true
+    }
+
+    /// Gives up the item that came last and has not been sent, if there is one.
+    pub(super) fn drop_last(&mut self) {
+        if let Some(Item::Put(key, _)) = self.waiting.pop_back() {
+            self.puts.remove(&key);
+        }
+    }
+
+    /// Whether the member has confirmed nothing for too long.
+    pub(super) fn is_deaf(&self, now: Timestamp) -> bool {
+        now.since(self.heard) >= FORGET_AFTER
     }
 
     /// What can be sent now, if the member is connected.
@@ -90,8 +122,12 @@ impl Outbox {
     }
 
     /// The member has answered a frame, whatever it said.
-    pub(super) fn confirmed(&mut self, id: &MessageId) {
-        if let Some((Item::Put(key, _), _)) = self.flying.remove(id) {
+    pub(super) fn confirmed(&mut self, id: &MessageId, now: Timestamp) {
+        let Some((item, _)) = self.flying.remove(id) else {
+            return;
+        };
+        self.heard = now;
+        if let Item::Put(key, _) = item {
             self.puts.remove(&key);
         }
     }
@@ -155,7 +191,7 @@ mod tests {
 
     #[test]
     fn an_item_is_sent_until_it_is_confirmed() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(NOW);
         outbox.add(put(1), 10);
         outbox.add(put(2), 10);
         outbox.add(put(1), 10);
@@ -169,24 +205,24 @@ mod tests {
             None,
             "the same envelope is sent once"
         );
-        outbox.confirmed(&id(1));
+        outbox.confirmed(&id(1), NOW);
         outbox.resend(NOW + RESEND_AFTER);
         assert_eq!(outbox.next(NOW, || id(3)), None, "not late yet");
         outbox.resend(NOW + RESEND_AFTER + Duration::from_ms(1));
         assert_eq!(outbox.next(NOW, || id(4)), Some(Next::Send(id(4), put(2))));
-        outbox.confirmed(&id(2));
+        outbox.confirmed(&id(2), NOW);
         assert!(
             !outbox.is_empty(),
             "an answer to an earlier sending names another frame"
         );
-        outbox.confirmed(&id(4));
+        outbox.confirmed(&id(4), NOW);
         assert!(outbox.is_empty() && outbox.puts.is_empty());
     }
 
     #[test]
     fn a_member_that_was_away_is_told_in_order_from_the_store() {
-        let mut outbox = Outbox::default();
-        (1..=3).for_each(|n| outbox.add(put(n), 10));
+        let mut outbox = Outbox::new(NOW);
+        (1..=3).for_each(|n| assert!(outbox.add(put(n), 10)));
         outbox.next(NOW, || id(1));
         outbox.next(NOW + Duration::from_ms(1), || id(2));
         outbox.disconnected();
@@ -206,12 +242,40 @@ mod tests {
 
     #[test]
     fn window_and_length_are_bounded() {
-        let mut outbox = Outbox::default();
-        (0..=200).for_each(|n| outbox.add(put(n), 100));
+        let mut outbox = Outbox::new(NOW);
+        (0..=200).for_each(|n| assert_eq!(outbox.add(put(n), 100), n < 100));
         assert_eq!(outbox.len(), 100);
         let sent = (0..=200)
             .filter(|n| outbox.next(NOW, || id(*n)).is_some())
             .count();
         assert_eq!(sent, WINDOW);
+    }
+
+    #[test]
+    fn who_confirms_nothing_is_told_nothing_more() {
+        let mut outbox = Outbox::new(NOW);
+        let late = NOW + FORGET_AFTER;
+        (1..=2).for_each(|n| assert!(outbox.add(put(n), 10)));
+        outbox.next(NOW, || id(1));
+        assert!(!outbox.is_deaf(late - Duration::from_ms(1)) && outbox.is_deaf(late));
+        outbox.confirmed(&id(9), late);
+        assert!(outbox.is_deaf(late), "an answer to nothing");
+        outbox.confirmed(&id(1), late);
+        assert!(!outbox.is_deaf(late));
+    }
+
+    #[test]
+    fn what_is_given_up_is_what_came_last() {
+        let mut outbox = Outbox::new(NOW);
+        (1..=2).for_each(|n| assert!(outbox.add(put(n), 2)));
+        assert!(outbox.add(put(1), 2), "it is in there");
+        assert!(!outbox.add(put(3), 2));
+        outbox.drop_last();
+        assert!(outbox.add(put(3), 2));
+        let next = |outbox: &mut Outbox, n| outbox.next(NOW, || id(n));
+        assert_eq!(next(&mut outbox, 1), Some(Next::Send(id(1), put(1))));
+        assert_eq!(next(&mut outbox, 2), Some(Next::Send(id(2), put(3))));
+        outbox.drop_last();
+        assert_eq!(outbox.len(), 2, "what was sent stays");
     }
 }

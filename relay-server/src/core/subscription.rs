@@ -127,11 +127,13 @@ impl Schedule {
         if !self.may_ring(now) {
             self.postpone_strangers(now);
         }
-        let mut due: Vec<_> = self
-            .pending
-            .iter()
-            .filter(|pending| pending.due <= now)
-            .collect();
+        let is_due = |pending: &&Pending| pending.due <= now;
+        let mut due = self.pending.iter().filter(is_due).peekable();
+        // A notice takes along what other strangers have sent, whenever that is due.
+        let notice = due.peek().is_some() && due.all(|pending| pending.stranger);
+        let along = |one: &&Pending| notice && one.stranger && one.pushes == 0;
+        let goes = |one: &&Pending| is_due(one) || along(one);
+        let mut due: Vec<_> = self.pending.iter().filter(goes).collect();
         due.sort_by_key(|pending| (pending.stranger, pending.due));
         let ids: Vec<_> = due
             .into_iter()
@@ -298,7 +300,7 @@ impl Relay {
         let mailbox = self
             .mailboxes
             .open(id, self.config.limits.prekeys, step.now);
-        mailbox.descriptor = Some(descriptor);
+        mailbox.adopt(descriptor);
         mailbox.permits = permits;
         mailbox.schedule.subscribed(stock, step.now);
         self.arm(id);
@@ -540,6 +542,19 @@ mod tests {
         assert_eq!(together.len(), MAX_FETCH);
         assert!(push(&mut schedule, minute).is_some(), "and one notice");
         assert_eq!(push(&mut schedule, minute), None);
+        // Every one of them is due at a time of its own, and they go together all the same.
+        let mut schedule = Schedule::default();
+        for n in 1..=9 {
+            let at = NOW + Duration::from_secs(5 * u64::from(n));
+            schedule.add(id(n), at, false);
+            push(&mut schedule, at);
+        }
+        let next = schedule.next().unwrap();
+        let left = schedule.pending.len();
+        assert_eq!(
+            push(&mut schedule, next).map(|ids| ids.len()),
+            Some(left.min(MAX_FETCH))
+        );
     }
 
     #[test]

@@ -63,6 +63,25 @@ impl Swarm {
         let each = self.puts.range(id(0)..=id(u8::MAX)).count();
         self.puts.len() < limit && each < MAX_PUTS_EACH
     }
+
+    /// Makes room for one more item for a member. Of a full `limit` the member that takes most of it gives way, so
+    /// that those who confirm nothing do not keep others from being told. False: that member is this one.
+    fn make_room(&mut self, node: &NodeId, limit: usize) -> bool {
+        let kept: usize = self.outboxes.values().map(Outbox::len).sum();
+        if kept < limit {
+            return true;
+        }
+        let own = self.outboxes.get(node).map_or(0, Outbox::len);
+        let longest = self.outboxes.iter_mut();
+        let longest = longest.max_by_key(|(node, outbox)| (outbox.len(), **node));
+        match longest.filter(|(_, outbox)| outbox.len() > own + 1) {
+            Some((_, outbox)) => {
+                outbox.drop_last();
+                true
+            }
+            None => false,
+        }
+    }
 }
 
 impl Relay {
@@ -210,7 +229,7 @@ impl Relay {
         from: NodeId,
         frame: MessageId,
         put: ReplicatePut,
-        step: &Step<'_>,
+        step: &mut Step<'_>,
     ) -> Result<(), LinkErrorCode> {
         if envelope_id(&put.envelope) != put.id {
             return Err(LinkErrorCode::Malformed);
@@ -219,6 +238,7 @@ impl Relay {
         let mailbox = self.mailboxes.get(&put.mailbox);
         if !mailbox.is_some_and(|mailbox| mailbox.is_member(&from) && mailbox.is_member(&self.me)) {
             self.answer_replica((conn, frame), key, false);
+            self.tell_former(from, &key.0, step);
             return Ok(());
         }
         if self.is_store_busy() {
@@ -300,7 +320,7 @@ impl Relay {
         ack: ReplicatePutAck,
         step: &mut Step<'_>,
     ) {
-        self.confirm(&from, &frame);
+        self.confirm(&from, &frame, step.now);
         let key = (ack.mailbox, ack.id);
         if let Some(put) = self.swarm.puts.get_mut(&key) {
             put.on_ack(from, ack.durable);
@@ -316,14 +336,14 @@ impl Relay {
         frame: MessageId,
         step: &mut Step<'_>,
     ) {
-        self.confirm(&from, &frame);
+        self.confirm(&from, &frame, step.now);
         self.pump(from, step);
     }
 
-    fn confirm(&mut self, from: &NodeId, frame: &MessageId) {
+    fn confirm(&mut self, from: &NodeId, frame: &MessageId, now: Timestamp) {
         self.swarm.away.remove(from);
         if let Some(outbox) = self.swarm.outboxes.get_mut(from) {
-            outbox.confirmed(frame);
+            outbox.confirmed(frame, now);
         }
     }
 
@@ -354,8 +374,7 @@ impl Relay {
             return false;
         }
         let limits = self.config.limits;
-        let kept: usize = self.swarm.outboxes.values().map(Outbox::len).sum();
-        if kept >= limits.replication {
+        if !self.swarm.make_room(&node, limits.replication) {
             return false;
         }
         let item = match item {
@@ -363,10 +382,11 @@ impl Relay {
             Item::Put(key, _) if !linked => Item::Put(key, None),
             item => item,
         };
-        let outbox = self.swarm.outboxes.entry(node).or_default();
-        outbox.add(item, limits.replication_each);
+        let outboxes = self.swarm.outboxes.entry(node);
+        let outbox = outboxes.or_insert_with(|| Outbox::new(step.now));
+        let added = outbox.add(item, limits.replication_each);
         self.pump(node, step);
-        true
+        added
     }
 
     /// Sends a member what its window has room for.
@@ -406,6 +426,10 @@ impl Relay {
         let Some(outbox) = self.swarm.outboxes.get_mut(&node) else {
             return;
         };
+        if outbox.is_deaf(step.now) {
+            self.swarm.outboxes.remove(&node);
+            return;
+        }
         outbox.armed = false;
         outbox.resend(step.now);
         self.pump(node, step);

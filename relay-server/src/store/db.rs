@@ -173,8 +173,10 @@ impl Db {
         let mut replies = Vec::with_capacity(ops.len());
         let mut full = false;
         for op in ops {
-            full = adds(op) && (disk_full || !has_room(&transaction, self.options.max_bytes)?);
-            let quotas = if full {
+            let no_room =
+                adds(op) && (disk_full || !has_room(&transaction, self.options.max_bytes)?);
+            full |= no_room;
+            let quotas = if no_room {
                 &NOTHING_MORE
             } else {
                 &self.options.quotas

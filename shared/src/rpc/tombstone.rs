@@ -36,8 +36,11 @@ impl Tombstone {
         })
     }
 
-    /// Checks the signature; yields the mailbox and the ids.
+    /// Checks the signature, and that anything is signed; yields the mailbox and the ids.
     pub fn verify(&self) -> Result<(MailboxId, &[EnvelopeId]), NotTheOwner> {
+        if self.ids.is_empty() {
+            return Err(NotTheOwner);
+        }
         let mailbox = self.key.id();
         let transcript = transcript(&mailbox, &self.ids);
         self.key

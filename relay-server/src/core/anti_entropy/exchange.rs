@@ -55,6 +55,7 @@ impl Relay {
         for their in theirs {
             let common = self.mailboxes.shared(&their.mailbox, &self.me, &node);
             let Some(sequence) = common.map(MailboxDescriptor::sequence) else {
+                self.tell_former(node, &their.mailbox, step);
                 continue;
             };
             if sequence > their.sequence {
@@ -279,6 +280,19 @@ impl Relay {
         Ok(())
     }
 
+    /// A relay that was a member speaks of a mailbox as if it still were: it is told of the move.
+    pub(in super::super) fn tell_former(
+        &mut self,
+        node: NodeId,
+        mailbox: &MailboxId,
+        step: &mut Step<'_>,
+    ) {
+        let known = self.mailboxes.get(mailbox);
+        if known.is_some_and(|known| known.is_member(&self.me) && known.has_left(&node)) {
+            self.send_descriptor(node, mailbox, step);
+        }
+    }
+
     fn descriptor_kept(&mut self, descriptor: MailboxDescriptor, step: &mut Step<'_>) {
         let mailbox = descriptor.mailbox();
         let newer = self
@@ -286,7 +300,7 @@ impl Relay {
             .descriptor(&mailbox)
             .is_some_and(|known| known.sequence() < descriptor.sequence());
         if let Some(known) = self.mailboxes.get_mut(&mailbox).filter(|_| newer) {
-            known.descriptor = Some(descriptor);
+            known.adopt(descriptor);
             self.swarm_changed(mailbox, step);
         }
     }

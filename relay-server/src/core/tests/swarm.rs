@@ -13,8 +13,9 @@ use zentalk_shared::wire::codec::{BoundedList, Bytes};
 
 use super::net::Net;
 use super::people::{Caller, Owner, frame, id};
+use crate::core::Limits;
 use crate::core::io::{Metric, Ticket};
-use crate::core::store::{Hour, PutEnvelope, StoreOp};
+use crate::core::store::{Hour, PutEnvelope, Quotas, StoreOp};
 
 const SENT: Reply = Reply::Put(PutReply { held: 2, of: 3 });
 
@@ -237,12 +238,12 @@ fn a_new_member_gets_what_waits_and_the_former_one_says_that_it_is_one() {
     let put = owner.put(&net, 1, 3);
     assert_eq!(sender.call(&mut net, &[4, 1], &put), Some(SENT));
     assert_eq!([1, 2, 3].map(|member| waiting(&net, member)), [3, 3, 3]);
-    // The lost one comes back, and does not know. What it takes it can give to nobody.
+    // The lost one comes back, and is told by those that it compares with.
     net.start(0);
     net.advance(Duration::from_secs(20));
     let put = owner.put(&net, 0, 4);
     let answer = sender.call(&mut net, &[4, 0], &put);
-    assert_eq!(answer, refused(Refusal::TooFewMembers));
+    assert_eq!(answer, refused(Refusal::Moved));
     let body = SubscribeBody {
         replace: true,
         descriptor: owner.descriptor(&net).bytes().clone(),
@@ -262,7 +263,63 @@ fn a_new_member_gets_what_waits_and_the_former_one_says_that_it_is_one() {
     let Some(Reply::Fetch(fetched)) = owner.caller.call(&mut net, &[4, 0], &fetch) else {
         panic!("a former member still gives away what it has");
     };
-    assert_eq!(fetched.envelopes.len(), 3);
+    assert_eq!(fetched.envelopes.len(), 2);
+}
+
+#[test]
+fn a_former_member_that_its_owner_cannot_tell_learns_of_it_when_it_replicates() {
+    let mut net = Net::new(5);
+    let mut owner = Owner::with_mailbox(&mut net, 4, 0);
+    let mut sender = Caller::at(&mut net, 4);
+    net.advance(Duration::from_mins(2));
+    owner.caller.connect(&mut net);
+    sender.connect(&mut net);
+    owner.moves = 2;
+    owner.members = vec![1, 2, 3];
+    owner.subscribe(&mut net, 3, 1);
+    net.advance(Duration::from_secs(4));
+    let put = owner.put(&net, 0, 1);
+    let answer = sender.call(&mut net, &[4, 0], &put);
+    assert_eq!(answer, refused(Refusal::TooFewMembers), "not a promise");
+    net.advance(Duration::from_secs(1));
+    let answer = sender.call(&mut net, &[4, 0], &put);
+    assert_eq!(answer, refused(Refusal::Moved));
+    let put = owner.put(&net, 1, 1);
+    assert_eq!(sender.call(&mut net, &[4, 1], &put), Some(SENT));
+}
+
+#[test]
+fn members_that_confirm_nothing_do_not_keep_others_from_being_told() {
+    let limits = Limits {
+        replication: 40,
+        replication_each: 30,
+        ..Limits::default()
+    };
+    let mut net = Net::with(6, limits, Quotas::default());
+    let mut deaf = Owner::new(&mut net, 5);
+    deaf.members = vec![0, 1, 2];
+    (0..3).for_each(|member| deaf.subscribe(&mut net, member, 0));
+    let mut owner = Owner::new(&mut net, 5);
+    owner.members = vec![0, 3, 4];
+    for member in owner.members.clone() {
+        owner.subscribe(&mut net, member, 0);
+    }
+    let mut sender = Caller::at(&mut net, 5);
+    net.advance(Duration::from_secs(10));
+    (1..3).for_each(|index| net.nodes[index].deaf = true);
+    for n in 1..=40 {
+        let put = deaf.put(&net, 0, n);
+        sender.ask(&mut net, &[5, 0], &put);
+        net.advance(Duration::from_ms(100));
+    }
+    let put = owner.put(&net, 0, 1);
+    sender.replies(&mut net);
+    assert_eq!(sender.call(&mut net, &[5, 0], &put), Some(SENT));
+    // They have what they missed once they listen again.
+    (1..3).for_each(|index| net.nodes[index].deaf = false);
+    net.advance(Duration::from_mins(45));
+    let kept = |index: usize| waiting(&net, index);
+    assert_eq!([1, 2].map(kept), [40, 40]);
 }
 
 #[test]
