@@ -178,19 +178,21 @@ impl Client {
             }
         }
         let fragments = take(Table::Fragment);
+        let mailbox = Mailbox::restore(mailbox, now);
+        let former = mailbox.former_members();
         let mut client = Self {
             me,
             profile,
             contacts: Contacts::restore(&take(Table::Contact))?,
             outbox: Outbox::restore(items, envelopes, now),
             lookups: Lookups::default(),
-            mailbox: Mailbox::restore(mailbox, now),
+            mailbox,
             publication: Publication::restore(publication, now),
             reassembly: Reassembly::restore(fragments.iter().map(|row| row.value.as_slice()))
                 .map_err(|_| RecordError::Damaged)?,
             held: Held::restore(&take(Table::Held))?,
             seen: Seen::restore(find(&meta_rows, &meta::seen()), now)?,
-            net: Net::restore(config.net, &meta_rows, now, rng),
+            net: Net::restore(config.net, &meta_rows, former, now, rng),
             requests: BTreeMap::new(),
             works: Works::default(),
             stock: config.stock,
@@ -375,7 +377,7 @@ impl Client {
         let online = self.is_online();
         let busy = self.busy_members();
         let own = [
-            self.mailbox.next_timeout(&busy),
+            self.mailbox.next_timeout(self.stock.surbs, &busy),
             self.publication.next_timeout(&busy),
             self.lookups.next_timeout(),
         ];

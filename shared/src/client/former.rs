@@ -111,6 +111,10 @@ impl Formers {
         self.0.len() < before
     }
 
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        self.0.keys().copied().collect()
+    }
+
     pub(super) fn contains(&self, node: &NodeId) -> bool {
         self.0.contains_key(node)
     }

@@ -177,6 +177,11 @@ impl Mailbox {
         self.members.keys().copied().collect()
     }
 
+    /// Relays that were members, of late.
+    pub(super) fn former_members(&self) -> Vec<NodeId> {
+        self.formers.nodes()
+    }
+
     /// Whether at least one member can push.
     pub(super) fn receiving(&self) -> bool {
         self.members
@@ -197,36 +202,8 @@ impl Mailbox {
         let mut needs = Vec::new();
         for (node, member) in self.members.iter().filter(|(node, _)| !busy.contains(node)) {
             let before = needs.len();
-            match &member.subscription {
-                Subscription::Idle { due } if *due <= now => {
-                    needs.push((
-                        *node,
-                        Need::Subscribe {
-                            count: full,
-                            replace: true,
-                        },
-                    ));
-                }
-                Subscription::Active(stock) if stock.is_over(now) => {
-                    needs.push((
-                        *node,
-                        Need::Subscribe {
-                            count: full,
-                            replace: true,
-                        },
-                    ));
-                }
-                Subscription::Active(stock) if stock.left <= full / 2 || member.told < sequence => {
-                    let count = full.saturating_sub(stock.left);
-                    needs.push((
-                        *node,
-                        Need::Subscribe {
-                            count,
-                            replace: false,
-                        },
-                    ));
-                }
-                _ => {}
+            if let Some((count, replace)) = member.refill_due(sequence, full, now) {
+                needs.push((*node, Need::Subscribe { count, replace }));
             }
             if let Some(after) = member.fetch_due(now).filter(|_| needs.len() == before) {
                 needs.push((*node, Need::Fetch { after }));
@@ -245,6 +222,8 @@ impl Mailbox {
         match need {
             Need::Subscribe { .. } => {
                 member.told = sequence;
+                member.refills = member.refills.saturating_add(1);
+                member.refilled = now;
                 member.subscription = Subscription::Asked {
                     before: member.stock(),
                 }
@@ -340,10 +319,7 @@ impl Mailbox {
             }
             Subscription::Idle { .. } | Subscription::Asked { before: None } => {}
         }
-        // What the stock cannot carry soon is fetched.
-        if waiting > u32::from(left) {
-            member.want(now);
-        }
+        member.pushed(left, waiting, now);
     }
 
     /// A page of waiting mail has come.
@@ -436,9 +412,9 @@ impl Mailbox {
     }
 
     /// When something is due next; only asked while a guard is connected.
-    pub(super) fn next_timeout(&self, busy: &BTreeSet<NodeId>) -> Option<Timestamp> {
+    pub(super) fn next_timeout(&self, full: u16, busy: &BTreeSet<NodeId>) -> Option<Timestamp> {
         let free = self.members.iter().filter(|(node, _)| !busy.contains(node));
-        let members = free.filter_map(|(_, member)| member.next_timeout(self.sequence()));
+        let members = free.filter_map(|(_, member)| member.next_timeout(self.sequence(), full));
         let acknowledgements = self.to_acknowledge.next_timeout();
         let formers = self.formers.next_timeout(busy);
         members.chain(acknowledgements).chain(formers).min()

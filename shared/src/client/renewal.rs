@@ -93,6 +93,9 @@ impl Client {
 
     /// Texts whose arrival nobody has confirmed were perhaps sealed in a session that is lost.
     pub(super) fn resend(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+        // So was what carried my introduction: the next text has it again.
+        let write = self.contacts.update(&address, |row| row.introduced = 0);
+        ctx.batch.writes.extend(write);
         let ids = self.outbox.unconfirmed(&address);
         if !ids.is_empty() {
             ctx.batch.step(Step::Resend { address, ids });

@@ -1,9 +1,13 @@
 //! One member of the swarm: its stock of reply blocks, and the mail that waits there.
 
+use super::{FIRST_RETRY, LAST_RETRY};
 use crate::time::{Duration, Timestamp};
 
 /// A member that is silent for this long has lost its stock, or is gone.
 const SILENCE: Duration = Duration::from_mins(25);
+/// Mail that a push has left behind is fetched unless the member pushes it within this time: it pushes mail of
+/// strangers once a minute only.
+const LINGERS: Duration = Duration::from_secs(12);
 /// Reply blocks are replaced before their onion keys run out.
 const STOCK_LIFE: Duration = Duration::from_hours(5);
 /// Every member is asked for waiting mail at least this often.
@@ -15,6 +19,10 @@ const POLL_IN_DOUBT: Duration = Duration::from_secs(12);
 pub(super) struct Member {
     pub(super) subscription: Subscription,
     pub(super) attempts: u32,
+    /// Refills since the member last pushed: one that keeps none is asked later each time.
+    pub(super) refills: u32,
+    /// When its stock was last filled up, or was to be.
+    pub(super) refilled: Timestamp,
     /// Sequence of the descriptor in its last subscription; 0 when it must be told of something else.
     pub(super) told: u64,
     /// Mail that waits there, or may.
@@ -58,6 +66,8 @@ impl Member {
         Self {
             subscription: Subscription::Idle { due },
             attempts: 0,
+            refills: 0,
+            refilled: due,
             told: 0,
             fetch: Fetch::None,
             unanswered: 0,
@@ -75,11 +85,55 @@ impl Member {
     }
 
     /// Asks for whatever waits, as soon as may be.
-    pub(super) fn want(&mut self, now: Timestamp) {
+    pub(super) fn want(&mut self, at: Timestamp) {
         match &mut self.fetch {
-            Fetch::None => self.fetch = Fetch::Wanted { after: 0, due: now },
-            Fetch::Wanted { due, .. } => *due = now.min(*due),
+            Fetch::None => self.fetch = Fetch::Wanted { after: 0, due: at },
+            Fetch::Wanted { due, .. } => *due = at.min(*due),
             Fetch::Asked { .. } => {}
+        }
+    }
+
+    /// A push has left so much mail behind, and so many reply blocks.
+    pub(super) fn pushed(&mut self, left: u16, waiting: u32, now: Timestamp) {
+        self.refills = 0;
+        if waiting > u32::from(left) {
+            // More than the stock can carry.
+            self.want(now);
+        } else if waiting > 0 {
+            self.want(now.saturating_add(LINGERS));
+        } else if matches!(self.fetch, Fetch::Wanted { .. }) {
+            self.fetch = Fetch::None;
+        }
+    }
+
+    /// When a stock of which this is `left` is to be filled up, if it is. `full` is a full one.
+    fn refill_at(&self, left: u16, full: u16) -> Option<Timestamp> {
+        let pause = match self.refills {
+            0 => Duration::ZERO,
+            refills => {
+                let doubled = FIRST_RETRY.as_ms() << refills.saturating_sub(1).min(16);
+                LAST_RETRY.min(Duration::from_ms(doubled))
+            }
+        };
+        (left <= full / 2).then(|| self.refilled.saturating_add(pause))
+    }
+
+    /// Reply blocks that it needs now, and whether they replace what is there. `sequence`: of the descriptor.
+    pub(super) fn refill_due(
+        &self,
+        sequence: u64,
+        full: u16,
+        now: Timestamp,
+    ) -> Option<(u16, bool)> {
+        match &self.subscription {
+            Subscription::Idle { due } => (*due <= now).then_some((full, true)),
+            Subscription::Active(stock) if stock.is_over(now) => Some((full, true)),
+            Subscription::Active(stock) => {
+                let refill = self.refill_at(stock.left, full).filter(|at| *at <= now);
+                let count = full.saturating_sub(stock.left);
+                (refill.is_some() || self.told < sequence).then_some((count, false))
+            }
+            Subscription::Asked { .. } => None,
         }
     }
 
@@ -104,11 +158,14 @@ impl Member {
         (due <= now).then_some(after)
     }
 
-    pub(super) fn next_timeout(&self, sequence: u64) -> Option<Timestamp> {
+    pub(super) fn next_timeout(&self, sequence: u64, full: u16) -> Option<Timestamp> {
         let subscription = match &self.subscription {
             Subscription::Idle { due } => Some(*due),
             Subscription::Active(stock) if self.told < sequence => Some(stock.heard),
-            Subscription::Active(stock) => Some(stock.over_at()),
+            Subscription::Active(stock) => {
+                let refill = self.refill_at(stock.left, full);
+                refill.into_iter().chain([stock.over_at()]).min()
+            }
             Subscription::Asked { .. } => None,
         };
         let fetch = self.fetch_at().map(|(_, due)| due);

@@ -32,6 +32,8 @@ pub(super) const MAX_UNANSWERED: u32 = 8;
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// Spare guards of a run: each learns the client's IP address.
 const MAX_SPARE: usize = 4;
+/// For so long a guard keeps what comes for a tag that has no link. PROTOCOL §3.
+const GUARD_KEEPS: Duration = Duration::from_secs(60);
 /// A link that was up for less, and brought no reply, counts as a failed attempt when it is lost.
 const STABLE: Duration = Duration::from_secs(30);
 
@@ -59,6 +61,8 @@ pub(super) struct TagCount {
     pub(super) received: u64,
     /// The guard has accepted it, in this run.
     accepted: bool,
+    /// When the guard was last heard.
+    heard: Option<Timestamp>,
 }
 
 /// Relays that a request must not leave by.
@@ -261,6 +265,7 @@ impl GuardLinks {
             tag: ConnectionTag::random(rng),
             received: 0,
             accepted: false,
+            heard: None,
         })
     }
 
@@ -268,6 +273,13 @@ impl GuardLinks {
     pub(super) fn count(&mut self, node: NodeId, received: u64) {
         if let Some(tag) = self.tags.get_mut(&node) {
             tag.received = received;
+        }
+    }
+
+    /// Something has come from the guard.
+    pub(super) fn heard(&mut self, node: NodeId, now: Timestamp) {
+        if let Some(tag) = self.tags.get_mut(&node) {
+            tag.heard = Some(now);
         }
     }
 
@@ -292,8 +304,8 @@ impl GuardLinks {
         }
     }
 
-    /// The guard has accepted the handshake. True if it has forgotten what came for the tag of the stocks since it
-    /// accepted that before: it was dead in between.
+    /// The guard has accepted the handshake. True if it may have forgotten what came for the tag of the stocks since it
+    /// accepted that before: it was dead in between, or it has not been heard for longer than it keeps anything.
     pub(super) fn accepted(
         &mut self,
         node: NodeId,
@@ -306,9 +318,13 @@ impl GuardLinks {
             slot.unanswered = 0;
             slot.useful = false;
         }
-        let tag = self.tags.get_mut(&node);
-        let known = tag.is_some_and(|tag| core::mem::replace(&mut tag.accepted, true));
-        known && !resumed && self.stock == Some(node)
+        let Some(tag) = self.tags.get_mut(&node) else {
+            return false;
+        };
+        let known = core::mem::replace(&mut tag.accepted, true);
+        let heard = tag.heard.replace(now);
+        let kept = resumed && heard.is_some_and(|heard| now.since(heard) < GUARD_KEEPS);
+        known && !kept && self.stock == Some(node)
     }
 
     /// An attempt failed, or a link was lost. `blamed`: the guard broke a rule or refused.

@@ -170,10 +170,11 @@ impl Net {
     pub(in crate::client) fn restore(
         config: NetConfig,
         rows: &[Row],
+        former_swarm: Vec<NodeId>,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Self {
-        let relays = Relays::restore(&config, rows, now, rng);
+        let relays = Relays::restore(&config, rows, former_swarm, now, rng);
         let (synced, keys_until) = (relays.synced(), relays.keys_until());
         let mut net = Self {
             online: true,
@@ -229,6 +230,7 @@ impl Net {
         rng: &mut impl CryptoRng,
     ) {
         self.step(link, now, rng, |state, rng| state.frame(bytes, now, rng));
+        self.heard(link, now);
         self.settle(now, rng);
     }
 
@@ -310,6 +312,21 @@ impl Net {
         if self.relays.set_own_swarm(swarm) {
             self.relays_changed(self.primary_link().is_some(), now, rng);
         }
+    }
+
+    /// My own mailbox was held by these relays until a while ago.
+    pub(in crate::client) fn former_swarm_is(&mut self, swarm: Vec<NodeId>) {
+        self.relays.set_former_swarm(swarm);
+    }
+
+    /// Which of these relays are kept guards, unless there are so few relays that they may be whatever else.
+    pub(in crate::client) fn guards_among(&self, nodes: &[NodeId], now: Timestamp) -> Vec<NodeId> {
+        if self.relays.is_small() {
+            return Vec::new();
+        }
+        let (mut guards, _) = self.relays.kept_guards(now);
+        guards.retain(|guard| nodes.contains(guard));
+        guards
     }
 
     /// Somebody misses a relay, or what relays should hold: the directory is read again soon, but the less

@@ -18,6 +18,8 @@ use crate::time::{Duration, Timestamp};
 
 /// How often guards and vanguards are looked after when nothing else calls for it.
 const MAINTENANCE: Duration = Duration::from_hours(1);
+/// So many relays to draw guards from are enough.
+const ENOUGH_GUARDS: usize = 6;
 
 /// Directory, guards and vanguards.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Relays {
     census: Census,
     /// Relays of my own mailbox, as requests last named them: no guards or vanguards.
     own_swarm: Vec<NodeId>,
+    /// Relays that were in it: no guards either, as long as there are enough others.
+    former_swarm: Vec<NodeId>,
     network: Network,
     /// Of paths, as relays are now; `None` if too few have one that may be used.
     suite: Option<Suite>,
@@ -48,6 +52,7 @@ impl Relays {
     pub(super) fn restore(
         config: &NetConfig,
         rows: &[Row],
+        former_swarm: Vec<NodeId>,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Self {
@@ -77,6 +82,7 @@ impl Relays {
             vanguards,
             census: Census::default(),
             own_swarm: kept.map(GuardRow::into_own_swarm).unwrap_or_default(),
+            former_swarm,
             network: Network {
                 relays: 0,
                 hops: 0,
@@ -221,8 +227,8 @@ impl Relays {
         let (health, census) = (RelayHealth::new(), &self.census);
         let finder = PathFinder::counted(&self.directory, self.rules, &health, census, now);
         if proven || finder.is_small() || self.guards.in_use(&finder).is_none() {
-            let kin = self.kin_of_own_swarm();
-            self.unsaved_guards |= self.guards.refresh(&finder, &kin, rng);
+            let unfit = self.unfit_for_guards();
+            self.unsaved_guards |= self.guards.refresh(&finder, &unfit, rng);
         }
         let avoid: Vec<_> = self
             .guards
@@ -267,8 +273,8 @@ impl Relays {
         let (health, census) = (RelayHealth::new(), &self.census);
         let finder = PathFinder::counted(&self.directory, self.rules, &health, census, now);
         if finder.is_small() {
-            let kin = self.kin_of_own_swarm();
-            self.guards.refresh(&finder, &kin, rng);
+            let unfit = self.unfit_for_guards();
+            self.guards.refresh(&finder, &unfit, rng);
         }
         self.guards.in_use(&finder)
     }
@@ -290,9 +296,27 @@ impl Relays {
         news
     }
 
-    /// The relays of my mailbox and those of the same operators and subnets: no guards for me.
-    fn kin_of_own_swarm(&self) -> Vec<NodeId> {
-        let members = self.own_swarm.iter();
+    /// My own mailbox was held by these.
+    pub(super) fn set_former_swarm(&mut self, swarm: Vec<NodeId>) {
+        self.former_swarm = swarm;
+    }
+
+    /// The relays that know my mailbox, and those of the same operators and subnets: no guards for me, which know my
+    /// IP address. Those that only knew it once do where too few others offer to be guards.
+    fn unfit_for_guards(&self) -> Vec<NodeId> {
+        let kin = self.kin_of(&self.own_swarm);
+        let all = [kin.clone(), self.kin_of(&self.former_swarm)].concat();
+        let others = self.directory.iter().filter(|relay| {
+            relay.info().features.has(Features::GUARD) && !all.contains(&relay.node())
+        });
+        match others.count() >= ENOUGH_GUARDS {
+            true => all,
+            false => kin,
+        }
+    }
+
+    fn kin_of(&self, swarm: &[NodeId]) -> Vec<NodeId> {
+        let members = swarm.iter();
         let members = members.filter_map(|node| self.directory.get(node));
         let members: Vec<_> = members.map(|relay| self.party(relay)).collect();
         let related = |relay: &&RelayDescriptor| {
@@ -301,7 +325,7 @@ impl Relays {
         };
         let related = self.directory.iter().filter(related);
         let related = related.map(RelayDescriptor::node);
-        related.chain(self.own_swarm.iter().copied()).collect()
+        related.chain(swarm.iter().copied()).collect()
     }
 
     /// A guard for requests that no kept one may carry.

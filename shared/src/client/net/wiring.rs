@@ -204,6 +204,14 @@ impl Net {
         id
     }
 
+    /// Something has come through a link.
+    pub(super) fn heard(&mut self, link: LinkId, now: Timestamp) {
+        let owner = self.links.get(&link).map(|wire| wire.owner);
+        if let Some(Owner::Guard(node)) = owner {
+            self.guards.heard(node, now);
+        }
+    }
+
     /// Ends a link on our side.
     pub(super) fn close(&mut self, link: LinkId) {
         if self.links.remove(&link).is_some() {

@@ -85,8 +85,8 @@ fn a_busy_member_waits_and_does_not_wake_the_host() {
     let mailbox = mailbox();
     let busy = BTreeSet::from([1, 2, 3, 4].map(node));
     assert!(mailbox.needs(FULL, &busy, NOW).is_empty());
-    assert_eq!(mailbox.next_timeout(&busy), None);
-    assert_eq!(mailbox.next_timeout(&BTreeSet::new()), Some(NOW));
+    assert_eq!(mailbox.next_timeout(FULL, &busy), None);
+    assert_eq!(mailbox.next_timeout(FULL, &BTreeSet::new()), Some(NOW));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_half_empty_stock_is_filled_up_without_replacing_it() {
 fn silence_and_old_age_replace_the_stock() {
     let mailbox = subscribed();
     let silent = NOW.saturating_add(Duration::from_mins(25));
-    assert_eq!(mailbox.next_timeout(&BTreeSet::new()), Some(silent));
+    assert_eq!(mailbox.next_timeout(FULL, &BTreeSet::new()), Some(silent));
     assert!(
         needs(&mailbox, silent)
             .iter()
@@ -158,6 +158,68 @@ fn waiting_mail_is_fetched_page_by_page() {
 }
 
 #[test]
+fn what_a_push_leaves_behind_is_fetched_unless_it_is_pushed_soon() {
+    let fetches = |mailbox: &Mailbox, ms| {
+        let fetch = Need::Fetch { after: 0 };
+        needs(mailbox, after(ms)).contains(&(node(1), fetch))
+    };
+    let mut mailbox = subscribed();
+    mailbox.pushed(node(1), FULL - 1, 2, NOW);
+    assert!(!fetches(&mailbox, 11_999) && fetches(&mailbox, 12_000));
+    assert_eq!(
+        mailbox.next_timeout(FULL, &BTreeSet::new()),
+        Some(after(12_000))
+    );
+    mailbox.pushed(node(1), FULL - 2, 1, after(5_000));
+    assert!(fetches(&mailbox, 12_000), "as long after the first");
+    mailbox.pushed(node(1), FULL - 3, 0, after(9_000));
+    assert!(!fetches(&mailbox, 60_000), "nothing is left");
+    mailbox.pushed(node(1), FULL - 4, u32::from(FULL), after(60_000));
+    assert!(
+        fetches(&mailbox, 60_000),
+        "more than it has reply blocks for"
+    );
+}
+
+#[test]
+fn a_member_that_keeps_no_reply_blocks_is_asked_later_each_time_and_fetched_from() {
+    let mut mailbox = mailbox();
+    let mut refills = Vec::new();
+    for ms in (0..300_000).step_by(250) {
+        let due = needs(&mailbox, after(ms)).into_iter();
+        for (member, need) in due.filter(|(member, _)| *member == node(1)) {
+            mailbox.asked(member, need, after(ms));
+            match need {
+                Need::Subscribe { .. } => {
+                    refills.push(ms);
+                    mailbox.subscribed(member, 0, 1, ms == 0, after(ms));
+                }
+                Need::Fetch { .. } => mailbox.fetched(member, 1, 0, after(ms)),
+                Need::Tell => panic!("nobody has left"),
+            }
+        }
+    }
+    assert_eq!(
+        refills,
+        [
+            0, 1_000, 3_000, 7_000, 15_000, 31_000, 63_000, 127_000, 247_000
+        ]
+    );
+    // It has some again, and they are used up: at once.
+    mailbox.pushed(node(1), 0, 0, after(300_000));
+    let refill = Need::Subscribe {
+        count: FULL,
+        replace: false,
+    };
+    assert_eq!(
+        mailbox.next_timeout(FULL, &BTreeSet::new()),
+        Some(NOW),
+        "other members"
+    );
+    assert!(needs(&mailbox, after(300_000)).contains(&(node(1), refill)));
+}
+
+#[test]
 fn members_are_asked_soon_while_requests_fail_and_less_and_less_if_that_fails_too() {
     let (mut mailbox, mut rng) = (subscribed(), rng(5));
     let asks = |mailbox: &Mailbox, secs| {
@@ -196,7 +258,7 @@ fn members_are_asked_until_each_has_answered_once_a_guard_has_lost_what_came() {
     mailbox.pushes_lost(soon(1));
     let all = [1, 2, 3, 4].map(|number| (node(number), fetch));
     assert_eq!(needs(&mailbox, soon(1)), all);
-    assert_eq!(mailbox.next_timeout(&BTreeSet::new()), Some(soon(1)));
+    assert_eq!(mailbox.next_timeout(FULL, &BTreeSet::new()), Some(soon(1)));
     for (member, need) in all {
         mailbox.asked(member, need, soon(1));
     }
@@ -206,7 +268,7 @@ fn members_are_asked_until_each_has_answered_once_a_guard_has_lost_what_came() {
     mailbox.fetched(node(3), 7, 1, soon(2));
     let rest = [(node(2), fetch), (node(3), Need::Fetch { after: 7 })];
     assert_eq!(needs(&mailbox, soon(3)), rest);
-    let due = mailbox.next_timeout(&BTreeSet::new()).unwrap();
+    let due = mailbox.next_timeout(FULL, &BTreeSet::new()).unwrap();
     assert!(due <= soon(3), "the host is woken for it");
 }
 
@@ -281,7 +343,7 @@ fn a_swarm_that_grows_keeps_its_members_with_their_stock_and_tells_them() {
         (node(4), Need::Tell),
     ];
     assert_eq!(needs(&mailbox, NOW), wanted);
-    assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() <= NOW);
+    assert!(mailbox.next_timeout(FULL, &BTreeSet::new()).unwrap() <= NOW);
     for (member, need) in wanted {
         mailbox.asked(member, need, NOW);
         match need {
@@ -296,7 +358,7 @@ fn a_swarm_that_grows_keeps_its_members_with_their_stock_and_tells_them() {
         mailbox.fetched(former, 0, 0, NOW);
     }
     assert!(needs(&mailbox, NOW).is_empty());
-    assert!(mailbox.next_timeout(&BTreeSet::new()).unwrap() > NOW);
+    assert!(mailbox.next_timeout(FULL, &BTreeSet::new()).unwrap() > NOW);
     assert_eq!(mailbox.members(), [node(1), node(2), node(5)]);
 }
 

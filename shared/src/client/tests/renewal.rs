@@ -406,26 +406,39 @@ fn a_session_that_a_peer_who_was_there_has_not_answered_is_begun_anew_when_somet
 }
 
 #[test]
-fn two_who_begin_at_once_are_told_nothing() {
-    let (mut ada, mut bob) = pair();
-    let (a, b) = (address(&ada), address(&bob));
-    for host in [&mut ada, &mut bob] {
-        settle(host);
+fn two_who_begin_at_once_are_told_nothing_and_are_no_strangers() {
+    for ada_is_first in [true, false] {
+        let (mut ada, mut bob) = pair();
+        let (a, b) = (address(&ada), address(&bob));
+        for host in [&mut ada, &mut bob] {
+            settle(host);
+        }
+        let code = ContactCode::parse(&ada.client.me().code).unwrap();
+        let name = None;
+        bob.turn(Input::Command(Command::AddContact { code, name }), NOW);
+        start(&mut ada, &bob, NOW);
+        start(&mut bob, &ada, NOW);
+        send(&mut ada, b, 1, NOW);
+        send(&mut bob, a, 2, NOW);
+        if !ada_is_first {
+            deliver(&mut bob, &mut ada, NOW);
+            step(&mut ada, Step::Seal(b), NOW);
+        }
+        for _ in 0..2 {
+            deliver(&mut ada, &mut bob, NOW);
+            step(&mut bob, Step::Seal(a), NOW);
+            deliver(&mut bob, &mut ada, NOW);
+            step(&mut ada, Step::Seal(b), NOW);
+        }
+        assert!(texts(&bob, a).contains(&"text 1".to_owned()));
+        assert!(texts(&ada, b).contains(&"text 2".to_owned()));
+        assert_eq!((notices(&ada, b), notices(&bob, a)), (0, 0));
+        let secrets = [(&ada, b), (&bob, a)]
+            .map(|(host, of)| host.client.contacts.write_secret(&of).is_some());
+        assert_eq!(
+            secrets,
+            [true, true],
+            "the session that was given up was not alone in having it"
+        );
     }
-    let code = ContactCode::parse(&ada.client.me().code).unwrap();
-    let name = None;
-    bob.turn(Input::Command(Command::AddContact { code, name }), NOW);
-    start(&mut ada, &bob, NOW);
-    start(&mut bob, &ada, NOW);
-    send(&mut ada, b, 1, NOW);
-    send(&mut bob, a, 2, NOW);
-    for _ in 0..2 {
-        deliver(&mut ada, &mut bob, NOW);
-        deliver(&mut bob, &mut ada, NOW);
-        step(&mut ada, Step::Seal(b), NOW);
-        step(&mut bob, Step::Seal(a), NOW);
-    }
-    assert!(texts(&bob, a).contains(&"text 1".to_owned()));
-    assert!(texts(&ada, b).contains(&"text 2".to_owned()));
-    assert_eq!((notices(&ada, b), notices(&bob, a)), (0, 0));
 }

@@ -186,6 +186,25 @@ fn stock_is_lost_once_for_every_primary_that_comes_up() {
 }
 
 #[test]
+fn pushes_may_be_lost_where_a_guard_was_dead_or_has_not_been_heard_for_longer_than_it_keeps_them() {
+    let mut links = links();
+    links.tag(A, &mut rng(1));
+    let mut accepted = |resumed, secs: u64| {
+        links.connecting(A, LINK);
+        let lost = links.accepted(A, LINK, resumed, NOW + Duration::from_secs(secs));
+        links.take_stock_change();
+        lost
+    };
+    assert!(!accepted(false, 0), "there was no stock yet");
+    assert!(!accepted(true, 59));
+    assert!(accepted(false, 60));
+    assert!(accepted(true, 120), "not heard for a minute");
+    links.heard(A, NOW + Duration::from_secs(300));
+    links.connecting(A, LINK);
+    assert!(!links.accepted(A, LINK, true, NOW + Duration::from_secs(359)));
+}
+
+#[test]
 fn a_guard_that_is_kept_no_more_is_replaced() {
     let mut links = up();
     assert_eq!(links.set_kept(vec![A, C], Some(A), NOW), None);

@@ -222,6 +222,45 @@ fn a_target_that_says_it_is_kin_of_guards_has_no_further_guard_drawn() {
 }
 
 #[test]
+fn guards_in_a_swarm_are_named_where_paths_are_strict() {
+    let named = |relays| {
+        let world = World::connected(relays, 19);
+        let all: Vec<_> = (0..relays).map(|n| world.node(n)).collect();
+        let (named, mut kept) = (
+            world.net.guards_among(&all, world.now),
+            world.net.kept_guards(),
+        );
+        kept.retain(|guard| named.contains(guard));
+        assert_eq!(kept, named);
+        assert!(world.net.guards_among(&[], world.now).is_empty());
+        named.len()
+    };
+    assert_eq!((named(12), named(3)), (3, 0));
+}
+
+#[test]
+fn who_held_my_mailbox_becomes_no_guard_of_mine() {
+    for seed in 20..24 {
+        let mut world = World::connected(14, seed);
+        let kept = world.net.kept_guards();
+        let strangers = (0..14).filter(|n| !kept.contains(&world.node(*n)));
+        let former: Vec<_> = strangers.take(5).map(|n| world.node(n)).collect();
+        world.net.former_swarm_is(former.clone());
+        for guard in &kept {
+            let guard = world.index(*guard);
+            world.set_up(guard, false);
+        }
+        world.advance(Duration::from_hours(3));
+        let new = world.net.kept_guards();
+        assert!(new.iter().any(|guard| !kept.contains(guard)), "seed {seed}");
+        assert!(
+            !new.iter().any(|guard| former.contains(guard)),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
 fn in_a_small_network_the_primary_may_be_in_the_swarm_but_is_not_its_own_target() {
     let mut world = World::connected(5, 10);
     let (guard, target) = (world.guard(), world.stranger());

@@ -230,6 +230,7 @@ impl World {
         let net = Net::restore(
             config(&relays, pinned, prefers, floor),
             &[],
+            Vec::new(),
             START,
             &mut rng,
         );
@@ -277,7 +278,7 @@ impl World {
         self.replies.clear();
         self.failures.clear();
         let config = config(&self.relays, self.pinned, self.prefers, self.floor);
-        self.net = Net::restore(config, &rows, self.now, &mut self.rng);
+        self.net = Net::restore(config, &rows, Vec::new(), self.now, &mut self.rng);
         self.run();
     }
 
