@@ -33,8 +33,6 @@ pub struct Report {
     pub broken_swarms: usize,
     /// Owners that have left a member that would not serve them.
     pub left: usize,
-    /// Puts that a former member has refused as moved.
-    pub moved: u64,
     /// Envelopes that were handed out or replicated with other bytes.
     pub lies: u64,
     /// Events that were played.

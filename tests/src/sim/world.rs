@@ -135,7 +135,6 @@ pub struct World {
     /// Owners whose member turned them away, and of these, who has left it.
     turned_away: BTreeSet<usize>,
     left: usize,
-    moved: u64,
     survivor: usize,
     sleepers_swarm: Vec<usize>,
 }
@@ -186,7 +185,6 @@ impl World {
             bereft: 0,
             turned_away: BTreeSet::new(),
             left: 0,
-            moved: 0,
             survivor: 0,
             sleepers_swarm: Vec::new(),
             plan,
@@ -273,7 +271,6 @@ impl World {
             bereft,
             broken_swarms,
             left: self.left,
-            moved: self.moved,
             lies: self.relays.iter().map(|relay| relay.lied).sum(),
             events,
             took,
@@ -433,7 +430,6 @@ impl World {
                     let hybrid = usize::from(suite == Suite::XWing.name());
                     self.packets[hybrid] += n;
                 }
-                Output::Count(Metric::Refused("moved"), n) => self.moved += n,
                 Output::Store(..) | Output::Count(..) | Output::Peer(..) => {}
             }
         }

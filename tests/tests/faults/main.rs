@@ -179,7 +179,6 @@ async fn relays_restarted_one_after_the_other_under_load_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fails every other time: after all disks were full, some mail has not arrived within minutes"]
 async fn what_finds_all_disks_full_waits_until_its_owner_has_made_room() {
     let small = |_| "[limits]\ndatabase_bytes = 1_200_000\n".to_owned();
     let mut scene = Scene::open((RELAYS, NEAR), &RIGHT, small, 40).await;
