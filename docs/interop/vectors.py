@@ -21,8 +21,6 @@ KINDS = (
 )
 # Not protocol: what clients keep of a ratchet and of a session, in a layout of their own.
 RUST_ONLY = {"ratchet-record-v1.txt", "session-record-v1.txt"}
-# Ours alone: no code but this reads it.
-OWN = Path(__file__).with_name("swarm.txt")
 
 
 def read(path):
@@ -66,7 +64,6 @@ def main(folder):
     for path in sorted(Path(folder).glob("*.txt")):
         if path.name not in RUST_ONLY:
             run(path, report)
-    run(OWN, report)
     report.close()
 
 

@@ -22,6 +22,7 @@ use crate::test_support::{
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedBytes, Bytes, from_cbor, to_cbor};
 
+mod swarm;
 mod work;
 
 fn file() -> &'static str {

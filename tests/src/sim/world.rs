@@ -240,9 +240,11 @@ impl World {
         }
     }
 
-    /// All texts are out and have arrived, and the trouble is over.
+    /// All texts are out and have arrived, and the trouble is over. Where one member is to survive, swarms that are
+    /// still broken are not waited for: other plans show that they are mended.
     fn is_done(&self) -> bool {
-        self.now > self.calm() && self.checker.is_complete() && self.broken_swarms() == 0
+        let mended = || self.plan.survivor || self.broken_swarms() == 0;
+        self.now > self.calm() && self.checker.is_complete() && mended()
     }
 
     fn finish(self) -> Report {
