@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// `crypto` natively only, not in a browser.
     #[arg(long)]
     native: bool,
-    /// Of `crypto`, only the rows whose names contain one of these.
+    /// Of `crypto`, only the rows whose names contain one of these; other benchmarks get them as they are.
     #[arg(last = true)]
     words: Vec<String>,
 }
@@ -66,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ui::heading(&name);
         match benches.get(&name) {
             Some(package) => Cmd::cargo()
-                .args(["bench", "--package", package, "--bench", &name])
+                .args(["bench", "--package", package, "--bench", &name, "--"])
+                .args(&args.words)
                 .run_shown()?,
             None if name == WASM_SIZE => build::measure()?,
             None if name == CRYPTO => cryptography(args)?,

@@ -165,7 +165,8 @@ impl Db {
     }
 
     fn transaction(&mut self, ops: &[StoreOp]) -> Result<Vec<StoreReply>, ApplyError> {
-        let disk_full = ops.iter().any(adds)
+        let takes_room = |op: &StoreOp| adds(op) || matches!(op, StoreOp::Tombstone { .. });
+        let disk_full = ops.iter().any(takes_room)
             && (self.free_bytes)(&self.directory).is_some_and(|free| free < DISK_RESERVE);
         let transaction = self
             .connection
@@ -174,9 +175,9 @@ impl Db {
         let mut full = false;
         for op in ops {
             let no_room =
-                adds(op) && (disk_full || !has_room(&transaction, self.options.max_bytes)?);
-            full |= no_room;
-            let quotas = if no_room {
+                takes_room(op) && (disk_full || !has_room(&transaction, self.options.max_bytes)?);
+            full |= no_room && adds(op);
+            let quotas = if no_room && adds(op) {
                 &NOTHING_MORE
             } else {
                 &self.options.quotas
@@ -190,7 +191,7 @@ impl Db {
                     damage::forget_onion_keys(&self.directory)?;
                     StoreReply::Done
                 }
-                op => apply_one(&transaction, quotas, op)?,
+                op => apply_one(&transaction, (quotas, no_room), op)?,
             });
         }
         transaction.commit()?;
@@ -229,7 +230,7 @@ impl Db {
 
     /// Answers an operation that only reads, outside any transaction.
     pub fn read(&self, op: &StoreOp) -> Result<StoreReply, StoreError> {
-        apply_one(&self.connection, &self.options.quotas, op)
+        apply_one(&self.connection, (&self.options.quotas, false), op)
             .map_err(|error| ApplyError::Database(error).kind())
     }
 }
@@ -294,7 +295,11 @@ fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Resu
     connection.pragma_update_and_check(None, "max_page_count", pages.cast_signed(), |_| Ok(()))
 }
 
-fn apply_one(db: &Connection, quotas: &Quotas, op: &StoreOp) -> rusqlite::Result<StoreReply> {
+fn apply_one(
+    db: &Connection,
+    (quotas, no_room): (&Quotas, bool),
+    op: &StoreOp,
+) -> rusqlite::Result<StoreReply> {
     match op {
         StoreOp::Put(put) => mailbox::put(db, quotas, put).map(StoreReply::Put),
         StoreOp::Subscribe(save) => {
@@ -312,7 +317,7 @@ fn apply_one(db: &Connection, quotas: &Quotas, op: &StoreOp) -> rusqlite::Result
             ids,
             hour,
             proof,
-        } => tombstones::tombstone(db, quotas, mailbox, ids, (*hour, proof))
+        } => tombstones::tombstone(db, (quotas, no_room), mailbox, ids, (*hour, proof))
             .map(StoreReply::Tombstone),
         StoreOp::Summarise(mailboxes) => tombstones::summarise(db, mailboxes).map(StoreReply::Held),
         StoreOp::Compare(with) => tombstones::compare(db, quotas, with).map(StoreReply::Compared),
@@ -513,7 +518,8 @@ pub(super) mod tests {
         store.db.free_bytes = |_| Some(DISK_RESERVE - 1);
         assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Full)));
         let (mailbox, hour) = (conformance::MAILBOX, conformance::envelope(0).hour);
-        let ids = vec![conformance::id(1)];
+        // Of what is not here, nothing is written down: the reserve is for what makes room.
+        let ids = vec![conformance::id(1), conformance::id(9)];
         let proof = vec![1];
         let tombstone = StoreOp::Tombstone {
             mailbox,
@@ -521,9 +527,14 @@ pub(super) mod tests {
             hour,
             proof,
         };
-        assert_eq!(store.run(tombstone), Ok(StoreReply::Tombstone(Some(1))));
+        assert_eq!(store.run(tombstone), Ok(StoreReply::Tombstone(Some(2))));
         store.db.free_bytes = |_| Some(DISK_RESERVE);
         assert_eq!(store.run(put(2)), Ok(StoreReply::Put(PutOutcome::Stored)));
+        assert_eq!(store.run(put(9)), Ok(StoreReply::Put(PutOutcome::Stored)));
+        assert_eq!(
+            store.run(put(1)),
+            Ok(StoreReply::Put(PutOutcome::Tombstoned))
+        );
         store.db.free_bytes = |_| None;
         assert_eq!(store.run(put(3)), Ok(StoreReply::Put(PutOutcome::Stored)));
     }

@@ -9,9 +9,10 @@ use crate::core::store::{
     CompareIds, Compared, HeldMail, Hour, MAX_PROOFS, NAMED_PER_NEW, PAGE_IDS, Quotas,
 };
 
+/// `no_room`: only the reserve is left, which is for what makes room: ids of nothing that is held are passed over.
 pub(super) fn tombstone(
     db: &Connection,
-    quotas: &Quotas,
+    (quotas, no_room): (&Quotas, bool),
     mailbox: &MailboxId,
     ids: &[EnvelopeId],
     (hour, proof): (Hour, &[u8]),
@@ -19,6 +20,13 @@ pub(super) fn tombstone(
     let Some(row) = row_of(db, mailbox)? else {
         return Ok(None);
     };
+    let acknowledged = u16::try_from(ids.len()).ok();
+    let held = if no_room {
+        held_of(db, row, ids)?
+    } else {
+        ids.to_vec()
+    };
+    let ids = held.as_slice();
     let proof = keep_proof(db, row, ids, (hour, proof))?;
     let (mut buried, mut freed, mut strangers) = (0u32, 0u32, 0u32);
     let mut bury = db.prepare_cached(
@@ -44,7 +52,20 @@ pub(super) fn tombstone(
     if total > quotas.tombstones {
         forget_oldest(db, row, total - quotas.tombstones)?;
     }
-    Ok(u16::try_from(ids.len()).ok())
+    Ok(acknowledged)
+}
+
+/// Those of the ids that are envelopes here.
+fn held_of(db: &Connection, row: i64, ids: &[EnvelopeId]) -> Result<Vec<EnvelopeId>> {
+    let mut is_held =
+        db.prepare_cached("SELECT 1 FROM envelopes WHERE mailbox = ?1 AND id = ?2")?;
+    let mut held = Vec::with_capacity(ids.len());
+    for id in ids {
+        if is_held.exists(params![row, id.as_ref()])? {
+            held.push(*id);
+        }
+    }
+    Ok(held)
 }
 
 /// Keeps an acknowledgement if enough of the ids that it names have no tombstone yet.
@@ -59,7 +80,7 @@ fn keep_proof(
     for id in ids {
         new += usize::from(!known.exists(params![mailbox, id.as_ref()])?);
     }
-    if ids.len() > NAMED_PER_NEW * new {
+    if ids.is_empty() || ids.len() > NAMED_PER_NEW * new {
         return Ok(None);
     }
     db.prepare_cached(

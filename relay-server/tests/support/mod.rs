@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, NodeId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
 use zentalk_shared::onion::{
@@ -130,30 +131,37 @@ impl Network {
     fn start_with(
         scheme: &str,
         count: usize,
+        extra: impl FnMut(&str, &std::path::Path) -> String,
+    ) -> Self {
+        let ports = free_ports(count);
+        let url = |port: &u16| format!("{scheme}://127.0.0.1:{port}/v1");
+        let urls: Vec<String> = ports.iter().map(url).collect();
+        Self::start_led(&urls, &ports, extra)
+    }
+
+    /// The same, of relays at these ports; whoever connects to a URL gets to its port by some way.
+    pub(crate) fn start_led(
+        urls: &[String],
+        ports: &[u16],
         mut extra: impl FnMut(&str, &std::path::Path) -> String,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports = free_ports(count);
-        let url = |port: &u16| format!("{scheme}://127.0.0.1:{port}/v1");
-        let peers: Vec<String> = ports
-            .iter()
-            .map(|port| format!("{:?}", url(port)))
-            .collect();
-        let relays = ports.iter().enumerate().map(|(index, port)| {
+        let peers: Vec<String> = urls.iter().map(|url| format!("{url:?}")).collect();
+        let relays = urls.iter().zip(ports).enumerate();
+        let relays = relays.map(|(index, (url, port))| {
             let home = folder.path().join(format!("relay-{index}"));
             fs::create_dir(&home).unwrap();
             let data = data_dir(&home, index);
             let config = home.join("relay.toml");
             let text = format!(
-                "listen = \"127.0.0.1:{port}\"\nurl = {:?}\ndata_dir = {data:?}\n\
+                "listen = \"127.0.0.1:{port}\"\nurl = {url:?}\ndata_dir = {data:?}\n\
                  operator = \"{index}\"\nallow_private = true\npeers = [{}]\n{}",
-                url(port),
                 peers.join(", "),
-                extra(&url(port), &home),
+                extra(url, &home),
             );
             fs::write(&config, text).unwrap();
             let mut process = Process {
-                url: url(port),
+                url: url.clone(),
                 home,
                 config,
                 child: None,
@@ -303,7 +311,7 @@ pub(crate) async fn handshake(
     handshake_from("127.0.0.1", url, role, tag).await
 }
 
-async fn handshake_from(
+pub(crate) async fn handshake_from(
     address: &str,
     url: &str,
     role: Role,
@@ -339,7 +347,10 @@ pub(crate) async fn connect_from(address: &str, url: &str) -> Socket {
     let relay = url.trim_start_matches("ws://").split('/').next().unwrap();
     let connected = timeout(PATIENCE, tcp.connect(relay.parse().unwrap())).await;
     let stream = connected.unwrap().unwrap();
-    let opened = timeout(PATIENCE, client_async(url, stream)).await;
+    // Thousands of sockets: the library would take 128 KiB for each at once.
+    let config = WebSocketConfig::default().read_buffer_size(4096);
+    let opening = client_async_with_config(url, stream, Some(config));
+    let opened = timeout(PATIENCE, opening).await;
     opened.unwrap().unwrap().0
 }
 
@@ -491,7 +502,7 @@ impl Path {
         back
     }
 
-    fn route(&self) -> Route {
+    pub(crate) fn route(&self) -> Route {
         let delay = zentalk_shared::time::Duration::ZERO;
         let relays = self.relays.iter().map(|relay| (relay, delay));
         Route::through(relays, self.suite, now()).expect("keys of now")
@@ -548,6 +559,13 @@ impl Client {
 
     /// Sends a request along `path`; the answer comes back through the relays before the last.
     pub(crate) async fn ask(&mut self, path: &Path, request: &Request) -> MessageId {
+        let (id, frame) = self.frame_of(path, request);
+        self.say(frame).await;
+        id
+    }
+
+    /// The request as a frame, not sent yet, and its id.
+    pub(crate) fn frame_of(&mut self, path: &Path, request: &Request) -> (MessageId, Vec<u8>) {
         let class = match request {
             Request::Put(_) | Request::Acknowledge(_) => Class::Message,
             _ => Class::Bulk,
@@ -559,9 +577,12 @@ impl Client {
         let packet = route
             .request(Some(&surb), &payload, class, &mut self.rng)
             .unwrap();
-        let frame = encode_frame(Tag::RelayForward, id, &packet);
-        self.say(frame).await;
-        id
+        (id, encode_frame(Tag::RelayForward, id, &packet))
+    }
+
+    /// The relay that it is connected to.
+    pub(crate) const fn guard(&self) -> NodeId {
+        self.guard
     }
 
     /// The next reply or push.
