@@ -153,6 +153,7 @@ impl AntiEntropy {
 impl Relay {
     /// Compares with every member that has a mailbox in common with this relay, in time.
     pub(super) fn compare_with_all(&mut self, step: &mut Step<'_>) {
+        self.swarm.forget_deaf(step.now);
         let others = self.mailboxes.fellow_members(&self.me);
         let state = &mut self.anti_entropy;
         state.last.retain(|node, _| others.contains(node));

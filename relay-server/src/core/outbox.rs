@@ -12,7 +12,7 @@ use super::swarm::PutKey;
 
 /// Unconfirmed items sent to one member.
 const WINDOW: usize = 64;
-/// A member that has confirmed nothing for so long is told nothing more: it gets what it lacks by anti-entropy.
+/// What waits for a member that has confirmed nothing for so long is dropped: it gets what it lacks by anti-entropy.
 pub(super) const FORGET_AFTER: Duration = Duration::from_mins(10);
 /// An item that is not confirmed by then is sent again.
 pub(super) const RESEND_AFTER: Duration = Duration::from_secs(3);
@@ -65,9 +65,7 @@ impl Outbox {
 
     /// Adds an item at the end, unless it is here already. False: there is no room.
     pub(super) fn add(&mut self, item: Item, limit: usize) -> bool {
-        if let Item::Put(key, _) = &item
-            && self.puts.contains(key)
-        {
+        if self.has(&item) {
             return true;
         }
         if self.len() >= limit {
@@ -80,11 +78,21 @@ impl Outbox {
         true
     }
 
-    /// Gives up the item that came last and has not been sent, if there is one.
+    /// Whether an envelope is in here.
+    pub(super) fn has(&self, item: &Item) -> bool {
+        matches!(item, Item::Put(key, _) if self.puts.contains(key))
+    }
+
+    /// Gives up the item that came last, if there is one that has not been sent.
     pub(super) fn drop_last(&mut self) {
         if let Some(Item::Put(key, _)) = self.waiting.pop_back() {
             self.puts.remove(&key);
         }
+    }
+
+    /// The member is there again: it has some time to confirm what waits.
+    pub(super) fn is_back(&mut self, now: Timestamp) {
+        self.heard = now;
     }
 
     /// Whether the member has confirmed nothing for too long.

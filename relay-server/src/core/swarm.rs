@@ -75,12 +75,18 @@ impl Swarm {
         let longest = self.outboxes.iter_mut();
         let longest = longest.max_by_key(|(node, outbox)| (outbox.len(), **node));
         match longest.filter(|(_, outbox)| outbox.len() > own + 1) {
+            // What is in flight stays: no more than a window of it.
             Some((_, outbox)) => {
                 outbox.drop_last();
                 true
             }
             None => false,
         }
+    }
+
+    /// Forgets what waits for members that have confirmed nothing for too long, linked or not.
+    pub(super) fn forget_deaf(&mut self, now: Timestamp) {
+        self.outboxes.retain(|_, outbox| !outbox.is_deaf(now));
     }
 }
 
@@ -374,6 +380,10 @@ impl Relay {
             return false;
         }
         let limits = self.config.limits;
+        let known = self.swarm.outboxes.get(&node);
+        if known.is_some_and(|outbox| outbox.has(&item)) {
+            return true;
+        }
         if !self.swarm.make_room(&node, limits.replication) {
             return false;
         }
@@ -463,6 +473,7 @@ impl Relay {
         self.swarm.away.remove(&node);
         self.compare_with_linked(node, step);
         if let Some(outbox) = self.swarm.outboxes.get_mut(&node) {
+            outbox.is_back(step.now);
             outbox.resend(Timestamp::MAX);
         }
         self.pump(node, step);

@@ -363,6 +363,7 @@ impl Client {
         ctx.batch.writes.extend(self.held.expire(ctx.now));
         self.sweep_seen_if_due(ctx);
         self.mailbox.expire_formers(ctx.now);
+        self.net.former_swarm_is(self.mailbox.former_members());
         self.replace_lost(ctx);
         if self.me.device.sealing_mut().rotate(ctx.now, &mut ctx.rng) {
             ctx.batch

@@ -230,6 +230,7 @@ impl Mailbox {
             }
             Need::Fetch { after } => {
                 member.fetch = Fetch::Asked { after };
+                member.lingers = None;
                 member.polled = now;
             }
             Need::Tell => {}

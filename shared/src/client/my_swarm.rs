@@ -51,15 +51,11 @@ impl Client {
     }
 
     /// A swarm of fewer than three gets further members once there are relays for it. Those that it has
-    /// stay, so no mail is left behind; but for guards, which are members only while there is nobody else: nothing
-    /// reaches a mailbox through a guard that is in its swarm once the rules of paths are strict.
+    /// stay, so no mail is left behind.
     fn grow_swarm(&mut self, ctx: &mut Ctx<'_>) {
-        let Some(descriptor) = self.mailbox.descriptor.as_ref() else {
-            return;
-        };
-        let guards = self.net.guards_among(descriptor.members(), ctx.now);
-        if descriptor.active().len() < ACTIVE || !guards.is_empty() {
-            self.replace_members(&guards, ctx);
+        let descriptor = self.mailbox.descriptor.as_ref();
+        if descriptor.is_some_and(|descriptor| descriptor.active().len() < ACTIVE) {
+            self.replace_members(&[], ctx);
         }
     }
 
@@ -72,8 +68,8 @@ impl Client {
         }
     }
 
-    /// Leaves `lost` out, and adds as many members as there are relays for; the others stay, in their order. Those
-    /// that are lost stay, too, while without them the swarm would be smaller than it should be: they may come back.
+    /// Leaves `lost` out, and adds as many members as there are relays for; the others stay, in their order. A
+    /// lost member stays, too, while without it the swarm would be smaller than it should be: it may come back.
     fn replace_members(&mut self, lost: &[NodeId], ctx: &mut Ctx<'_>) {
         let Some(descriptor) = &self.mailbox.descriptor else {
             return;

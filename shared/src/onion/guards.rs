@@ -95,6 +95,17 @@ impl GuardSet {
         swarm: &[NodeId],
         rng: &mut impl CryptoRng,
     ) -> bool {
+        self.refresh_avoiding(finder, &[swarm], rng)
+    }
+
+    /// The same where several sets are to be avoided: a guard is drawn from outside the first if there is one there, or
+    /// else from outside the second, and so on.
+    pub fn refresh_avoiding(
+        &mut self,
+        finder: &PathFinder<'_>,
+        avoid: &[&[NodeId]],
+        rng: &mut impl CryptoRng,
+    ) -> bool {
         let now = finder.now();
         let before = self.guards.len();
         self.guards
@@ -102,7 +113,8 @@ impl GuardSet {
         let mut changed = self.guards.len() != before;
         let wanted = if finder.is_small() { 1 } else { GUARDS };
         while self.reachable(finder).count() < wanted {
-            let Some(node) = self.draw(finder, swarm, rng) else {
+            let drawn = self.draw(finder, avoid, rng);
+            let Some(node) = drawn.or_else(|| self.draw(finder, &[&[]], rng)) else {
                 break;
             };
             if self.guards.len() >= MAX_GUARDS && !self.drop_one_that_is_gone(finder) {
@@ -119,23 +131,58 @@ impl GuardSet {
         changed
     }
 
+    /// Guards that are among `swarm` give way to others, each in its place, as far as there are any outside of
+    /// `avoid`: where the rules of paths are strict, nothing reaches a mailbox through a guard that holds it. `true` if
+    /// the set changed.
+    pub fn leave(
+        &mut self,
+        finder: &PathFinder<'_>,
+        swarm: &[NodeId],
+        avoid: &[&[NodeId]],
+        rng: &mut impl CryptoRng,
+    ) -> bool {
+        if finder.is_small() {
+            return false;
+        }
+        let mut changed = false;
+        for at in 0..self.guards.len() {
+            if !swarm.contains(&self.guards[at].node) {
+                continue;
+            }
+            let Some(node) = self.draw(finder, avoid, rng) else {
+                break;
+            };
+            self.guards[at] = Guard {
+                node,
+                chosen: finder.now(),
+                failures: 0,
+                retry_at: Timestamp::EPOCH,
+            };
+            changed = true;
+        }
+        changed
+    }
+
     fn draw(
         &self,
         finder: &PathFinder<'_>,
-        swarm: &[NodeId],
+        avoid: &[&[NodeId]],
         rng: &mut impl CryptoRng,
     ) -> Option<NodeId> {
         let kept: Vec<_> = self
             .nodes()
             .filter_map(|node| finder.candidate(node))
             .collect();
-        let fits = |relay: &Candidate<'_>, relaxed, avoid_swarm: bool| {
+        let fits = |relay: &Candidate<'_>, relaxed, avoid: &[NodeId]| {
             finder.is_guard(relay)
                 && kept.iter().all(|guard| !relay.clashes(guard, relaxed))
-                && !(avoid_swarm && swarm.contains(&relay.node))
+                && !avoid.contains(&relay.node)
         };
-        let any = Relaxation::SameSubnet;
-        [(Relaxation::Strict, true), (any, true), (any, false)]
+        let steps = [Relaxation::Strict, Relaxation::SameSubnet];
+        let steps = avoid
+            .iter()
+            .flat_map(|avoid| steps.map(|step| (step, *avoid)));
+        steps
             .into_iter()
             .find_map(|(relaxed, avoid)| {
                 finder.draw_where(|relay| fits(relay, relaxed, avoid), rng)

@@ -289,6 +289,7 @@ impl Relay {
     ) {
         let known = self.mailboxes.get(mailbox);
         if known.is_some_and(|known| known.is_member(&self.me) && known.has_left(&node)) {
+            self.owes(&node, SENT, step);
             self.send_descriptor(node, mailbox, step);
         }
     }

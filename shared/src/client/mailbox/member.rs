@@ -27,6 +27,8 @@ pub(super) struct Member {
     pub(super) told: u64,
     /// Mail that waits there, or may.
     pub(super) fetch: Fetch,
+    /// When to ask although nothing but a push has said that mail waits.
+    pub(super) lingers: Option<Timestamp>,
     /// Fetches that failed since the last one that was answered.
     pub(super) unanswered: u32,
     pub(super) polled: Timestamp,
@@ -70,6 +72,7 @@ impl Member {
             refilled: due,
             told: 0,
             fetch: Fetch::None,
+            lingers: None,
             unanswered: 0,
             polled: due,
             poll_after: POLL,
@@ -99,22 +102,16 @@ impl Member {
         if waiting > u32::from(left) {
             // More than the stock can carry.
             self.want(now);
-        } else if waiting > 0 {
-            self.want(now.saturating_add(LINGERS));
-        } else if matches!(self.fetch, Fetch::Wanted { .. }) {
-            self.fetch = Fetch::None;
         }
+        let later = now.saturating_add(LINGERS);
+        let first = self.lingers.unwrap_or(later);
+        self.lingers = (waiting > 0).then_some(first.min(later));
     }
 
     /// When a stock of which this is `left` is to be filled up, if it is. `full` is a full one.
     fn refill_at(&self, left: u16, full: u16) -> Option<Timestamp> {
-        let pause = match self.refills {
-            0 => Duration::ZERO,
-            refills => {
-                let doubled = FIRST_RETRY.as_ms() << refills.saturating_sub(1).min(16);
-                LAST_RETRY.min(Duration::from_ms(doubled))
-            }
-        };
+        let doubled = FIRST_RETRY.as_ms() << self.refills.saturating_sub(1).min(16);
+        let pause = LAST_RETRY.min(Duration::from_ms(doubled));
         (left <= full / 2).then(|| self.refilled.saturating_add(pause))
     }
 
@@ -147,7 +144,8 @@ impl Member {
         match (self.fetch, &self.subscription) {
             (Fetch::Wanted { after, due }, Subscription::Active(_)) => Some((after, due)),
             (Fetch::None, Subscription::Active(_)) => {
-                Some((0, self.polled.saturating_add(self.poll_after)))
+                let poll = self.polled.saturating_add(self.poll_after);
+                Some((0, self.lingers.unwrap_or(poll).min(poll)))
             }
             _ => None,
         }

@@ -32,8 +32,8 @@ pub(super) const MAX_UNANSWERED: u32 = 8;
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// Spare guards of a run: each learns the client's IP address.
 const MAX_SPARE: usize = 4;
-/// For so long a guard keeps what comes for a tag that has no link. PROTOCOL §3.
-const GUARD_KEEPS: Duration = Duration::from_secs(60);
+/// A guard keeps what comes for a tag that has no link for a minute (PROTOCOL §3), counted from when it came there.
+const GUARD_KEEPS: Duration = Duration::from_secs(45);
 /// A link that was up for less, and brought no reply, counts as a failed attempt when it is lost.
 const STABLE: Duration = Duration::from_secs(30);
 

@@ -319,16 +319,6 @@ impl Net {
         self.relays.set_former_swarm(swarm);
     }
 
-    /// Which of these relays are kept guards, unless there are so few relays that they may be whatever else.
-    pub(in crate::client) fn guards_among(&self, nodes: &[NodeId], now: Timestamp) -> Vec<NodeId> {
-        if self.relays.is_small() {
-            return Vec::new();
-        }
-        let (mut guards, _) = self.relays.kept_guards(now);
-        guards.retain(|guard| nodes.contains(guard));
-        guards
-    }
-
     /// Somebody misses a relay, or what relays should hold: the directory is read again soon, but the less
     /// often the longer this brings nothing.
     pub(in crate::client) fn want_directory(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {

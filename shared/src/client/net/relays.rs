@@ -18,8 +18,6 @@ use crate::time::{Duration, Timestamp};
 
 /// How often guards and vanguards are looked after when nothing else calls for it.
 const MAINTENANCE: Duration = Duration::from_hours(1);
-/// So many relays to draw guards from are enough.
-const ENOUGH_GUARDS: usize = 6;
 
 /// Directory, guards and vanguards.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub(super) struct Relays {
     census: Census,
     /// Relays of my own mailbox, as requests last named them: no guards or vanguards.
     own_swarm: Vec<NodeId>,
-    /// Relays that were in it: no guards either, as long as there are enough others.
+    /// Relays that were in it: no guards either, as long as there are others.
     former_swarm: Vec<NodeId>,
     network: Network,
     /// Of paths, as relays are now; `None` if too few have one that may be used.
@@ -228,7 +226,10 @@ impl Relays {
         let finder = PathFinder::counted(&self.directory, self.rules, &health, census, now);
         if proven || finder.is_small() || self.guards.in_use(&finder).is_none() {
             let unfit = self.unfit_for_guards();
-            self.unsaved_guards |= self.guards.refresh(&finder, &unfit, rng);
+            let unfit = unfit.each_ref().map(Vec::as_slice);
+            let refreshed = self.guards.refresh_avoiding(&finder, &unfit, rng);
+            let left = self.guards.leave(&finder, &self.own_swarm, &unfit, rng);
+            self.unsaved_guards |= refreshed || left;
         }
         let avoid: Vec<_> = self
             .guards
@@ -257,7 +258,14 @@ impl Relays {
             self.guard_until(*node, now) > now && relay.is_some_and(|relay| self.has_suite(relay))
         };
         let kept = self.guards.nodes().filter(usable).collect();
-        (kept, self.guards.in_use(&finder))
+        (kept, self.primary(&finder))
+    }
+
+    /// The guard to begin with: none that holds my mailbox where the rules are strict, if there is another.
+    fn primary(&self, finder: &PathFinder<'_>) -> Option<NodeId> {
+        let outside = self.guards.in_use_for(finder, &self.own_swarm);
+        let outside = outside.filter(|_| !finder.is_small());
+        outside.or_else(|| self.guards.in_use(finder))
     }
 
     /// The primary guard was given up: which one to try next. With few relays another is drawn when every
@@ -274,9 +282,10 @@ impl Relays {
         let finder = PathFinder::counted(&self.directory, self.rules, &health, census, now);
         if finder.is_small() {
             let unfit = self.unfit_for_guards();
-            self.guards.refresh(&finder, &unfit, rng);
+            let unfit = unfit.each_ref().map(Vec::as_slice);
+            self.guards.refresh_avoiding(&finder, &unfit, rng);
         }
-        self.guards.in_use(&finder)
+        self.primary(&finder)
     }
 
     /// A guard has been reached.
@@ -301,20 +310,15 @@ impl Relays {
         self.former_swarm = swarm;
     }
 
-    /// The relays that know my mailbox, and those of the same operators and subnets: no guards for me, which know my
-    /// IP address. Those that only knew it once do where too few others offer to be guards.
-    fn unfit_for_guards(&self) -> Vec<NodeId> {
+    /// Relays that are no guards for me, which know my IP address, as far as there are others: those of my mailbox,
+    /// those of the same operators and subnets, and those that held it once; without the last; the first alone.
+    fn unfit_for_guards(&self) -> [Vec<NodeId>; 3] {
         let kin = self.kin_of(&self.own_swarm);
-        let all = [kin.clone(), self.kin_of(&self.former_swarm)].concat();
-        let others = self.directory.iter().filter(|relay| {
-            relay.info().features.has(Features::GUARD) && !all.contains(&relay.node())
-        });
-        match others.count() >= ENOUGH_GUARDS {
-            true => all,
-            false => kin,
-        }
+        let all = [kin.clone(), self.former_swarm.clone()].concat();
+        [all, kin, self.own_swarm.clone()]
     }
 
+    /// These relays, and those that say that they have the operator or the subnet of one of them.
     fn kin_of(&self, swarm: &[NodeId]) -> Vec<NodeId> {
         let members = swarm.iter();
         let members = members.filter_map(|node| self.directory.get(node));

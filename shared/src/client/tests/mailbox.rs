@@ -92,11 +92,11 @@ fn a_busy_member_waits_and_does_not_wake_the_host() {
 #[test]
 fn a_half_empty_stock_is_filled_up_without_replacing_it() {
     let mut mailbox = subscribed();
-    mailbox.pushed(node(2), FULL / 2 + 1, 0, after(1));
-    assert!(needs(&mailbox, after(1)).is_empty());
-    mailbox.pushed(node(2), FULL / 2, 0, after(2));
+    mailbox.pushed(node(2), FULL / 2 + 1, 0, after(1_001));
+    assert!(needs(&mailbox, after(1_001)).is_empty());
+    mailbox.pushed(node(2), FULL / 2, 0, after(1_002));
     assert_eq!(
-        needs(&mailbox, after(2)),
+        needs(&mailbox, after(1_002)),
         [(
             node(2),
             Need::Subscribe {

@@ -196,12 +196,12 @@ fn pushes_may_be_lost_where_a_guard_was_dead_or_has_not_been_heard_for_longer_th
         lost
     };
     assert!(!accepted(false, 0), "there was no stock yet");
-    assert!(!accepted(true, 59));
+    assert!(!accepted(true, 44));
     assert!(accepted(false, 60));
-    assert!(accepted(true, 120), "not heard for a minute");
+    assert!(accepted(true, 105), "not heard for too long");
     links.heard(A, NOW + Duration::from_secs(300));
     links.connecting(A, LINK);
-    assert!(!links.accepted(A, LINK, true, NOW + Duration::from_secs(359)));
+    assert!(!links.accepted(A, LINK, true, NOW + Duration::from_secs(344)));
 }
 
 #[test]

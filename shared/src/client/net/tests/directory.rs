@@ -182,7 +182,7 @@ fn a_relay_that_is_new_is_taken_once_two_have_listed_it() {
     let sybil = world.outsider(13);
     let honest: Vec<_> = world.directory.iter().cloned().collect();
     world.relays[liar].lies = Some(honest.into_iter().chain([sybil.clone()]).collect());
-    world.advance(Duration::from_hours(8));
+    world.advance(Duration::from_hours(24));
     let asked = world.relays[liar].served.iter();
     assert!(
         asked

@@ -222,20 +222,29 @@ fn a_target_that_says_it_is_kin_of_guards_has_no_further_guard_drawn() {
 }
 
 #[test]
-fn guards_in_a_swarm_are_named_where_paths_are_strict() {
-    let named = |relays| {
-        let world = World::connected(relays, 19);
-        let all: Vec<_> = (0..relays).map(|n| world.node(n)).collect();
-        let (named, mut kept) = (
-            world.net.guards_among(&all, world.now),
-            world.net.kept_guards(),
+fn a_guard_that_holds_my_mailbox_gives_way_where_paths_are_strict() {
+    for (relays, gives_way) in [(12, true), (3, false)] {
+        let mut world = World::connected(relays, 19);
+        let (kept, guard) = (world.net.kept_guards(), world.guard());
+        let stranger = world.stranger();
+        let swarm = [world.node(guard), world.node(stranger)];
+        world.net.own_swarm_is(&swarm, world.now, &mut world.rng);
+        world.advance(SOON);
+        let now = world.net.kept_guards();
+        assert_eq!(!now.contains(&swarm[0]), gives_way);
+        assert_eq!(now.len(), kept.len());
+        assert!(
+            kept[1..].iter().all(|other| now.contains(other)),
+            "only that one"
         );
-        kept.retain(|guard| named.contains(guard));
-        assert_eq!(kept, named);
-        assert!(world.net.guards_among(&[], world.now).is_empty());
-        named.len()
-    };
-    assert_eq!((named(12), named(3)), (3, 0));
+        assert_eq!(
+            world.guard() != guard,
+            gives_way,
+            "it is the primary no more"
+        );
+        assert!(world.is_up());
+        assert!(world.mint(stranger, 4).is_some());
+    }
 }
 
 #[test]
