@@ -63,31 +63,6 @@ impl Swarm {
         let each = self.puts.range(id(0)..=id(u8::MAX)).count();
         self.puts.len() < limit && each < MAX_PUTS_EACH
     }
-
-    /// Makes room for one more item for a member. Of a full `limit` the member that takes most of it gives way, so
-    /// that those who confirm nothing do not keep others from being told. False: that member is this one.
-    fn make_room(&mut self, node: &NodeId, limit: usize) -> bool {
-        let kept: usize = self.outboxes.values().map(Outbox::len).sum();
-        if kept < limit {
-            return true;
-        }
-        let own = self.outboxes.get(node).map_or(0, Outbox::len);
-        let longest = self.outboxes.iter_mut();
-        let longest = longest.max_by_key(|(node, outbox)| (outbox.len(), **node));
-        match longest.filter(|(_, outbox)| outbox.len() > own + 1) {
-            // What is in flight stays: no more than a window of it.
-            Some((_, outbox)) => {
-                outbox.drop_last();
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Forgets what waits for members that have confirmed nothing for too long, linked or not.
-    pub(super) fn forget_deaf(&mut self, now: Timestamp) {
-        self.outboxes.retain(|_, outbox| !outbox.is_deaf(now));
-    }
 }
 
 impl Relay {

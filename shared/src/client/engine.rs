@@ -168,6 +168,7 @@ impl Client {
         let row = |key| find(&meta_rows, &key).ok_or(RestoreError::Incomplete);
         let me = Identity::restore(&AccountRow::from_value(account)?, row(meta::device())?)?;
         let mailbox = MailboxRow::from_value(row(meta::mailbox())?)?;
+        let mailbox = Mailbox::restore(mailbox, now);
         let publication = PublicationRow::from_value(row(meta::publication())?)?;
         let profile = ProfileRow::from_value(row(meta::profile())?)?;
         let (mut items, mut envelopes) = (Vec::new(), Vec::new());
@@ -178,21 +179,19 @@ impl Client {
             }
         }
         let fragments = take(Table::Fragment);
-        let mailbox = Mailbox::restore(mailbox, now);
-        let former = mailbox.former_members();
         let mut client = Self {
             me,
             profile,
             contacts: Contacts::restore(&take(Table::Contact))?,
             outbox: Outbox::restore(items, envelopes, now),
             lookups: Lookups::default(),
-            mailbox,
             publication: Publication::restore(publication, now),
             reassembly: Reassembly::restore(fragments.iter().map(|row| row.value.as_slice()))
                 .map_err(|_| RecordError::Damaged)?,
             held: Held::restore(&take(Table::Held))?,
             seen: Seen::restore(find(&meta_rows, &meta::seen()), now)?,
-            net: Net::restore(config.net, &meta_rows, former, now, rng),
+            net: Net::restore(config.net, &meta_rows, mailbox.former_members(), now, rng),
+            mailbox,
             requests: BTreeMap::new(),
             works: Works::default(),
             stock: config.stock,
