@@ -395,30 +395,37 @@ async fn fault_15_beyond_the_cap_one_is_told_so_and_those_within_stay() {
     let network = Network::start(1, |_| "[limits]\nconnections = 3\n".to_owned());
     let relay = &network.relays[0];
     let mut within = Vec::new();
-    for seed in 0..3 {
-        within.push(Client::at(&relay.url, seed).await);
+    for client in 0..3 {
+        within.push(admitted(&relay.url, client).await);
     }
     for _ in 0..5 {
         let mut socket = connect_from("127.0.0.1", &relay.url).await;
         assert_eq!(verdict(&mut socket).await, Some(LinkErrorCode::Full));
     }
-    for client in &mut within {
-        client.ping().await;
+    for socket in &mut within {
+        let ping = encode_frame(Tag::Ping, MessageId::from_bytes([1; 16]), &[]);
+        socket.send(Message::Binary(ping.into())).await.unwrap();
+        let pong = next_frame(socket).await.expect("an answer");
+        assert_eq!(decode_frame(&pong).unwrap().tag, Tag::Pong);
     }
     drop(within.pop());
-    let again = async {
+    admitted(&relay.url, 9).await;
+}
+
+/// A client's link, once there is a place for it. A relay that has just started takes one itself for a moment: it looks for the
+/// address that others reach it at.
+async fn admitted(url: &str, client: u8) -> support::Socket {
+    let trying = async {
         loop {
-            let mut socket = connect_from("127.0.0.1", &relay.url).await;
-            let tag = ConnectionTag::from_bytes([9; 16]);
+            let mut socket = connect_from("127.0.0.1", url).await;
+            let tag = ConnectionTag::from_bytes([client; 16]);
             let hello = support::hello(Role::Client, Some(tag));
             drop(socket.send(hello).await);
             let bytes = next_frame(&mut socket).await.expect("an answer");
             if decode_frame(&bytes).unwrap().tag == Tag::HandshakeAck {
-                return;
+                return socket;
             }
         }
     };
-    timeout(PATIENCE, again)
-        .await
-        .expect("a place is free again");
+    timeout(PATIENCE, trying).await.expect("a place is free")
 }

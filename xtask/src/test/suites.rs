@@ -16,7 +16,11 @@ use crate::util::workspace;
 /// Everything that cargo runs natively. Fuzz corpora are replayed by ordinary tests among these.
 pub(super) fn rust(filter: Option<&str>) -> Result<Outcome> {
     disk::check()?;
-    let command = Cmd::cargo().args(["test", "--workspace", "--no-fail-fast", "--locked"]);
+    // Once, and as the other suites build them: a test that builds them itself does so in an environment of its own.
+    up::daemons()?;
+    let command = Cmd::cargo()
+        .args(["test", "--workspace", "--no-fail-fast", "--locked"])
+        .env("ZENTALK_BIN_DIR", up::daemon_folder());
     counted(command.args(filter))
 }
 
