@@ -132,7 +132,7 @@ pub(in crate::client) enum NetOutput {
     NetworkChanged,
     /// Other relays are known than before.
     RelaysChanged,
-    /// The primary guard was dead for a while and has forgotten what came for me: pushes may have been among it.
+    /// The primary guard was dead, or not heard for longer than it keeps what comes for me: pushes may have been lost with it.
     PushesLost,
     /// A primary guard is up whose tag no stock was made for: the first of a run, or another one. What
     /// members hold reaches nobody any more: replace all subscriptions.
