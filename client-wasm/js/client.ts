@@ -4,16 +4,17 @@
 
 import { closed, fromApi, internal, type ZenTalkError } from "./errors.js";
 import type { Answer, Message, Request, ZenTalkEvent } from "./generated.js";
-import type { ChosenOnion, FromWorker, ToWorker } from "./protocol.js";
+import type { ChosenRoute, FromWorker, ToWorker } from "./protocol.js";
 import type {
   Connection,
   Contact,
   Conversation,
+  Cover,
   Cursor,
   Me,
   MessagePage,
   Network,
-  OnionOptions,
+  RouteOptions,
   SafetyComparison,
   SafetyNumber,
   State,
@@ -32,7 +33,7 @@ export interface Page {
   /** Starts a worker; `receive` is called with what it says, `crashed` when it cannot go on. */
   spawn(receive: (message: FromWorker) => void, crashed: () => void): WorkerPort;
   /** What a worker is told first. */
-  start(onion: ChosenOnion): ToWorker;
+  start(route: ChosenRoute): ToWorker;
   storage?: StorageManager | undefined;
   /** 32 random hex digits. */
   randomId(): string;
@@ -63,15 +64,15 @@ export class Client implements ZenTalk {
   /** Failed messages that this page has seen, and whose they are. */
   readonly #failed = new Map<string, string>();
   #worker: WorkerPort | undefined;
-  #onion: ChosenOnion;
+  #route: ChosenRoute;
   #lastId = 0;
   #crashedAt: number | undefined;
   /** Set when nothing works any more, to what every call rejects with. */
   #end: (() => ZenTalkError) | undefined;
 
-  constructor(page: Page, onion: OnionOptions = {}) {
+  constructor(page: Page, route: RouteOptions = {}) {
     this.#page = page;
-    this.#onion = chosen(onion);
+    this.#route = chosen(route);
     this.#spawn();
   }
 
@@ -81,6 +82,7 @@ export class Client implements ZenTalk {
   contacts = (): Promise<Contact[]> => this.#ask({ kind: "contacts" }, "contacts");
   connection = (): Promise<Connection> => this.#ask({ kind: "connection" }, "connection");
   network = (): Promise<Network> => this.#ask({ kind: "network" }, "network");
+  cover = (): Promise<Cover> => this.#ask({ kind: "cover" }, "cover");
 
   async create(profile: { name: string }): Promise<Me> {
     const me = await this.#ask({ kind: "create", name: profile.name, again: false }, "me");
@@ -148,10 +150,10 @@ export class Client implements ZenTalk {
     return { persisted, usageBytes: estimate?.usage ?? 0, quotaBytes: estimate?.quota ?? 0 };
   }
 
-  async setOnion(options: OnionOptions): Promise<void> {
+  async setRoute(options: RouteOptions): Promise<void> {
     // A worker that takes the place of this one goes by it, too.
-    this.#onion = chosen(options);
-    await this.#ask({ kind: "setOnion", ...this.#onion }, "done");
+    this.#route = chosen(options);
+    await this.#ask({ kind: "setRoute", ...this.#route }, "done");
   }
 
   async erase(): Promise<void> {
@@ -199,7 +201,7 @@ export class Client implements ZenTalk {
       () => current() && this.#crashed(),
     );
     this.#worker = worker;
-    worker.postMessage(this.#page.start(this.#onion));
+    worker.postMessage(this.#page.start(this.#route));
   }
 
   #receive(message: FromWorker): void {
@@ -265,8 +267,8 @@ export class Client implements ZenTalk {
   }
 }
 
-function chosen({ onionSuite, onionFloor }: OnionOptions): ChosenOnion {
-  return { onionSuite: onionSuite ?? onionFloor ?? "x25519", ...(onionFloor && { onionFloor }) };
+function chosen({ onionSuite, onionFloor, mixing = "off" }: RouteOptions): ChosenRoute {
+  return { onionSuite: onionSuite ?? onionFloor ?? "x25519", mixing, ...(onionFloor && { onionFloor }) };
 }
 
 const UNKNOWN_MESSAGE = "This message has not failed, or is not in this browser.";

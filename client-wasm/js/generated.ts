@@ -244,6 +244,35 @@ export interface Network {
 }
 
 /**
+ * How packets are mixed, so that who watches relays or wires cannot follow them by time: `light` has each relay hold a
+ * packet for 0.1 s on average and sends a packet to itself every 30 s, which is 2 MB an hour; `strong` 1 s, every 5 s,
+ * 13 MB an hour (twice that with `xwing`); `off` does neither.
+ */
+export type Mixing = "off" | "light" | "strong";
+
+/**
+ * Packets that this client has sent to itself since its engine started, so that nobody can tell when it does something.
+ */
+export interface Cover {
+    /**
+     * How packets are mixed.
+     */
+    mixing: Mixing;
+    /**
+     * Packets sent to itself.
+     */
+    sent: number;
+    /**
+     * Of these, came back.
+     */
+    returned: number;
+    /**
+     * Of these, did not come back in time. Some relay on their way loses packets, or somebody does on the wire.
+     */
+    lost: number;
+}
+
+/**
  * What this browser holds.
  */
 export type State = { kind: "empty" } | { kind: "ready"; me: Me };
@@ -285,12 +314,12 @@ export interface ApiError {
 /**
  * What a tab asks of the engine.
  */
-export type Request = { kind: "state" } | { kind: "create"; name: string; again: boolean } | { kind: "me" } | { kind: "rename"; name: string } | { kind: "addContact"; code: string; name?: string } | { kind: "contacts" } | { kind: "renameContact"; address: string; name: string } | { kind: "conversations" } | { kind: "messages"; address: string; before?: Cursor; limit: number } | { kind: "send"; address: string; text: string; id: string } | { kind: "retry"; address: string; messageId: string } | { kind: "markRead"; address: string } | { kind: "safetyNumber"; address: string } | { kind: "compareSafetyNumber"; address: string; scanned: string } | { kind: "setVerified"; address: string; verified: boolean } | { kind: "acceptKeys"; address: string } | { kind: "connection" } | { kind: "network" } | { kind: "setOnion"; onionSuite: OnionSuite; onionFloor?: OnionSuite } | { kind: "erase" };
+export type Request = { kind: "state" } | { kind: "create"; name: string; again: boolean } | { kind: "me" } | { kind: "rename"; name: string } | { kind: "addContact"; code: string; name?: string } | { kind: "contacts" } | { kind: "renameContact"; address: string; name: string } | { kind: "conversations" } | { kind: "messages"; address: string; before?: Cursor; limit: number } | { kind: "send"; address: string; text: string; id: string } | { kind: "retry"; address: string; messageId: string } | { kind: "markRead"; address: string } | { kind: "safetyNumber"; address: string } | { kind: "compareSafetyNumber"; address: string; scanned: string } | { kind: "setVerified"; address: string; verified: boolean } | { kind: "acceptKeys"; address: string } | { kind: "connection" } | { kind: "network" } | { kind: "cover" } | { kind: "setRoute"; onionSuite: OnionSuite; onionFloor?: OnionSuite; mixing: Mixing } | { kind: "erase" };
 
 /**
  * What the engine answers.
  */
-export type Answer = { kind: "state"; value: State } | { kind: "me"; value: Me } | { kind: "contact"; value: Contact } | { kind: "contacts"; value: Contact[] } | { kind: "conversations"; value: Conversation[] } | { kind: "page"; value: MessagePage } | { kind: "message"; value: Message } | { kind: "connection"; value: Connection } | { kind: "network"; value: Network } | { kind: "safetyNumber"; value: SafetyNumber } | { kind: "comparison"; value: SafetyComparison } | { kind: "done" };
+export type Answer = { kind: "state"; value: State } | { kind: "me"; value: Me } | { kind: "contact"; value: Contact } | { kind: "contacts"; value: Contact[] } | { kind: "conversations"; value: Conversation[] } | { kind: "page"; value: MessagePage } | { kind: "message"; value: Message } | { kind: "connection"; value: Connection } | { kind: "network"; value: Network } | { kind: "cover"; value: Cover } | { kind: "safetyNumber"; value: SafetyNumber } | { kind: "comparison"; value: SafetyComparison } | { kind: "done" };
 
 /**
  * What a host is opened with.
@@ -316,6 +345,10 @@ export interface HostOptions {
      * Rather nothing is sent than by a suite that is weaker than this one (weakest first: `x25519`, `rsa4096`, `xwing`).
      */
     onionFloor?: OnionSuite;
+    /**
+     * How packets are mixed; `off` unless said otherwise.
+     */
+    mixing?: Mixing;
 }
 
 /**

@@ -2,19 +2,20 @@
 //
 // What page, worker and the workers of other tabs say to each other.
 
-import type { Answer, ApiError, OnionSuite, Request, ZenTalkEvent } from "./generated.js";
+import type { Answer, ApiError, Mixing, OnionSuite, Request, ZenTalkEvent } from "./generated.js";
 
-/** How packets are encrypted, defaults filled in. */
-export interface ChosenOnion {
+/** How packets are encrypted and mixed, defaults filled in. */
+export interface ChosenRoute {
   onionSuite: OnionSuite;
   onionFloor?: OnionSuite;
+  mixing: Mixing;
 }
 
 /** A page's orders to its worker. `start` comes first. */
 export type ToWorker =
-  | ({ type: "start"; database: string; bootstrap: string; origin: string; visible: boolean } & ChosenOnion)
+  | ({ type: "start"; database: string; bootstrap: string; origin: string; visible: boolean } & ChosenRoute)
   /**
-   * `id` is the page's; one answer or refusal comes back. What `setOnion` says, this worker also goes by when it
+   * `id` is the page's; one answer or refusal comes back. What `setRoute` says, this worker also goes by when it
    * comes to run the engine later.
    */
   | { type: "ask"; id: number; request: Request }

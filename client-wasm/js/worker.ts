@@ -5,7 +5,7 @@
 import init, { Host } from "../pkg/zentalk_client_wasm.js";
 import type { HostNotice } from "./generated.js";
 import { BootstrapLoader } from "./bootstrap.js";
-import type { Between, ChosenOnion, FromWorker, ToWorker } from "./protocol.js";
+import type { Between, ChosenRoute, FromWorker, ToWorker } from "./protocol.js";
 import { type Engine, Tab, WATCH_INTERVAL } from "./tab.js";
 
 type Start = Extract<ToWorker, { type: "start" }>;
@@ -27,14 +27,14 @@ scope.addEventListener("error", crashed);
 scope.addEventListener("unhandledrejection", crashed);
 
 let begun: Promise<Tab> | undefined;
-/** How an engine that is opened from now on encrypts packets. */
-let onion: ChosenOnion;
+/** How an engine that is opened from now on encrypts and mixes packets. */
+let route: ChosenRoute;
 
 scope.addEventListener("message", (event: MessageEvent<ToWorker>) => {
   const message = event.data;
   if (message.type === "start") {
-    const { onionSuite, onionFloor } = message;
-    onion = { onionSuite, ...(onionFloor && { onionFloor }) };
+    const { onionSuite, onionFloor, mixing } = message;
+    route = { onionSuite, mixing, ...(onionFloor && { onionFloor }) };
     begun ??= begin(message);
     return;
   }
@@ -46,9 +46,9 @@ async function obey(tab: Tab, message: Exclude<ToWorker, Start>): Promise<void> 
   switch (message.type) {
     case "ask": {
       const { id, request } = message;
-      if (request.kind === "setOnion") {
+      if (request.kind === "setRoute") {
         const { kind: _, ...chosen } = request;
-        onion = chosen;
+        route = chosen;
       }
       return tab.ask(id, request);
     }
@@ -93,7 +93,7 @@ async function begin(start: Start): Promise<Tab> {
 /** Starts the engine with a bootstrap list that follows as soon as it is loaded. */
 function open(start: Start, notify: (notice: HostNotice) => void): Engine {
   const { database, origin } = start;
-  const options = { database, origin, online: navigator.onLine, ...onion };
+  const options = { database, origin, online: navigator.onLine, ...route };
   const host = new Host(options, notify);
   const tellOnline = (): void => {
     host.online(navigator.onLine);

@@ -17,7 +17,7 @@ use tsify::Tsify;
 
 pub use convert::MeContext;
 pub use error::{ApiError, ErrorCode};
-pub use host::{HostNotice, HostOptions, OnionSuite};
+pub use host::{HostNotice, HostOptions, Mixing, OnionSuite};
 pub use message::{Cursor, Direction, Message, MessagePage};
 pub use verification::{NoticeKind, SafetyComparison, SafetyNumber, Verification};
 
@@ -219,6 +219,20 @@ pub struct Network {
     pub onion: Onion,
 }
 
+/// Packets that this client has sent to itself since its engine started, so that nobody can tell when it does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub struct Cover {
+    /// How packets are mixed.
+    pub mixing: Mixing,
+    /// Packets sent to itself.
+    pub sent: u32,
+    /// Of these, came back.
+    pub returned: u32,
+    /// Of these, did not come back in time. Some relay on their way loses packets, or somebody does on the wire.
+    pub lost: u32,
+}
+
 /// What this browser holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
 #[serde(tag = "kind", rename_all = "camelCase")]
@@ -414,14 +428,18 @@ pub enum Request {
     Connection,
     /// Answered by `network`.
     Network,
+    /// Answered by `cover`.
+    Cover,
     /// Answered by `done` when it is in effect: if it changes anything, the engine has started anew by then.
     #[serde(rename_all = "camelCase")]
-    SetOnion {
+    SetRoute {
         /// The onion suite to prefer.
         onion_suite: OnionSuite,
         /// Rather nothing is sent than by a weaker one than this.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         onion_floor: Option<OnionSuite>,
+        /// How packets are mixed.
+        mixing: Mixing,
     },
     /// Answered by `done` when nothing is left.
     Erase,
@@ -449,6 +467,8 @@ pub enum Answer {
     Connection(Connection),
     /// The relays known.
     Network(Network),
+    /// Packets to itself.
+    Cover(Cover),
     /// A safety number.
     SafetyNumber(SafetyNumber),
     /// What was scanned.

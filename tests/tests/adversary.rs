@@ -2,6 +2,7 @@
 //! client's IP address with an account, a mailbox or a record, nor one person with another. And builds that are broken
 //! on purpose, in which exactly that is found.
 
+use zentalk_shared::onion::MixMode;
 use zentalk_shared::time::Duration;
 use zentalk_tests::adversary::{Adversary, Finding, Persona};
 use zentalk_tests::sim::{Mutation, Plan, World};
@@ -37,6 +38,16 @@ fn broken(mutation: Option<Mutation>) -> Plan {
     }
 }
 
+/// People who mix: twice as many packets, and all of them late.
+fn mixing() -> Plan {
+    Plan {
+        clients: 20,
+        messages: 20,
+        mixing: MixMode::Strong,
+        ..fifty(520)
+    }
+}
+
 fn none(what: &str, seed: u64, findings: &[Finding]) {
     for finding in findings {
         println!("seed {seed}, {what}: {finding}");
@@ -47,6 +58,20 @@ fn none(what: &str, seed: u64, findings: &[Finding]) {
 #[test]
 fn no_relay_and_no_two_relays_join_who_with_where_or_with_whom() {
     keeps_the_table(500..501);
+}
+
+#[test]
+fn packets_to_oneself_join_nothing_either() {
+    let (report, sightings) = World::run_seen(mixing());
+    let broken = report.violations.iter();
+    assert_eq!(broken.filter(|one| one.is_false_promise()).count(), 0);
+    let adversary = Adversary::new(&sightings);
+    println!("{:?}", adversary.counts());
+    assert_eq!(adversary.accounts_seen(), [] as [String; 0]);
+    none("alone", 520, &adversary.alone());
+    none("alone, with perfect timing", 520, &adversary.by_timing());
+    none("in pairs", 520, &adversary.in_pairs());
+    none("by times", 520, &adversary.by_numbers());
 }
 
 #[test]

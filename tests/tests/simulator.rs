@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use zentalk_shared::onion::Suite;
+use zentalk_shared::onion::{MixMode, Suite};
 use zentalk_shared::time::Duration;
 use zentalk_tests::sim::{Mutation, Plan, Report, Violation, World};
 
@@ -134,6 +134,28 @@ fn paths_of_x_wing_keep_the_promises_in_pure_and_mixed_networks() {
                 3 => assert!(xwing > 0),
                 _ => assert_eq!(xwing, 0),
             }
+        }
+    }
+}
+
+#[test]
+fn people_who_mix_lose_nothing_and_wait_longer() {
+    for (mixing, seed) in [(MixMode::Light, 160), (MixMode::Strong, 161)] {
+        let plan = |seed| Plan {
+            mixing,
+            clients: 8,
+            messages: 30,
+            ..Plan::standard(seed)
+        };
+        for report in &play(seed, seed + 1, plan) {
+            let promises = (&report.violations[..], &report.stuck[..]);
+            assert_eq!(promises, (&[][..], &[][..]), "{mixing:?}, seed {seed}");
+            let mut delays = report.delays.clone();
+            delays.sort_unstable();
+            let median = delays[delays.len() / 2];
+            println!("{mixing:?}: median {median:?}, {} packets", report.packets[0]);
+            // Four relays on the way hold a text, to its mailbox and from there.
+            assert!(median > mixing.mean_delay() * 2, "{mixing:?}: {median:?}");
         }
     }
 }

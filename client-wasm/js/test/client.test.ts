@@ -170,24 +170,26 @@ test("a crashed worker is replaced once, and what it had not answered is asked a
   assert.equal(state.closed, 1);
 });
 
-test("how packets are encrypted is asked for with its defaults, and told to a worker that follows", async () => {
+test("how packets are encrypted and mixed is asked for with its defaults, and told to a worker that follows", async () => {
   const { client, worker } = page();
   const onion = (): unknown[] =>
     worker().got.flatMap((order): unknown[] => {
-      if (order.type === "start") return [[order.onionSuite, order.onionFloor]];
-      return order.type === "ask" && order.request.kind === "setOnion" ? [order.request] : [];
+      if (order.type === "start") return [[order.onionSuite, order.onionFloor, order.mixing]];
+      return order.type === "ask" && order.request.kind === "setRoute" ? [order.request] : [];
     });
-  const asked = [client.setOnion({}), client.setOnion({ onionSuite: "xwing" }), client.setOnion({ onionFloor: "xwing" })];
+  const asked = [{}, { onionSuite: "xwing" }, { mixing: "light" }, { onionFloor: "xwing", mixing: "strong" }] as const;
+  const done = asked.map((options) => client.setRoute(options));
   assert.deepEqual(onion(), [
-    ["x25519", undefined],
-    { kind: "setOnion", onionSuite: "x25519" },
-    { kind: "setOnion", onionSuite: "xwing" },
-    { kind: "setOnion", onionSuite: "xwing", onionFloor: "xwing" },
+    ["x25519", undefined, "off"],
+    { kind: "setRoute", onionSuite: "x25519", mixing: "off" },
+    { kind: "setRoute", onionSuite: "xwing", mixing: "off" },
+    { kind: "setRoute", onionSuite: "x25519", mixing: "light" },
+    { kind: "setRoute", onionSuite: "xwing", onionFloor: "xwing", mixing: "strong" },
   ]);
-  for (const id of [1, 2, 3]) worker().say({ type: "answer", id, answer: { kind: "done" } });
-  assert.deepEqual(await Promise.all(asked), [undefined, undefined, undefined]);
+  for (const id of [1, 2, 3, 4]) worker().say({ type: "answer", id, answer: { kind: "done" } });
+  assert.deepEqual(await Promise.all(done), Array(4).fill(undefined));
   worker().crash();
-  assert.deepEqual(onion(), [["xwing", "xwing"]]);
+  assert.deepEqual(onion(), [["xwing", "xwing", "strong"]]);
 });
 
 test("crashes far apart are each survived", () => {

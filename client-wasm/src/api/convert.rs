@@ -5,9 +5,9 @@ use zentalk_shared::identity;
 use zentalk_shared::time::Timestamp;
 
 use super::{
-    Connection, Contact, Conversation, Cursor, Direction, FailReason, Me, Message, MessagePage,
-    MessageState, Network, NoticeKind, Onion, OnionSuite, Origin, PrivacyWarning, SafetyComparison,
-    SafetyNumber, Verification, WaitReason,
+    Connection, Contact, Conversation, Cover, Cursor, Direction, FailReason, Me, Message,
+    MessagePage, MessageState, Mixing, Network, NoticeKind, Onion, OnionSuite, Origin,
+    PrivacyWarning, SafetyComparison, SafetyNumber, Verification, WaitReason,
 };
 
 /// What a profile needs beside itself: where the application runs.
@@ -185,6 +185,18 @@ impl From<view::Connection> for Connection {
                 since: since.as_ms(),
                 receiving,
             },
+        }
+    }
+}
+
+impl From<view::Mixing> for Cover {
+    fn from(view::Mixing { mode, loops }: view::Mixing) -> Self {
+        let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            mixing: Mixing(mode),
+            sent: count(loops.sent),
+            returned: count(loops.returned),
+            lost: count(loops.lost),
         }
     }
 }

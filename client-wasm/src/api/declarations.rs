@@ -34,6 +34,8 @@ fn declarations() -> String {
         PrivacyWarning::DECL,
         Onion::DECL,
         Network::DECL,
+        Mixing::DECL,
+        Cover::DECL,
         State::DECL,
         CreatingStep::DECL,
         StorageFailure::DECL,

@@ -3,7 +3,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tsify::Tsify;
-use zentalk_shared::onion::Suite;
+use zentalk_shared::onion::{MixMode, Suite};
 
 use super::ZenTalkEvent;
 
@@ -23,6 +23,9 @@ pub struct HostOptions {
     /// Rather nothing is sent than by a suite that is weaker than this one (weakest first: `x25519`, `rsa4096`, `xwing`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onion_floor: Option<OnionSuite>,
+    /// How packets are mixed; `off` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
 }
 
 /// How packets are encrypted for the relays that they pass: `x25519` is classical, with small packets; `xwing` adds
@@ -42,6 +45,26 @@ impl<'de> Deserialize<'de> for OnionSuite {
         let name = String::deserialize(deserializer)?;
         let suite = Suite::from_name(&name).map(Self);
         suite.ok_or_else(|| D::Error::custom("not the name of an onion suite"))
+    }
+}
+
+/// How packets are mixed, so that who watches relays or wires cannot follow them by time: `light` has each relay hold a
+/// packet for 0.1 s on average and sends a packet to itself every 30 s, which is 2 MB an hour; `strong` 1 s, every 5 s,
+/// 13 MB an hour (twice that with `xwing`); `off` does neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Tsify)]
+pub struct Mixing(#[tsify(type = "\"off\" | \"light\" | \"strong\"")] pub MixMode);
+
+impl Serialize for Mixing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Mixing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let mode = MixMode::from_name(&name).map(Self);
+        mode.ok_or_else(|| D::Error::custom("not the name of a way to mix"))
     }
 }
 
@@ -66,5 +89,12 @@ mod tests {
     fn the_declaration_names_every_suite() {
         let names = Suite::ALL.map(|suite| format!("\"{}\"", suite.name()));
         assert!(names.iter().all(|name| OnionSuite::DECL.contains(name)));
+    }
+
+    #[test]
+    fn the_declaration_names_every_way_to_mix() {
+        let names = MixMode::ALL.map(|mode| format!("\"{}\"", mode.name()));
+        assert!(names.iter().all(|name| Mixing::DECL.contains(name)));
+        assert!(serde_json::from_str::<Mixing>("\"medium\"").is_err());
     }
 }

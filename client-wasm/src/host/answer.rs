@@ -24,6 +24,7 @@ pub(super) enum Want {
     Comparison(Address, Result<ScannedSafetyNumber, ScanError>),
     Connection,
     Network,
+    Cover,
     Done,
 }
 
@@ -42,7 +43,7 @@ impl Task {
         }
     }
 
-    /// Reads a request. `Create`, `SetOnion` and `Erase` are not the engine's business and are asked for nothing.
+    /// Reads a request. `Create`, `SetRoute` and `Erase` are not the engine's business and are asked for nothing.
     pub(super) fn new(request: Request) -> Result<Self, ApiError> {
         Ok(match request {
             Request::State => Self::read(Want::State),
@@ -67,7 +68,8 @@ impl Task {
             }
             Request::Connection => Self::read(Want::Connection),
             Request::Network => Self::read(Want::Network),
-            Request::SetOnion { .. } | Request::Erase => Self::read(Want::Done),
+            Request::Cover => Self::read(Want::Cover),
+            Request::SetRoute { .. } | Request::Erase => Self::read(Want::Done),
             request => Self::command(request)?,
         })
     }
@@ -176,6 +178,7 @@ pub(super) async fn answer(
         },
         Want::Connection => Answer::Connection(client.connection().into()),
         Want::Network => Answer::Network(client.network().into()),
+        Want::Cover => Answer::Cover(client.mixing().into()),
         Want::Done => Answer::Done,
     }))
 }
@@ -353,6 +356,7 @@ mod tests {
             Request::Conversations,
             Request::Connection,
             Request::Network,
+            Request::Cover,
             Request::SafetyNumber {
                 address: "ab".repeat(32),
             },

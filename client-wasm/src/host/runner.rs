@@ -197,14 +197,15 @@ impl Runner {
                 self.erase(responder).await?;
             }
             Wake::Ask(
-                Request::SetOnion {
+                Request::SetRoute {
                     onion_suite,
                     onion_floor,
+                    mixing,
                 },
                 responder,
             ) => {
                 self.turn(std::mem::take(work)).await?;
-                self.set_onion(onion_suite, onion_floor).await?;
+                self.set_route(onion_suite, onion_floor, mixing).await?;
                 respond(responder, Ok(Answer::Done));
             }
             Wake::Ask(request, responder) => self.ask(request, responder, work),

@@ -42,6 +42,11 @@ impl Forwarder {
         }
     }
 
+    /// How many are held back.
+    pub(super) const fn delayed(&self) -> usize {
+        self.delayed
+    }
+
     /// Takes a place among the delayed, if there is one in all and for who has sent it.
     fn hold(&mut self, from: Option<ConnId>, in_all: usize, each: usize) -> bool {
         let held = self.delayed_of.get(&from).copied().unwrap_or(0);
@@ -123,6 +128,7 @@ impl Relay {
         if !self.forwarder.hold(from, limits.delayed, each) {
             return self.count(Metric::PacketDropped("delayed"));
         }
+        self.count(Metric::Delayed);
         let held = Held { from, next, packet };
         self.timers.set(step.now + delay, Timer::Forward(held));
     }

@@ -79,6 +79,8 @@ pub enum Metric {
     Peeled(&'static str),
     /// Packets passed on to the next relay.
     Forwarded,
+    /// Of these, packets that were held back first, as their sender wished.
+    Delayed,
     /// Packets delivered to, or kept for, a client.
     Delivered,
     /// Requests that ended here.

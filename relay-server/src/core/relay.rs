@@ -192,6 +192,11 @@ impl Relay {
         self.peers.linked()
     }
 
+    /// Packets held back by their senders' delays, for a gauge.
+    pub const fn packets_held(&self) -> usize {
+        self.forwarder.delayed()
+    }
+
     /// Relays known, this one included, for a gauge.
     pub fn known_relays(&self) -> usize {
         self.directory.known()

@@ -15,6 +15,10 @@ pub const SERIES: &[(&str, &str)] = &[
         "Onion packets that authenticated, by suite",
     ),
     (
+        "zentalk_packets_delayed_total",
+        "Onion packets that were held back first, as their sender wished: mixing",
+    ),
+    (
         "zentalk_packets_dropped_total",
         "Onion packets dropped, by reason",
     ),
@@ -56,6 +60,10 @@ pub const SERIES: &[(&str, &str)] = &[
     (
         "zentalk_slow_sockets_total",
         "Frames dropped for sockets that do not keep up",
+    ),
+    (
+        "zentalk_packets_held",
+        "Onion packets held back now: among so many hides each that leaves",
     ),
     ("zentalk_connections", "Open connections, by role"),
     ("zentalk_relays_linked", "Links to other relays"),
@@ -102,6 +110,7 @@ pub(super) fn count(metric: Metric, n: u64) {
             counter!("zentalk_packets_peeled_total", "suite" => suite).increment(n);
         }
         Metric::Forwarded => counter!("zentalk_packets_total", "fate" => "forwarded").increment(n),
+        Metric::Delayed => counter!("zentalk_packets_delayed_total").increment(n),
         Metric::Delivered => counter!("zentalk_packets_total", "fate" => "delivered").increment(n),
         Metric::Processed => counter!("zentalk_packets_total", "fate" => "processed").increment(n),
         Metric::PacketDropped(reason) => {
@@ -137,6 +146,7 @@ pub(super) fn dropped_for_slow_socket() {
 
 pub(super) fn set_gauges(relay: &Relay) {
     let [clients, relays, others] = relay.connections();
+    gauge!("zentalk_packets_held").set(relay.packets_held() as f64);
     gauge!("zentalk_connections", "role" => "client").set(clients as f64);
     gauge!("zentalk_connections", "role" => "relay").set(relays as f64);
     gauge!("zentalk_connections", "role" => "other").set(others as f64);

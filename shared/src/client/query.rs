@@ -7,7 +7,7 @@
 use super::engine::Client;
 use super::records::{ConversationRow, MessageRow, Record};
 use super::store::{Row, Scan, Table};
-use super::view::{ConversationView, MessagePage};
+use super::view::{ConversationView, MessagePage, Mixing};
 use crate::id::Address;
 
 /// Messages of one page at most.
@@ -77,6 +77,11 @@ impl Client {
             messages: views.map(|view| self.with_reason(view)).collect(),
             before,
         }
+    }
+
+    /// How packets are mixed, and what became of the packets that this run has sent to itself.
+    pub fn mixing(&self) -> Mixing {
+        self.net.mixing()
     }
 }
 

@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::id::{Address, MessageId};
-use crate::onion::Suite;
+use crate::onion::{MixMode, Suite};
 use crate::time::Timestamp;
 
 /// The account of this engine.
@@ -237,4 +237,24 @@ pub struct Network {
     pub warning: Option<PrivacyWarning>,
     /// How packets are encrypted.
     pub onion: Onion,
+}
+
+/// How packets are mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mixing {
+    /// What the host has asked for.
+    pub mode: MixMode,
+    /// What became of this run's loops.
+    pub loops: Loops,
+}
+
+/// Packets that the client has sent to itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loops {
+    /// All of them.
+    pub sent: u64,
+    /// Came back.
+    pub returned: u64,
+    /// Did not come back in time, or changed.
+    pub lost: u64,
 }

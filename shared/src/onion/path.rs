@@ -24,7 +24,8 @@
 //! give way goes by the relays with that suite. In a large network nothing gives way: the path fails, and the caller
 //! takes another target or another guard.
 
-use rand::RngExt;
+mod looping;
+
 use rand::seq::SliceRandom;
 use rand_core::CryptoRng;
 use thiserror::Error;
@@ -35,12 +36,13 @@ use super::descriptor::Features;
 use super::directory::Directory;
 use super::guards::VanguardSet;
 use super::health::RelayHealth;
+use super::mixing::MixMode;
 use super::privacy::{NetworkPrivacy, Relaxation};
-use super::route::Route;
+use super::route::{PathPair, Route};
 use super::suites::{Relays, Suites, usable};
 use crate::crypto::kem::Suite;
 use crate::id::NodeId;
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
 
 pub use super::privacy::ENOUGH_RELAYS;
 
@@ -53,8 +55,8 @@ const AROUND: Relaxation = Relaxation::SwarmOnPath;
 pub struct PathRules {
     /// Development: relays on this machine may be guards without TLS, and count as distinct by port.
     pub allow_loopback: bool,
-    /// Every relay but the last holds a packet for a random time up to this. Zero: not at all.
-    pub max_delay: Duration,
+    /// How long relays hold packets.
+    pub mixing: MixMode,
     /// Onion suites, best first.
     pub suites: Suites,
     /// No suite weaker than this one, even if there is no path then.
@@ -73,17 +75,6 @@ impl PathRules {
         let listed = self.suites.iter().min_by_key(|suite| suite.strength());
         self.floor.or(listed).unwrap_or(self.suites.best())
     }
-}
-
-/// A way there and a way back, of one onion suite.
-#[derive(Clone, Debug)]
-pub struct PathPair {
-    /// From the guard to the target.
-    pub out: Route,
-    /// From the target's first relay back to the guard; for a reply block.
-    pub back: Route,
-    /// How far the rules gave way, for the worse of the two.
-    pub relaxed: Relaxation,
 }
 
 /// No path can be built.
@@ -309,9 +300,8 @@ impl<'a> PathFinder<'a> {
         suite: Suite,
         rng: &mut impl CryptoRng,
     ) -> Result<Route, PathError> {
-        let most = self.rules.max_delay.as_ms();
-        let mut delay = || Duration::from_ms(rng.random_range(0..=most));
-        let relays: Vec<_> = path.iter().map(|relay| (relay.relay, delay())).collect();
+        let mut delay = || self.rules.mixing.draw_delay(rng);
+        let relays = path.iter().map(|relay| (relay.relay, delay()));
         Route::through(relays, suite, self.now).map_err(PathError::Unknown)
     }
 

@@ -5,6 +5,7 @@ use rand_core::CryptoRng;
 use super::build::{BuildError, Hop, build_request};
 use super::descriptor::RelayDescriptor;
 use super::layout::Class;
+use super::privacy::Relaxation;
 use super::surb::{Surb, SurbKeys, build_surb};
 use crate::crypto::kem::{Kem, Rsa4096Kem, Suite, X25519Kem, XWingKem};
 use crate::id::{ConnectionTag, NodeId};
@@ -21,6 +22,17 @@ pub enum Route {
     Rsa4096(Vec<Hop<Rsa4096Kem>>),
 }
 
+/// A way there and a way back, of one onion suite.
+#[derive(Clone, Debug)]
+pub struct PathPair {
+    /// From the guard to the target.
+    pub out: Route,
+    /// From the target's first relay back to the guard; for a reply block.
+    pub back: Route,
+    /// How far the rules gave way, for the worse of the two.
+    pub relaxed: Relaxation,
+}
+
 /// The same with the hops of any suite.
 macro_rules! with_hops {
     ($route:expr, $hops:ident => $value:expr) => {
@@ -33,8 +45,8 @@ macro_rules! with_hops {
 }
 
 impl Route {
-    /// A route through relays, each of which holds a packet for the time beside it. The relay that has no
-    /// key of the suite at `now` is the error.
+    /// A route through relays, each of which but the last, who has nobody to pass it to, holds a packet for the time
+    /// beside it. The relay that has no key of the suite at `now` is the error.
     pub fn through<'a>(
         relays: impl IntoIterator<Item = (&'a RelayDescriptor, Duration)>,
         suite: Suite,
@@ -76,6 +88,12 @@ impl Route {
         with_hops!(self, hops => hops.iter().map(|hop| hop.delay).collect())
     }
 
+    /// How long all of them together hold a packet.
+    pub fn held(&self) -> Duration {
+        let ms = self.delays().into_iter().map(Duration::as_ms);
+        Duration::from_ms(ms.sum())
+    }
+
     /// [`build_request`] for the last of the relays.
     pub fn request(
         &self,
@@ -98,12 +116,22 @@ impl Route {
     }
 }
 
+impl PathPair {
+    /// How long the relays of both ways hold a packet, in all.
+    pub fn held(&self) -> Duration {
+        self.out.held() + self.back.held()
+    }
+}
+
 fn hops<'a, K: Kem>(
     relays: impl IntoIterator<Item = (&'a RelayDescriptor, Duration)>,
     now: Timestamp,
 ) -> Result<Vec<Hop<K>>, NodeId> {
     let relays = relays.into_iter();
-    relays
-        .map(|(relay, delay)| relay.hop(now, delay).ok_or(relay.node()))
-        .collect()
+    let hops = relays.map(|(relay, delay)| relay.hop(now, delay).ok_or(relay.node()));
+    let mut hops = hops.collect::<Result<Vec<Hop<K>>, _>>()?;
+    if let Some(last) = hops.last_mut() {
+        last.delay = Duration::ZERO;
+    }
+    Ok(hops)
 }

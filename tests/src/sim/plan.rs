@@ -1,6 +1,6 @@
 //! What a run is like: who talks, what goes wrong, and what is deliberately broken.
 
-use zentalk_shared::onion::Suite;
+use zentalk_shared::onion::{MixMode, Suite};
 use zentalk_shared::time::Duration;
 
 /// A schedule's parameters. The seed draws everything else.
@@ -18,6 +18,8 @@ pub struct Plan {
     pub suite: Suite,
     /// The weakest that they may use.
     pub floor: Option<Suite>,
+    /// How much they mix.
+    pub mixing: MixMode,
     /// Clients.
     pub clients: usize,
     /// Of these, people who come when half of the trouble is over, to whom others write before.
@@ -169,6 +171,7 @@ impl Plan {
             liars: 0,
             suite: Suite::X25519,
             floor: None,
+            mixing: MixMode::Off,
             lost_relays: 0,
             relays_away: 0,
             relays_restored: 0,

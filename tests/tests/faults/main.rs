@@ -18,7 +18,6 @@ use relays::Network;
 use tokio::time::{Instant, interval, sleep};
 use wire::{FAR, NEAR, Source, Weather, Wires};
 use zentalk_shared::client::{Config, NetConfig, StockConfig};
-use zentalk_shared::onion::{Suite, Suites};
 use zentalk_shared::time::Duration as Span;
 
 /// People everywhere but where a test says otherwise.
@@ -50,11 +49,7 @@ impl Scene {
         let wires = Wires::new(weather, relays, ChaCha20Rng::from_rng(&mut rng));
         let network = Network::start(relays, wires, extra).await;
         let config = Config {
-            net: NetConfig {
-                bootstrap: network.bootstrap(),
-                suites: Suites::preferring(Suite::X25519),
-                floor: None,
-            },
+            net: NetConfig::new(network.bootstrap()),
             stock: StockConfig::default(),
         };
         let mut people = People::come(clocks, &config, &mut rng);

@@ -4,13 +4,13 @@
 use futures_util::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
 use zentalk_shared::client::{Input, NetConfig, Query};
-use zentalk_shared::onion::Suites;
+use zentalk_shared::onion::{MixMode, Suites};
 use zentalk_shared::time::Duration;
 
 use super::{Asked, Creating, Over, Phase, Runner, Work, links, respond, unavailable};
 use crate::api::{
-    Answer, ApiError, Conversation, CreatingStep, ErrorCode, Me, OnionSuite, StorageFailure,
-    ZenTalkEvent,
+    Answer, ApiError, Conversation, CreatingStep, ErrorCode, Me, Mixing, OnionSuite,
+    StorageFailure, ZenTalkEvent,
 };
 use crate::bootstrap;
 use crate::host::answer::Want;
@@ -49,6 +49,7 @@ impl Runner {
             bootstrap: self.relays.clone(),
             suites: preferred.map_or_else(Suites::default, Suites::preferring),
             floor: self.options.onion_floor.map(|named| named.0),
+            mixing: self.options.mixing.map_or(MixMode::Off, |named| named.0),
         }
     }
 
@@ -221,19 +222,19 @@ impl Runner {
         }
     }
 
-    /// Has packets encrypted like this from now on. An engine that does otherwise starts anew: no link and no
+    /// Has packets encrypted and mixed like this from now on. An engine that does otherwise starts anew: no link and no
     /// packet under way outlives the change.
-    pub(super) async fn set_onion(
+    pub(super) async fn set_route(
         &mut self,
         suite: OnionSuite,
         floor: Option<OnionSuite>,
+        mixing: Mixing,
     ) -> Result<(), Over> {
         let before = self.net();
         self.options.onion_suite = Some(suite);
         self.options.onion_floor = floor;
-        let after = self.net();
-        let same = (before.suites, before.floor) == (after.suites, after.floor);
-        if same || !matches!(self.phase, Phase::Ready { .. }) {
+        self.options.mixing = Some(mixing);
+        if before == self.net() || !matches!(self.phase, Phase::Ready { .. }) {
             return Ok(());
         }
         self.drop_links();

@@ -370,6 +370,7 @@ fn who_delays_many_packets_holds_back_nobody_elses() {
         greedy.ask_delayed(&mut net, &[0, 1], &request, &[delay]);
     }
     assert_eq!(net.count(0, Metric::PacketDropped("delayed")), 47);
+    assert_eq!(net.count(0, Metric::Delayed), 3);
     modest.ask_delayed(&mut net, &[0, 1], &request, &[delay]);
     net.advance(delay);
     assert_eq!(modest.replies(&mut net).len(), 1);

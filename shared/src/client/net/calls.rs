@@ -159,14 +159,6 @@ impl Net {
 
     /// A request is over without a reply.
     pub(super) fn lose(&mut self, lost: Lost, now: Timestamp, rng: &mut impl CryptoRng) {
-        let mut verdict = None;
-        if let (NetFailure::Timeout, Some(path)) = (lost.why, &lost.path) {
-            // With the guard's link down it is no wonder that nothing came.
-            if self.guards.up(path.guard).is_some() {
-                self.suspects.lost(&path.behind, path.sent, now);
-                verdict = Some((path.guard, self.guards.unanswered(path.guard, now)));
-            }
-        }
         match self.sync.owns(lost.request) {
             true => self.sync.failed(),
             false => self.outputs.push_back(NetOutput::Failed {
@@ -174,8 +166,23 @@ impl Net {
                 why: lost.why,
             }),
         }
-        if let Some((guard, verdict)) = verdict {
-            self.judge(guard, verdict, now, rng);
+        if let (NetFailure::Timeout, Some(path)) = (lost.why, &lost.path) {
+            self.unanswered(path, now, rng);
+        }
+    }
+
+    /// Nothing came back by this way in time.
+    pub(super) fn unanswered(
+        &mut self,
+        path: &FlightPath,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        // With the guard's link down it is no wonder.
+        if self.guards.up(path.guard).is_some() {
+            self.suspects.lost(&path.behind, path.sent, now);
+            let verdict = self.guards.unanswered(path.guard, now);
+            self.judge(path.guard, verdict, now, rng);
         }
     }
 
@@ -194,7 +201,7 @@ impl Net {
             };
             self.guards.answered(guard);
             self.outputs.push_back(NetOutput::Push { member, push });
-        } else {
+        } else if !self.looped(guard, surb, body, now) {
             self.dropped.unknown += 1;
         }
     }
@@ -220,9 +227,8 @@ impl Net {
                 return;
             }
         };
-        self.requests.answered(request, now.since(flight.path.sent));
-        let FlightPath { behind, sent, .. } = &flight.path;
-        self.suspects.succeeded(behind, *sent, now);
+        self.requests.answered(request, flight.path.took(now));
+        self.suspects.succeeded(&flight.path, now);
         self.guards.answered(guard);
         match self.sync.owns(request) {
             true => self.sync_replied(reply, now),
@@ -291,6 +297,7 @@ impl Flight {
                 guard,
                 behind: behind.into_iter().collect(),
                 sent: now,
+                held: path.held(),
             },
             rpc,
             asked: call.request.tag(),

@@ -4,6 +4,7 @@
 //!  engine ─ request ─▶ requests ─▶ relays: path ─▶ onion ─▶ guard_links ─▶ link ─▶ NetOutput::Send
 //!  engine ◀─ Reply ──┐                                                      │
 //!  engine ◀─ Push ── stock ◀── SurbKeys::open ◀──────────── Deliver ◀───────┘
+//!                    cover: packets to myself, which come back in the same way
 //!
 //!  bootstrap: the first directory, in clear from pinned relays     sync: later ones, through onions
 //! ```
@@ -14,6 +15,7 @@
 mod backoff;
 mod bootstrap;
 mod calls;
+mod cover;
 mod guard_links;
 mod link;
 mod records;
@@ -30,14 +32,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rand_core::CryptoRng;
 
 use super::store::{Row, Write};
-use super::view::{Connection, Network};
+use super::view::{Connection, Mixing, Network};
 use crate::id::NodeId;
 #[cfg(test)]
 use crate::onion::Directory;
-use crate::onion::{Class, Features, Suite, Suites};
+use crate::onion::{Class, Features, MixMode, Suite, Suites};
 use crate::rpc::{Push, Reply, Request, SurbBytes};
 use crate::time::Timestamp;
 use bootstrap::Bootstrapping;
+use cover::Cover;
 use guard_links::GuardLinks;
 use relays::Relays;
 use requests::{Call, Requests};
@@ -60,6 +63,8 @@ pub struct NetConfig {
     pub suites: Suites,
     /// Rather nothing is sent than by a suite that is weaker than this one.
     pub floor: Option<Suite>,
+    /// How long relays hold packets, and how many this client sends to itself.
+    pub mixing: MixMode,
 }
 
 /// Links, relays and requests of one run of the engine.
@@ -73,6 +78,7 @@ pub(in crate::client) struct Net {
     requests: Requests,
     suspects: Suspects,
     stock: Stock,
+    cover: Cover,
     links: BTreeMap<LinkId, Wire>,
     next_link: u64,
     dropped: Dropped,
@@ -160,6 +166,7 @@ impl NetConfig {
             bootstrap,
             suites,
             floor: None,
+            mixing: MixMode::Off,
         }
     }
 }
@@ -184,6 +191,7 @@ impl Net {
             requests: Requests::default(),
             suspects: Suspects::default(),
             stock: Stock::default(),
+            cover: Cover::new(config.mixing),
             links: BTreeMap::new(),
             // Numbers of an earlier run do not come again, and fit a JavaScript number.
             next_link: rng.next_u64() >> 16,
@@ -240,6 +248,7 @@ impl Net {
         for lost in self.requests.expire(now) {
             self.lose(lost, now, rng);
         }
+        self.expire_loops(now, rng);
         self.stock.expire(now);
         self.relays_timeout(now, rng);
         for link in self.guards.drop_idle(now) {
@@ -253,6 +262,7 @@ impl Net {
         let links = self.links.values().map(|wire| wire.link.next_timeout());
         let always = [
             self.requests.next_timeout(),
+            self.cover.next_timeout(),
             Some(self.relays.next_timeout()),
         ];
         let connected = self.primary_link().and_then(|_| self.sync.next_timeout());
@@ -392,6 +402,11 @@ impl Net {
     /// How many relays there are and what privacy that allows.
     pub(in crate::client) fn network(&self) -> Network {
         self.relays.network()
+    }
+
+    /// How packets are mixed, and what became of this run's loops.
+    pub(in crate::client) const fn mixing(&self) -> Mixing {
+        self.cover.mixing()
     }
 
     /// A member has handed out an envelope under the id of other bytes.

@@ -72,7 +72,7 @@ impl Relays {
             directory: verified.collect(),
             rules: PathRules {
                 allow_loopback,
-                max_delay: Duration::ZERO,
+                mixing: config.mixing,
                 suites: config.suites,
                 floor: config.floor,
             },

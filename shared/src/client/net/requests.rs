@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  request ─▶ waiting ──guard up──▶ flying ──reply──▶ Reply
-//!               │ 8 s, or displaced    │ 3 to 8 s, by how long replies take
+//!               │ 8 s, or displaced    │ 3 to 8 s, by how long replies take, and the delays asked for
 //!               ▼                      ▼
 //!             Failed                 Failed, the keys stay: a late reply is still a Reply
 //! ```
@@ -106,6 +106,8 @@ pub(super) struct FlightPath {
     pub(super) behind: Vec<NodeId>,
     /// When it left.
     pub(super) sent: Timestamp,
+    /// How long its relays were asked to hold the packets, in all.
+    pub(super) held: Duration,
 }
 
 /// A reply block in use and the request that it belongs to.
@@ -215,9 +217,9 @@ impl Requests {
         keys: SurbKeys,
         now: Timestamp,
     ) -> Option<Lost> {
-        let surb = keys.id();
-        self.flying
-            .insert(request, (now + self.patience.deadline(), surb));
+        let (surb, held) = (keys.id(), flight.path.held);
+        let by = now + self.patience.deadline() + held;
+        self.flying.insert(request, (by, surb));
         self.oldest.push_back(surb);
         let entry = ReplyKeys {
             request,
@@ -254,7 +256,7 @@ impl Requests {
         self.keys.remove(&surb)
     }
 
-    /// The request has its reply, so long after it left.
+    /// The request has its reply, so long after it left, delays that were asked for not counted.
     pub(super) fn answered(&mut self, request: RequestId, took: Duration) {
         self.patience.sample(took.min(DEADLINE));
         self.flying.remove(&request);
@@ -348,6 +350,13 @@ impl Waiting {
     pub(super) fn not_via_kin(mut self, guard: NodeId) -> Self {
         self.call.shunned.kin.push(guard);
         self
+    }
+}
+
+impl FlightPath {
+    /// How long the way took, without the delays that were asked for.
+    pub(super) fn took(&self, now: Timestamp) -> Duration {
+        now.since(self.sent).saturating_sub(self.held)
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::requests::FlightPath;
 use crate::id::NodeId;
 use crate::onion::RelayHealth;
 use crate::time::{Duration, Timestamp};
@@ -62,14 +63,14 @@ impl Suspects {
         self.recent.drain(..excess);
     }
 
-    /// A reply came back through these relays to a packet that left at `sent`.
-    pub(super) fn succeeded(&mut self, path: &[NodeId], sent: Timestamp, now: Timestamp) {
+    /// A packet came back by this way.
+    pub(super) fn succeeded(&mut self, path: &FlightPath, now: Timestamp) {
         self.served.retain(|_, at| now.since(*at) < RECENT);
-        for node in path {
-            self.health.note_success(*node, now.since(sent), now);
+        for node in &path.behind {
+            self.health.note_success(*node, path.took(now), now);
             self.served.insert(*node, now);
         }
-        self.recent.retain(|(_, node)| !path.contains(node));
+        self.recent.retain(|(_, node)| !path.behind.contains(node));
     }
 
     /// Whom to avoid now.
@@ -93,12 +94,22 @@ mod tests {
     const B: NodeId = NodeId::from_bytes([2; 20]);
     const C: NodeId = NodeId::from_bytes([3; 20]);
 
+    /// The way of a packet that left at `sent` and passed one relay behind the guard.
+    fn by(node: NodeId, sent: Timestamp) -> FlightPath {
+        FlightPath {
+            guard: NodeId::from_bytes([9; 20]),
+            behind: vec![node],
+            sent,
+            held: Duration::ZERO,
+        }
+    }
+
     #[test]
     fn suspects_are_avoided_for_a_minute_unless_a_reply_clears_them() {
         let mut suspects = Suspects::default();
         suspects.failed(&[A, B], NOW);
         assert_eq!(suspects.now(NOW), [A, B]);
-        suspects.succeeded(&[B], NOW, NOW);
+        suspects.succeeded(&by(B, NOW), NOW);
         assert_eq!(suspects.now(NOW + Duration::from_secs(59)), [A]);
         assert!(suspects.now(NOW + RECENT).is_empty());
         let health = suspects.health().compare(10, NOW + RECENT);
@@ -110,14 +121,14 @@ mod tests {
         let mut suspects = Suspects::default();
         suspects.lost(&[A, B], NOW, NOW);
         assert_eq!(suspects.now(NOW), [A, B]);
-        suspects.succeeded(&[B], NOW, NOW);
+        suspects.succeeded(&by(B, NOW), NOW);
         suspects.lost(&[A, B, C], NOW - Duration::from_secs(1), NOW);
         assert_eq!(
             suspects.now(NOW),
             [A],
             "explained by the relay that never served"
         );
-        suspects.succeeded(&[A], NOW, NOW + Duration::from_secs(2));
+        suspects.succeeded(&by(A, NOW), NOW + Duration::from_secs(2));
         suspects.lost(
             &[A, B, C],
             NOW + Duration::from_secs(1),

@@ -41,6 +41,7 @@ impl Net {
                 }
             }
         }
+        self.settle_cover(now, rng);
         if self.guards.take_stock_change() {
             self.outputs.push_back(NetOutput::StockLost);
         }
@@ -350,6 +351,7 @@ impl Net {
         if let Some(link) = link {
             self.close(link);
         }
+        self.cover.forget_via(guard);
         for lost in self.requests.fail_via(guard) {
             self.lose(lost, now, rng);
         }

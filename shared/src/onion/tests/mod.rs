@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod keyrings;
+mod mixing;
 mod packets;
 mod paths;
 mod proofs;

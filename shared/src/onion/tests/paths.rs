@@ -8,16 +8,16 @@ use rand_chacha::ChaCha20Rng;
 
 use super::support::{NOW, info, node, relay, relay_with};
 use crate::id::NodeId;
-use crate::onion::Route;
 use crate::onion::census::Census;
 use crate::onion::descriptor::Features;
 use crate::onion::directory::Directory;
 use crate::onion::epoch::EPOCH_LENGTH;
 use crate::onion::guards::{GUARD_LIFETIME, GuardSet, VANGUARD_LIFETIMES, VanguardSet};
 use crate::onion::health::RelayHealth;
-use crate::onion::path::{PathError, PathFinder, PathPair, PathRules};
+use crate::onion::path::{PathError, PathFinder, PathRules};
 use crate::onion::privacy::Relaxation;
 use crate::onion::url::RelayUrl;
+use crate::onion::{PathPair, Route};
 use crate::test_support::rng;
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::CodecError;
@@ -588,27 +588,6 @@ fn one_dead_relay_does_not_cut_a_small_network_off_from_its_mailbox() {
         .own_mailbox_path(guard, &vanguards, members[0], &members, &mut rng(1))
         .unwrap();
     assert_eq!(pair.relaxed, Relaxation::Strict, "relaxing would not help");
-}
-
-#[test]
-fn delays_are_random_up_to_the_rules_bound() {
-    let directory = network(14);
-    let rules = PathRules {
-        max_delay: Duration::from_ms(100),
-        ..PathRules::default()
-    };
-    let health = RelayHealth::new();
-    let finder = PathFinder::new(&directory, rules, &health, NOW);
-    let delays: BTreeSet<_> = (0..100)
-        .flat_map(|seed| {
-            finder
-                .request_path(node(0), node(1), &[], &mut rng(seed))
-                .unwrap()
-                .out
-                .delays()
-        })
-        .collect();
-    assert!(delays.len() > 50 && delays.last() <= Some(&Duration::from_ms(100)));
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl World {
                 bootstrap: bootstrap.collect(),
                 suites: Suites::preferring(self.plan.suite),
                 floor: self.plan.floor,
+                mixing: self.plan.mixing,
             },
             stock,
         };

@@ -1,6 +1,6 @@
 //! Which onion suite requests and reply blocks are of.
 
-use super::world::World;
+use super::world::{Wishes, World};
 use crate::client::net::NetFailure;
 use crate::client::view::Onion;
 use crate::onion::{Suite, Suites};
@@ -121,7 +121,11 @@ fn that_a_weaker_suite_is_in_use_is_shown() {
 
 /// A client that prefers X-Wing and uses nothing weaker, which all but the first `classical` of 12 relays offer.
 fn insisting(classical: usize, seed: u64) -> World {
-    let mut world = World::with_floor(XWing, Some(XWing), 12, 3, seed, |relays| {
+    let strict = Wishes {
+        floor: Some(XWing),
+        ..Wishes::preferring(XWing)
+    };
+    let mut world = World::wishing(strict, 12, 3, seed, |relays| {
         let hybrid = relays.iter_mut().skip(classical);
         hybrid.for_each(|relay| relay.offer(Suites::OFFERED));
     });

@@ -12,8 +12,8 @@ use crate::crypto::Secret32;
 use crate::crypto::sign::SigningKey;
 use crate::id::{ConnectionTag, MailboxId, MessageId, NodeId, SurbId};
 use crate::onion::{
-    Class, Directory, Features, Peeled, Publication, RelayDescriptor, RelayInfo, RelayKeys,
-    RelaySigner, RelayUrl, ReplayLimits, Suite, Suites, Surb, suite_of,
+    Class, Directory, Features, MixMode, Peeled, Publication, RelayDescriptor, RelayInfo,
+    RelayKeys, RelaySigner, RelayUrl, ReplayLimits, Suite, Suites, Surb, suite_of,
 };
 use crate::rpc::{
     DirectorySyncReply, DirectorySyncRequest, PreKeyTakeRequest, Push, Refusal, Refused, Reply,
@@ -103,14 +103,34 @@ pub(super) struct World {
     /// What a relay last sent.
     pub(super) last_frame: Option<Vec<u8>>,
     pinned: usize,
-    /// The onion suite that the client prefers.
-    prefers: Suite,
-    /// The weakest that it may use.
-    floor: Option<Suite>,
+    wishes: Wishes,
+    /// Packets that relays hold back, by when and in which order they pass them on, and to whom.
+    held: BTreeMap<(Timestamp, usize), (usize, Vec<u8>)>,
     /// Packets peeled, by suite and relay.
     pub(super) peeled: Vec<(Suite, usize)>,
     /// When every relay publishes a descriptor next.
     next_publication: Timestamp,
+}
+
+/// What the client was told of its packets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wishes {
+    /// The onion suite that it prefers.
+    pub(super) prefers: Suite,
+    /// The weakest that it may use.
+    pub(super) floor: Option<Suite>,
+    pub(super) mixing: MixMode,
+}
+
+impl Wishes {
+    /// Nothing but a preference.
+    pub(super) const fn preferring(prefers: Suite) -> Self {
+        Self {
+            prefers,
+            floor: None,
+            mixing: MixMode::Off,
+        }
+    }
 }
 
 /// What relays offer unless a test says otherwise.
@@ -208,13 +228,12 @@ impl World {
         seed: u64,
         prepare: impl FnOnce(&mut Vec<Relay>),
     ) -> Self {
-        Self::with_floor(prefers, None, count, pinned, seed, prepare)
+        Self::wishing(Wishes::preferring(prefers), count, pinned, seed, prepare)
     }
 
-    /// The same, where it may use no weaker suite than `floor`.
-    pub(super) fn with_floor(
-        prefers: Suite,
-        floor: Option<Suite>,
+    /// The same with a client that was told more.
+    pub(super) fn wishing(
+        wishes: Wishes,
         count: usize,
         pinned: usize,
         seed: u64,
@@ -228,7 +247,7 @@ impl World {
             .map(|relay| relay.publish(START, &mut rng))
             .collect();
         let net = Net::restore(
-            config(&relays, pinned, prefers, floor),
+            config(&relays, pinned, wishes),
             &[],
             Vec::new(),
             START,
@@ -252,8 +271,8 @@ impl World {
             cut: BTreeSet::new(),
             last_frame: None,
             pinned,
-            prefers,
-            floor,
+            wishes,
+            held: BTreeMap::new(),
             peeled: Vec::new(),
             next_publication: START + PUBLICATION,
         };
@@ -277,7 +296,7 @@ impl World {
         }
         self.replies.clear();
         self.failures.clear();
-        let config = config(&self.relays, self.pinned, self.prefers, self.floor);
+        let config = config(&self.relays, self.pinned, self.wishes);
         self.net = Net::restore(config, &rows, Vec::new(), self.now, &mut self.rng);
         self.run();
     }
@@ -320,12 +339,19 @@ impl World {
         let mut timers = 0;
         loop {
             let timer = self.net.next_timeout().unwrap_or(Timestamp::MAX);
-            let next = timer.min(self.next_publication);
+            let held = self.held.keys().next();
+            let held = held.map_or(Timestamp::MAX, |(due, _)| *due);
+            let next = timer.min(self.next_publication).min(held);
             if next > end {
                 break;
             }
             self.now = self.now.max(next);
-            if next == self.next_publication {
+            if next == held {
+                if let Some((_, (relay, packet))) = self.held.pop_first() {
+                    self.packet(relay, packet);
+                    self.run();
+                }
+            } else if next == self.next_publication {
                 self.publish();
             } else {
                 self.net.timeout(self.now, &mut self.rng);
@@ -612,10 +638,20 @@ impl World {
             .keys
             .peel(packet, self.now, &mut self.rng);
         match peeled.expect("the net builds what relays accept") {
-            Peeled::Forward { next, packet, .. } => {
+            Peeled::Forward {
+                next,
+                delay,
+                packet,
+            } => {
                 self.relays[relay].forwarded += 1;
-                if !self.relays[relay].hole {
-                    self.packet(self.index(next), packet);
+                let next = self.index(next);
+                match delay == Duration::ZERO {
+                    _ if self.relays[relay].hole => {}
+                    true => self.packet(next, packet),
+                    false => {
+                        let due = (self.now + delay, self.peeled.len());
+                        self.held.insert(due, (next, packet));
+                    }
                 }
             }
             Peeled::Process { surb, payload } => self.process(relay, surb.unwrap(), &payload),
@@ -698,15 +734,16 @@ impl Buffer {
     }
 }
 
-fn config(relays: &[Relay], pinned: usize, prefers: Suite, floor: Option<Suite>) -> NetConfig {
+fn config(relays: &[Relay], pinned: usize, wishes: Wishes) -> NetConfig {
     let pinned = relays.iter().take(pinned);
     let bootstrap = pinned.map(|relay| Bootstrap {
         node: relay.node,
         url: relay.url.clone(),
     });
     NetConfig {
-        suites: Suites::preferring(prefers),
-        floor,
+        suites: Suites::preferring(wishes.prefers),
+        floor: wishes.floor,
+        mixing: wishes.mixing,
         ..NetConfig::new(bootstrap.collect())
     }
 }
