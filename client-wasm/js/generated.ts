@@ -245,8 +245,8 @@ export interface Network {
 
 /**
  * How packets are mixed, so that who watches relays or wires cannot follow them by time: `light` has each relay hold a
- * packet for 0.1 s on average and sends a packet to itself every 30 s, which is 2 MB an hour; `strong` 1 s, every 5 s,
- * 13 MB an hour (twice that with `xwing`); `off` does neither.
+ * packet for 0.1 s on average and sends a packet to itself every 30 s, which is 3 MB an hour; `strong` 1 s, every 5 s,
+ * 17 MB an hour (twice that with `xwing`); `off` does neither.
  */
 export type Mixing = "off" | "light" | "strong";
 

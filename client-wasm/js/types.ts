@@ -69,8 +69,8 @@ export interface RouteOptions {
   /**
    * Default `off`. `light` and `strong` have relays hold each packet for a random time, and send packets to this client
    * itself at random times, so that who watches relays or wires cannot follow a message by when it passes. A message
-   * takes longer for it, about 0.4 s (`light`) or 4 s (`strong`), and the tab sends and receives about 2 MB or 13 MB an hour more,
-   * twice that with `xwing`. In a tab in the background browsers let timers run once a minute only: it sends fewer.
+   * takes longer for it, about 0.4 s (`light`) or 4 s (`strong`), and the tab sends and receives about 3 MB or 17 MB an hour more,
+   * twice that with `xwing`. A tab that the browser freezes sends none.
    */
   mixing?: Mixing;
 }

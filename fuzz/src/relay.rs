@@ -213,6 +213,7 @@ impl World {
         let ask = Request::DirectorySync(DirectorySyncRequest {
             known: Bytes([0; 32]),
             offset: 0,
+            since: None,
         });
         let payload = match content & 2 {
             0 => ask.encode(id, class).expect("a small request"),

@@ -140,22 +140,31 @@ fn paths_of_x_wing_keep_the_promises_in_pure_and_mixed_networks() {
 
 #[test]
 fn people_who_mix_lose_nothing_and_wait_longer() {
-    for (mixing, seed) in [(MixMode::Light, 160), (MixMode::Strong, 161)] {
+    let mut faster = Duration::ZERO;
+    for mixing in MixMode::ALL {
         let plan = |seed| Plan {
             mixing,
             clients: 8,
             messages: 30,
             ..Plan::standard(seed)
         };
-        for report in &play(seed, seed + 1, plan) {
+        for report in &play(160, 161, plan) {
             let promises = (&report.violations[..], &report.stuck[..]);
-            assert_eq!(promises, (&[][..], &[][..]), "{mixing:?}, seed {seed}");
+            assert_eq!(promises, (&[][..], &[][..]), "{mixing:?}");
             let mut delays = report.delays.clone();
             delays.sort_unstable();
             let median = delays[delays.len() / 2];
-            println!("{mixing:?}: median {median:?}, {} packets", report.packets[0]);
+            println!(
+                "{mixing:?}: median {median:?}, {} packets",
+                report.packets[0]
+            );
             // Four relays on the way hold a text, to its mailbox and from there.
-            assert!(median > mixing.mean_delay() * 2, "{mixing:?}: {median:?}");
+            let held = mixing.mean_delay() * 2;
+            assert!(
+                median > faster + held || held == Duration::ZERO,
+                "{mixing:?}"
+            );
+            faster = median;
         }
     }
 }

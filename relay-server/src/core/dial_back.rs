@@ -107,7 +107,7 @@ impl Relay {
                 return;
             }
             if is_at(held, url.as_str()) {
-                return self.keep(descriptor);
+                return self.keep(descriptor, step);
             }
         }
         if !self.may_dial(url) {
@@ -170,7 +170,7 @@ impl Relay {
         let spread = step.jitter(RENEW_AFTER);
         self.dial_back.proofs.insert(node, proof, spread);
         self.count(Metric::DialedBack("found"));
-        if !self.directory.insert(newest).fits() {
+        if !self.directory.insert(newest, step.now).fits() {
             self.dial_back.proofs.remove(&node);
         }
         self.save_descriptor(&node);

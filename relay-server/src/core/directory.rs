@@ -7,6 +7,8 @@
 //! ```
 //! Keys are durable before they are published: a key that was lost would take packets with it.
 
+use std::collections::HashMap;
+
 use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::descriptor::MAX_VALIDITY;
 use zentalk_shared::onion::epoch::EPOCH_LENGTH;
@@ -14,7 +16,7 @@ use zentalk_shared::onion::{
     Class, Directory, Epoch, Inserted, Publication, RelayDescriptor, RelayKeys, ReplayEntry,
     UnverifiedDescriptor,
 };
-use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, Reply};
+use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, Reply, SYNC_STEP};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::{BoundedList, Bytes, to_cbor};
 use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet};
@@ -56,6 +58,9 @@ pub(super) struct RelayDirectory {
     /// Replay tags that the store could not log.
     unlogged: Vec<ReplayEntry>,
     last_sequence: u64,
+    /// When this run has taken a descriptor; those that are not named were there when it began.
+    taken: HashMap<NodeId, Timestamp>,
+    began: Timestamp,
     /// Digest and encoded answer for who has nothing; rebuilt when the directory changes.
     cached: Option<([u8; 32], Vec<u8>)>,
     /// Links on which a directory was asked for.
@@ -99,6 +104,8 @@ impl RelayDirectory {
             logs: false,
             unlogged: Vec::new(),
             last_sequence,
+            taken: HashMap::new(),
+            began: step.now,
             cached: None,
             asked: Vec::new(),
         })
@@ -126,9 +133,11 @@ impl RelayDirectory {
         self.asked.retain(|asked| asked != node);
     }
 
-    pub(super) fn insert(&mut self, descriptor: RelayDescriptor) -> Inserted {
+    pub(super) fn insert(&mut self, descriptor: RelayDescriptor, now: Timestamp) -> Inserted {
+        let node = descriptor.node();
         let inserted = self.relays.insert(descriptor);
         if inserted.changed() {
+            self.taken.insert(node, now);
             self.cached = None;
         }
         inserted
@@ -136,8 +145,18 @@ impl RelayDirectory {
 
     pub(super) fn remove(&mut self, node: &NodeId) {
         if self.relays.remove(node) {
+            self.taken.remove(node);
             self.cached = None;
         }
+    }
+
+    /// Descriptors that were taken at `since` or later; without that, all.
+    fn since(&self, since: Option<Timestamp>) -> impl Iterator<Item = &RelayDescriptor> {
+        let is_new = move |descriptor: &&RelayDescriptor| {
+            let taken = self.taken.get(&descriptor.node()).unwrap_or(&self.began);
+            since.is_none_or(|since| *taken >= since)
+        };
+        self.relays.iter().filter(is_new)
     }
 
     /// Digest, and the body for who has nothing.
@@ -258,7 +277,7 @@ impl Relay {
         self.directory.last_sequence = sequence;
         self.directory.own = Some(self.me);
         let bytes = descriptor.bytes().clone();
-        self.keep(descriptor);
+        self.keep(descriptor, step);
         self.dht_publish_own(step.now);
         let digest = Bytes(self.directory.answer().0);
         let descriptors = BoundedList::new(vec![bytes]).unwrap_or_default();
@@ -278,9 +297,9 @@ impl Relay {
     }
 
     /// Takes a descriptor that is to be believed, on disk too if it is news.
-    pub(super) fn keep(&mut self, descriptor: RelayDescriptor) {
+    pub(super) fn keep(&mut self, descriptor: RelayDescriptor, step: &Step<'_>) {
         let node = descriptor.node();
-        if self.directory.insert(descriptor).changed() {
+        if self.directory.insert(descriptor, step.now).changed() {
             self.save_descriptor(&node);
         }
     }
@@ -372,25 +391,36 @@ impl Relay {
         self.send(conn, Tag::Directory, &body, step);
     }
 
-    /// The part of the directory from an offset on, as much as fits.
-    pub(super) fn directory_part(&mut self, ask: DirectorySyncRequest, class: Class) -> Reply {
+    /// The part of the directory, or of what is new in it, from an offset on, as much as fits.
+    pub(super) fn directory_part(
+        &mut self,
+        ask: DirectorySyncRequest,
+        class: Class,
+        step: &Step<'_>,
+    ) -> Reply {
         let digest = self.directory.answer().0;
-        let relays = &self.directory.relays;
+        let total = self.directory.since(ask.since).count();
         let mut room = class.capacity() - HEADER_LEN - 64;
         let fits = |descriptor: &&RelayDescriptor| {
             let needs = descriptor.bytes().len() + PER_ITEM;
             room.checked_sub(needs).map(|rest| room = rest).is_some()
         };
         let skip = match ask.known.0 == digest {
-            true => relays.len(),
+            true => total,
             false => usize::try_from(ask.offset).unwrap_or(usize::MAX),
         };
-        let part = relays.iter().skip(skip).take(16).take_while(fits);
+        let part = self
+            .directory
+            .since(ask.since)
+            .skip(skip)
+            .take(16)
+            .take_while(fits);
         let descriptors = part.map(|descriptor| descriptor.bytes().clone()).collect();
         Reply::DirectorySync(DirectorySyncReply {
             digest: Bytes(digest),
-            total: u32::try_from(relays.len()).unwrap_or(u32::MAX),
+            total: u32::try_from(total).unwrap_or(u32::MAX),
             descriptors: BoundedList::new(descriptors).unwrap_or_default(),
+            time: Some(step.now.floor_to(SYNC_STEP)),
         })
     }
 }

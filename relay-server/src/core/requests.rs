@@ -149,7 +149,7 @@ impl Relay {
             Request::RecordPut(put) => self.on_record_put(reply, put, step),
             Request::RecordGet(get) => self.on_record_get(reply, get, step),
             Request::DirectorySync(ask) => {
-                let part = self.directory_part(ask, class);
+                let part = self.directory_part(ask, class, step);
                 self.respond(reply, &part, step);
             }
         }

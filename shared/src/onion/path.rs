@@ -272,7 +272,7 @@ impl<'a> PathFinder<'a> {
         rng: &mut impl CryptoRng,
     ) -> Result<PathPair, PathError> {
         let (there, relaxed_there) = self.middle(ends, vanguards, swarm, rng)?;
-        let (back, relaxed_back) = self.middle(ends, vanguards, swarm, rng)?;
+        let (back, relaxed_back) = self.middle_back(&there, ends, vanguards, swarm, rng)?;
         let mut out = vec![ends.guard];
         out.extend(there);
         out.extend((ends.guard.node != ends.target.node).then_some(ends.target));

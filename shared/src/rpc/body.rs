@@ -9,6 +9,7 @@ use super::record::MAX_RECORD_LEN;
 use super::work::{Work, WorkWanted};
 use crate::id::{EnvelopeId, MailboxId, RecordKey};
 use crate::onion::{Layout, Suite};
+use crate::time::{Duration, Timestamp};
 use crate::wire::budget::{MAX_RPC_LEN, XWING_CT_LEN, surb_len};
 use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
 use crate::wire::link::DescriptorBytes;
@@ -19,6 +20,9 @@ pub const MAX_SURBS: usize = 48;
 pub const MAX_FETCH: usize = 3;
 /// One-time prekeys in one publication.
 pub const MAX_ONE_TIME_BATCH: usize = 20;
+
+/// Times of directory syncs are multiples of this.
+pub const SYNC_STEP: Duration = Duration::from_mins(10);
 
 /// What CBOR puts before a string of 256 to 65535 bytes.
 const CBOR_BYTES_HEAD: usize = 3;
@@ -245,6 +249,10 @@ pub struct DirectorySyncRequest {
     /// Where to go on.
     #[n(1)]
     pub offset: u32,
+    /// Only descriptors that the relay has taken since then, by its clock. In steps of [`SYNC_STEP`]: many clients name
+    /// the same.
+    #[n(2)]
+    pub since: Option<Timestamp>,
 }
 
 /// A part of the relay directory, ordered by NodeId.
@@ -254,12 +262,15 @@ pub struct DirectorySyncReply {
     /// Digest of the whole.
     #[n(0)]
     pub digest: Bytes<32>,
-    /// Descriptors in the whole.
+    /// Descriptors that were asked for, in all.
     #[n(1)]
     pub total: u32,
-    /// Descriptors from the offset on, as many as fit.
+    /// Of these, the ones from the offset on, as many as fit.
     #[n(2)]
     pub descriptors: BoundedList<DescriptorBytes, 16>,
+    /// The relay's clock, rounded down to a multiple of [`SYNC_STEP`].
+    #[n(3)]
+    pub time: Option<Timestamp>,
 }
 
 /// A member's message to the owner, through a reply block of the stock.

@@ -32,8 +32,8 @@ pub use body::{
     MAX_ONE_TIME_BATCH, MAX_SURBS, OneTimeBytes, PreKeyBaseBytes, PreKeyPublishBody,
     PreKeyPublishReply, PreKeyTakeReply, PreKeyTakeRequest, Push, PutReply, PutRequest,
     RecordBytes, RecordGetReply, RecordGetRequest, RecordPutReply, RecordPutRequest, Refusal,
-    Refused, ReplicatePut, ReplicatePutAck, ReplicateTombstoneAck, SubscribeBody, SubscribeReply,
-    SurbBytes,
+    Refused, ReplicatePut, ReplicatePutAck, ReplicateTombstoneAck, SYNC_STEP, SubscribeBody,
+    SubscribeReply, SurbBytes,
 };
 pub use envelope::{EnvelopeBytes, EnvelopeItem, envelope_id};
 pub use mailbox_descriptor::{

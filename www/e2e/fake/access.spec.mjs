@@ -132,6 +132,31 @@ const screens = {
       await visible(page.getByRole("group", { name: "Nothing is sent or received" }));
     },
   ],
+  "settings, hiding": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      await press(page, "Settings", page.getByRole("heading", { name: "Settings" }));
+      const mixing = page.getByRole("region", { name: "Hiding when you write" });
+      await mixing.getByRole("radio", { name: "Strong" }).check();
+      await visible(mixing.getByText("In use now: Strong."));
+      await steer(page, "passCover", 60_000);
+      await steer(page, "loseCover", 2);
+      await visible(mixing.getByText("2 did not come back", { exact: false }));
+      await mixing.scrollIntoViewIfNeeded();
+    },
+  ],
+  "settings, hiding refused": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      await press(page, "Settings", page.getByRole("heading", { name: "Settings" }));
+      const mixing = page.getByRole("region", { name: "Hiding when you write" });
+      await visible(mixing.getByText("In use now: Off."));
+      await steer(page, "rejectNext", "closed", "");
+      await mixing.getByRole("radio", { name: "Light" }).check();
+      await visible(mixing.getByText("did not take effect", { exact: false }));
+      await mixing.scrollIntoViewIfNeeded();
+    },
+  ],
   erase: [
     "/?fake=seeded",
     async (page) => {
@@ -278,6 +303,27 @@ describe("with a keyboard only", () => {
     await page.keyboard.press("Space");
     await becomes(() => page.getByRole("switch").isChecked(), true);
     await becomes(() => steer(page, "wantedOnion"), { onionSuite: "xwing", onionFloor: "xwing" });
+    await done();
+  });
+
+  test("hiding when one writes is chosen by arrows, and left by one Tab", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.1");
+    await visible(page.getByRole("navigation"));
+    await tabTo(page, /^Settings$/);
+    await page.keyboard.press("Enter");
+    await visible(page.getByRole("heading", { name: "Settings" }));
+    await tabTo(page, /^Off$/);
+    await page.keyboard.press("ArrowDown");
+    await becomes(() => focused(page), "Light");
+    await visible(page.getByText("In use now: Light."));
+    await page.keyboard.press("ArrowDown");
+    await becomes(() => focused(page), "Strong");
+    await visible(page.getByText("In use now: Strong."));
+    await becomes(() => steer(page, "wantedMixing"), "strong");
+    await page.keyboard.press("Shift+Tab");
+    await becomes(() => focused(page), "Usual: X25519", "it is one stop");
+    await page.keyboard.press("Tab");
+    await becomes(() => focused(page), "Strong");
     await done();
   });
 

@@ -241,6 +241,132 @@ describe("connection", () => {
     await done();
   });
 
+  test("times are hidden as chosen in the settings, at once, and that is kept", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.3");
+    await page.getByRole("button", { name: "Settings" }).click();
+    const mixing = page.getByRole("region", { name: "Hiding when you write" });
+    await visible(mixing.getByText("In use now: Off."));
+    await gone(mixing.locator(".cover"));
+    await record(page, "section[aria-labelledby=s-mixing] [aria-live]");
+    await page.evaluate(() => (window.opened = window.zentalkFake));
+    await mixing.getByRole("radio", { name: "Light" }).check();
+    await visible(mixing.getByText("In use now: Light."));
+    await recorded(page, /Reconnecting/, /Light/);
+    await visible(mixing.getByText("No packet sent to yourself yet."));
+    assert.ok(await page.evaluate(() => window.opened === window.zentalkFake), "no second engine was opened");
+    await mixing.getByRole("radio", { name: "Strong" }).check();
+    await visible(mixing.getByText("In use now: Strong."));
+    await becomes(() => steer(page, "wantedMixing"), "strong");
+    await visible(mixing.getByText("about 17 MB an hour", { exact: false }));
+    await page.getByRole("radio", { name: "Post-quantum: X-Wing" }).check();
+    await visible(page.getByText("In use now: X-Wing (post-quantum)."));
+    await visible(mixing.getByText("about 34 MB an hour", { exact: false }));
+    await visible(mixing.getByText("In use now: Strong."));
+    await page.reload();
+    await visible(mixing.getByText("In use now: Strong."));
+    assert.deepEqual(
+      [await steer(page, "wantedOnion"), await steer(page, "wantedMixing")],
+      [{ onionSuite: "xwing" }, "strong"],
+      "opened with both",
+    );
+    await mixing.getByRole("radio", { name: "Off" }).check();
+    await visible(mixing.getByText("In use now: Off."));
+    await becomes(() => steer(page, "wantedMixing"), "off");
+    await page.reload();
+    await visible(mixing.getByText("In use now: Off."));
+    await done();
+  });
+
+  test("what became of packets to oneself is shown, and kept up to date while it is looked at", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.3");
+    await page.getByRole("button", { name: "Settings" }).click();
+    const mixing = page.getByRole("region", { name: "Hiding when you write" });
+    // Asked how often, to see when nobody asks.
+    await page.evaluate(() => {
+      const read = window.zentalkFake.cover.bind(window.zentalkFake);
+      window.asked = 0;
+      window.zentalkFake.cover = () => ((window.asked += 1), read());
+    });
+    const asked = () => page.evaluate(() => window.asked);
+    await visible(mixing.getByText("In use now: Off."));
+    await mixing.getByRole("radio", { name: "Light" }).check();
+    await visible(mixing.getByText("No packet sent to yourself yet."));
+    await steer(page, "passCover", 31_000);
+    await visible(mixing.getByText("1 packet sent to yourself, it came back."));
+    await steer(page, "passCover", 330_000);
+    await visible(mixing.getByText("12 packets sent to yourself, all came back."));
+    await steer(page, "loseCover", 2);
+    await visible(mixing.getByText("12 packets sent to yourself, 2 did not come back."));
+    await visible(mixing.getByText("A relay or your connection loses packets.", { exact: false }));
+    await becomes(() => mixing.locator("[aria-live]").textContent(), /^\s*In use now: Light\.\s*$/, "counts are not read out");
+    await steer(page, "offline");
+    await visible(mixing.getByText("It is used as soon as you are connected."));
+    await steer(page, "online");
+    await steer(page, "setNetwork", { relays: 1, hops: 1, privacyWarning: "oneRelay" });
+    await visible(mixing.getByText("With the few relays that there are now, this hides little."));
+    await choose(page, /Tomás/);
+    const before = await asked();
+    assert.ok(before >= 3, `${before} times`);
+    await page.waitForTimeout(6_000);
+    assert.equal(await asked(), before, "nobody asks when nobody looks");
+    await page.getByRole("button", { name: "Settings" }).click();
+    await visible(mixing.getByText("2 did not come back", { exact: false }));
+    await mixing.getByRole("radio", { name: "Off" }).check();
+    await visible(mixing.getByText("In use now: Off."));
+    await gone(mixing.locator(".cover"));
+    const off = await asked();
+    await page.waitForTimeout(6_000);
+    assert.equal(await asked(), off, "nor when it is off");
+    await done();
+  });
+
+  test("hiding that the engine refuses says why, beside it alone", async () => {
+    const { page, done } = await app.open("/?fake=seeded&speed=0.3");
+    await page.getByRole("button", { name: "Settings" }).click();
+    const mixing = page.getByRole("region", { name: "Hiding when you write" });
+    const route = page.getByRole("region", { name: "Encryption of the route" });
+    await visible(mixing.getByText("In use now: Off."));
+    await steer(page, "rejectNext", "closed", "");
+    await mixing.getByRole("radio", { name: "Strong" }).check();
+    await visible(mixing.getByText("The change did not take effect: ZenTalk was closed in this tab.", { exact: false }));
+    await visible(route.getByText("In use now: X25519."));
+    await gone(route.getByText("did not take effect", { exact: false }));
+    await page.reload();
+    await visible(mixing.getByText("In use now: Strong."));
+    await done();
+  });
+
+  test("hiding that the browser does not keep holds until reload", async () => {
+    const init = () => {
+      Storage.prototype.setItem = () => {
+        throw new DOMException("", "QuotaExceededError");
+      };
+    };
+    const { page, done } = await app.open("/?fake=seeded&speed=0.3", { init });
+    await page.getByRole("button", { name: "Settings" }).click();
+    const mixing = page.getByRole("region", { name: "Hiding when you write" });
+    await mixing.getByRole("radio", { name: "Light" }).check();
+    await visible(mixing.getByText("In use now: Light."));
+    await visible(mixing.getByText("This browser does not keep the choice", { exact: false }));
+    await page.reload();
+    await visible(mixing.getByText("In use now: Off."));
+    await done();
+  });
+
+  test("another tab follows what is hidden", async () => {
+    const { page, context, done } = await app.open("/?fake=seeded&speed=0.3");
+    const second = await context.newPage();
+    await second.goto(page.url());
+    for (const tab of [page, second]) await tab.getByRole("button", { name: "Settings" }).click();
+    const mixing = (tab) => tab.getByRole("region", { name: "Hiding when you write" });
+    await visible(mixing(second).getByText("In use now: Off."));
+    await mixing(page).getByRole("radio", { name: "Strong" }).check();
+    await visible(mixing(second).getByText("In use now: Strong."));
+    await becomes(() => mixing(second).getByRole("radio", { name: "Strong" }).isChecked(), true);
+    await becomes(() => steer(second, "wantedMixing"), "strong");
+    await done();
+  });
+
   test("storage that fails is said across the top", async () => {
     const { page, done } = await app.open("/?fake=seeded");
     await visible(page.getByRole("navigation"));

@@ -21,9 +21,27 @@ const choose = (page, name) => page.getByRole("navigation").getByRole("button", 
 const header = (page) => page.locator("section.conversation > header");
 const number = (page) => page.getByRole("list", { name: "60 digits in 12 groups" }).waitFor();
 
-async function route(page) {
+async function section(page, id) {
   await page.getByRole("button", { name: "Settings" }).click();
-  await page.locator("#s-route").evaluate((heading) => heading.scrollIntoView());
+  await page.locator(id).evaluate((heading) => heading.scrollIntoView());
+}
+const route = (page) => section(page, "#s-route");
+
+async function mixing(page, mode) {
+  await section(page, "#s-mixing");
+  const region = page.getByRole("region", { name: "Hiding when you write" });
+  await region.getByText("In use now: Off.").waitFor();
+  if (mode) await region.getByRole("radio", { name: mode }).check();
+  await page.locator("#s-mixing").evaluate((heading) => heading.scrollIntoView());
+  return region;
+}
+
+/** So much time has passed, and so many packets were lost in it. */
+async function covered(page, region, ms, lost, said) {
+  await region.getByText("No packet sent to yourself yet.").waitFor();
+  await steer(page, "passCover", ms);
+  await steer(page, "loseCover", lost);
+  await region.getByText(said).waitFor();
 }
 
 /** Each: [path, steps before the picture, how the page is opened]. */
@@ -241,6 +259,37 @@ const scenes = {
       await page.getByRole("radio", { name: "Post-quantum: X-Wing" }).check();
       await page.getByRole("switch").check();
       await page.getByRole("group", { name: "Nothing is sent or received" }).waitFor();
+    },
+  ],
+  "settings-mixing": ["/?fake=seeded&speed=0.1", (page) => mixing(page)],
+  "settings-mixing-light": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => covered(page, await mixing(page, "Light"), 365_000, 0, "12 packets sent to yourself, all came back."),
+  ],
+  "settings-mixing-lost": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => covered(page, await mixing(page, "Strong"), 1_064_500, 2, /2 did not come back/),
+  ],
+  "settings-mixing-changing": [
+    "/?fake=seeded&speed=100",
+    async (page) => (await mixing(page, "Light")).getByText("Reconnecting").waitFor(),
+  ],
+  "settings-mixing-refused": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      const region = await mixing(page);
+      await steer(page, "rejectNext", "closed", "");
+      await region.getByRole("radio", { name: "Strong" }).check();
+      await region.getByText("did not take effect").waitFor();
+    },
+  ],
+  "settings-mixing-few-relays": [
+    "/?fake=seeded&speed=0.1",
+    async (page) => {
+      const region = await mixing(page, "Light");
+      await region.getByText("In use now: Light.").waitFor();
+      await steer(page, "setNetwork", { relays: 5, hops: 3, privacyWarning: "fewRelays" });
+      await region.getByText("this hides little").waitFor();
     },
   ],
   "settings-end": [

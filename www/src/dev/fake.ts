@@ -8,6 +8,7 @@ import type {
   Connection,
   Contact,
   Conversation,
+  Cover,
   CreatingStep,
   Cursor,
   ErrorCode,
@@ -16,10 +17,11 @@ import type {
   Message,
   MessagePage,
   MessageState,
+  Mixing,
   Network,
   Onion,
-  OnionOptions,
   OnionSuite,
+  RouteOptions,
   SafetyComparison,
   SafetyNumber,
   StartOptions,
@@ -29,6 +31,7 @@ import type {
   ZenTalkEvent,
 } from "zentalk-client";
 import { HELD_BACK, isHeldBack } from "../lib/model/waiting.ts";
+import { FakeCover } from "./cover.ts";
 import { compareWith, ofNextVersion, safetyNumberOf } from "./safety.ts";
 import { addressFor, codeFor, HISTORY, INES_CHANGED, type Line, longHistory, PEOPLE, type Person, REQUEST } from "./script.ts";
 import { FakeError, FakeStore } from "./store.ts";
@@ -46,7 +49,7 @@ export interface FakeOptions {
   speed?: number;
   origin?: string;
   now?: () => number;
-  onion?: OnionOptions;
+  route?: RouteOptions;
 }
 
 const STEPS: CreatingStep[] = ["accountKey", "deviceKeys", "certificates", "saving", "publishing"];
@@ -59,9 +62,10 @@ export class FakeEngine extends FakeStore implements ZenTalk {
   private readonly people = new Map<string, Person>();
   private link: Connection = { kind: "online", since: 0, receiving: true };
   private net: Network = { relays: 24, hops: 3, onion: { kind: "inUse", suite: "x25519", weaker: false } };
-  private wanted: OnionOptions;
+  private wanted: RouteOptions;
   /** The best onion suite that enough relays have. */
   private offered: OnionSuite = "xwing";
+  private readonly loops: FakeCover;
   private kept = false;
   private nextFailure: FailReason | null = null;
   private nextRejection: FakeError | null = null;
@@ -76,8 +80,11 @@ export class FakeEngine extends FakeStore implements ZenTalk {
     this.now = options.now ?? (() => Date.now());
     for (const person of Object.values(PEOPLE)) this.people.set(addressFor(person.code), person);
     this.link = { kind: "online", since: this.now(), receiving: true };
-    this.wanted = options.onion ?? {};
+    this.wanted = options.route ?? {};
     this.net = { ...this.net, onion: this.onion() };
+    this.loops = new FakeCover(this.now);
+    this.loops.begin(this.wantedMixing());
+    this.loops.online(true);
     if (options.scene === "seeded" || options.scene === "long") this.seed(options.scene);
   }
 
@@ -230,15 +237,22 @@ export class FakeEngine extends FakeStore implements ZenTalk {
     return this.net;
   }
 
+  /** Asked on and on while somebody looks: it leaves the rejection that a test plans to the next call of another kind. */
+  async cover(): Promise<Cover> {
+    await this.pause(20);
+    return this.loops.read();
+  }
+
   async storage(): Promise<StorageReport> {
     return { persisted: this.kept, usageBytes: 1_340_000, quotaBytes: 2_100_000_000 };
   }
 
-  async setOnion(options: OnionOptions): Promise<void> {
+  async setRoute(options: RouteOptions): Promise<void> {
     await this.pause(40);
     this.throwPlanned();
     this.wanted = options;
     this.connecting(1);
+    this.loops.begin(this.wantedMixing());
     await this.pause(150);
     this.reconnect();
   }
@@ -294,8 +308,23 @@ export class FakeEngine extends FakeStore implements ZenTalk {
   }
 
   /** What the app has asked for. */
-  wantedOnion(): OnionOptions {
-    return this.wanted;
+  wantedOnion(): RouteOptions {
+    const { mixing: _, ...onion } = this.wanted;
+    return onion;
+  }
+
+  wantedMixing(): Mixing {
+    return this.wanted.mixing ?? "off";
+  }
+
+  /** As if packets to itself had gone out for so much longer. */
+  passCover(ms: number): void {
+    this.loops.pass(ms);
+  }
+
+  /** So many of its packets to itself do not come back. */
+  loseCover(packets: number): void {
+    this.loops.lose(packets);
   }
 
   setPersisted(persisted: boolean): void {
@@ -446,6 +475,7 @@ export class FakeEngine extends FakeStore implements ZenTalk {
 
   private setConnection(connection: Connection): void {
     this.link = connection;
+    this.loops.online(connection.kind === "online");
     this.emit({ kind: "connection", connection });
   }
 
@@ -481,7 +511,7 @@ export async function start(options: StartOptions = {}): Promise<ZenTalk> {
   const query = new URLSearchParams(location.search);
   const scene = (query.get("fake") ?? "empty") as Scene;
   const speed = Number(query.get("speed") ?? 1);
-  const engine = new FakeEngine({ scene, speed, origin: location.origin, onion: options });
+  const engine = new FakeEngine({ scene, speed, origin: location.origin, route: options });
   if (scene === "unsupported") throw new FakeError("unsupportedBrowser", "IndexedDB is not available in this window.");
   if (scene === "broken") throw new FakeError("storage", "The database could not be opened: it was made by a newer version.");
   if (scene === "corrupt") engine.rejectNext("storage", "What is stored could not be read.");

@@ -3,10 +3,12 @@
 
 import type {
   Connection,
+  Cover,
   CreatingStep,
   ErrorCode,
   FailReason,
   MessageState,
+  Mixing,
   Network,
   NoticeKind,
   Onion,
@@ -47,6 +49,8 @@ const onionSuite: Record<OnionSuite, string> = {
   xwing: "X-Wing (post-quantum)",
   rsa4096: "RSA-4096",
 };
+
+const mixing: Record<Mixing, string> = { off: "Off", light: "Light", strong: "Strong" };
 
 export const strings = {
   app: {
@@ -410,7 +414,15 @@ export const strings = {
     } satisfies Record<NonNullable<Network["privacyWarning"]>, { title: string; text: string }>,
   },
 
+  /** Of every choice of how packets travel. */
   route: {
+    changing: "Reconnecting with it…",
+    notConnected: "It is used as soon as you are connected.",
+    failed: (reason: string) => `The change did not take effect: ${reason} ZenTalk goes by it when it starts the next time.`,
+    notKept: "This browser does not keep the choice: it holds until you reload.",
+  },
+
+  encryption: {
     title: "Encryption of the route",
     about:
       "What you write stays unreadable either way, also for quantum computers. This is about who talks to whom: how your packets are wrapped for the relays that pass them on.",
@@ -423,12 +435,42 @@ export const strings = {
     } satisfies Partial<Record<OnionSuite, string>>,
     only: "Send nothing rather than use something weaker",
     onlyHint: "While too few relays have X-Wing, what you write waits, and nothing reaches you.",
-    changing: "Reconnecting with it…",
-    notConnected: "It is used as soon as you are connected.",
     inUse: (suite: OnionSuite) => `In use now: ${onionSuite[suite]}.`,
-    failed: (reason: string) => `The change did not take effect: ${reason} Reload ZenTalk to go on with it.`,
-    notKept: "This browser does not keep the choice: it holds until you reload.",
     details: "Show the connection",
+  },
+
+  mixing: {
+    title: "Hiding when you write",
+    about: [
+      "Nobody on the way can read what you write. But somebody who watches many relays, or the wires between them, could follow a message by the moments at which it passes, and find out who writes to whom.",
+      "Against that, relays can hold each of your packets back for a random time, and ZenTalk can send packets to yourself, which look like any other. While the browser has put this tab to sleep, it sends none.",
+    ],
+    names: mixing,
+    /** `large`: packets are encrypted with X-Wing. */
+    hint(mode: Mixing, large: boolean): string {
+      switch (mode) {
+        case "off":
+          return "Messages travel as fast as they can, and nothing extra is sent. Whoever sees both ends can compare times.";
+        case "light":
+          return `A message takes about 0.4\u00a0s longer. A packet to yourself every 30\u00a0s on average: about ${large ? 6 : 3}\u00a0MB an hour.`;
+        case "strong":
+          return `A message takes about 4\u00a0s longer. A packet to yourself every 5\u00a0s on average: about ${large ? 34 : 17}\u00a0MB an hour.`;
+      }
+    },
+    inUse: (mode: Mixing) => `In use now: ${mixing[mode]}.`,
+    /** What became of the packets; those under way are neither back nor lost. */
+    cover({ sent, returned, lost }: Cover): string {
+      const packets = `${count(sent, "packet", "packets")} sent to yourself`;
+      const one = sent === 1;
+      if (sent === 0) return "No packet sent to yourself yet.";
+      if (returned === sent) return one ? `${packets}, it came back.` : `${packets}, all came back.`;
+      if (lost === sent) return one ? `${packets}, it did not come back.` : `${packets}, none came back.`;
+      if (lost > 0) return `${packets}, ${lost} did not come back.`;
+      if (returned > 0) return `${packets}, ${returned} came back so far.`;
+      return one ? `${packets}, it is not back yet.` : `${packets}, none is back yet.`;
+    },
+    lost: "A relay or your connection loses packets. For a while, ZenTalk takes other relays for the way where it can.",
+    fewRelays: "With the few relays that there are now, this hides little.",
   },
 
   storage: {
@@ -469,7 +511,7 @@ export const strings = {
 
   limits: [
     "The first relay, your guard, sees your network address and that you use ZenTalk. It sees neither whom you write to nor what.",
-    "Whoever watches both ends of the network at once can guess from timing who talks to whom.",
+    "Whoever watches both ends of the network at once can guess from timing who talks to whom. “Hiding when you write”, in the settings, makes that harder.",
     "Whoever has your link can write to you and can tell that the mailbox exists.",
     "This page comes from a server. A dishonest one could send you a changed app: use a server that you trust, or run your own.",
     "Whoever can unlock this device or this browser profile can read what is in it.",

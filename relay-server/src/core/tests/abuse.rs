@@ -364,6 +364,7 @@ fn who_delays_many_packets_holds_back_nobody_elses() {
     let request = Request::DirectorySync(zentalk_shared::rpc::DirectorySyncRequest {
         known: zentalk_shared::wire::codec::Bytes([0; 32]),
         offset: 0,
+        since: None,
     });
     let delay = Duration::from_secs(1);
     for _ in 0..50 {

@@ -58,7 +58,11 @@ fn relays_that_dial_at_the_same_moment_agree_on_one_link_and_lose_nothing() {
     for guard in 0..2 {
         let mut caller = Caller::at(&mut net, guard);
         let known = Bytes([0; 32]);
-        let request = Request::DirectorySync(DirectorySyncRequest { known, offset: 0 });
+        let request = Request::DirectorySync(DirectorySyncRequest {
+            known,
+            offset: 0,
+            since: None,
+        });
         assert!(
             caller
                 .call(&mut net, &[guard, 1 - guard], &request)
@@ -83,7 +87,11 @@ fn a_relay_that_was_away_is_found_again_and_frames_wait_for_it() {
     net.settle();
     assert_eq!(net.relay(0).linked_relays(), 1);
     let known = Bytes([0; 32]);
-    let request = Request::DirectorySync(DirectorySyncRequest { known, offset: 0 });
+    let request = Request::DirectorySync(DirectorySyncRequest {
+        known,
+        offset: 0,
+        since: None,
+    });
     caller.ask(&mut net, &[0, 2], &request);
     assert!(caller.replies(&mut net).is_empty());
     net.start(2);
@@ -114,7 +122,11 @@ fn fault_12_relays_have_names_of_their_own_and_three_hops_are_three() {
     assert!(!names.contains(&NodeId::from_bytes([0; 20])));
     let mut caller = Caller::at(&mut net, 0);
     let known = Bytes([0; 32]);
-    let request = Request::DirectorySync(DirectorySyncRequest { known, offset: 0 });
+    let request = Request::DirectorySync(DirectorySyncRequest {
+        known,
+        offset: 0,
+        since: None,
+    });
     let before: Vec<u64> = (0..4)
         .map(|index| net.count(index, Metric::Forwarded))
         .collect();
@@ -271,7 +283,11 @@ fn a_resumed_client_gets_what_it_missed() {
     let mut net = Net::new(2);
     let mut caller = Caller::at(&mut net, 0);
     let known = Bytes([0; 32]);
-    let request = Request::DirectorySync(DirectorySyncRequest { known, offset: 0 });
+    let request = Request::DirectorySync(DirectorySyncRequest {
+        known,
+        offset: 0,
+        since: None,
+    });
     caller.ask(&mut net, &[0, 1], &request);
     net.take_inbox(caller.socket); // Lost with the socket.
     net.hang_up(caller.socket);
@@ -321,7 +337,11 @@ fn keys_and_descriptors_are_renewed_every_epoch() {
         net.advance(Duration::from_hours(6));
         caller.connect(&mut net);
         let known = Bytes([0; 32]);
-        let request = Request::DirectorySync(DirectorySyncRequest { known, offset: 0 });
+        let request = Request::DirectorySync(DirectorySyncRequest {
+            known,
+            offset: 0,
+            since: None,
+        });
         let reply = caller.call(&mut net, &[0, 1, 2], &request);
         assert!(matches!(reply, Some(Reply::DirectorySync(sync)) if sync.total == 3));
     }

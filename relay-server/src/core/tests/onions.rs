@@ -26,6 +26,7 @@ fn question() -> Request {
     Request::DirectorySync(DirectorySyncRequest {
         known: Bytes([0; 32]),
         offset: 0,
+        since: None,
     })
 }
 

@@ -185,6 +185,7 @@ fn the_directory_comes_in_parts() {
         let request = Request::DirectorySync(DirectorySyncRequest {
             known,
             offset: read,
+            since: None,
         });
         caller.ask_in(&mut net, &[1, 0], &request, Class::Message);
         let Some(Reply::DirectorySync(part)) = caller.replies(&mut net).pop() else {

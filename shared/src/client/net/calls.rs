@@ -172,12 +172,7 @@ impl Net {
     }
 
     /// Nothing came back by this way in time.
-    pub(super) fn unanswered(
-        &mut self,
-        path: &FlightPath,
-        now: Timestamp,
-        rng: &mut impl CryptoRng,
-    ) {
+    fn unanswered(&mut self, path: &FlightPath, now: Timestamp, rng: &mut impl CryptoRng) {
         // With the guard's link down it is no wonder.
         if self.guards.up(path.guard).is_some() {
             self.suspects.lost(&path.behind, path.sent, now);

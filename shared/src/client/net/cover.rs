@@ -3,12 +3,15 @@
 //! ```text
 //!  client ─▶ guard ─▶ fresh ─▶ turn ─▶ guard ─▶ client
 //! ```
-//! To relays, and to who watches them, a loop is a request and its reply. So they cannot tell when the client does
-//! something, nor by counting how much. One that does not come back is held against the relays of its path as a request
-//! without a reply is: whoever drops packets to see who falls silent is found out. Source: `onion::mixing`.
+//! To relays, and to who watches them, a loop is a request and its reply. So they cannot tell when the client asks
+//! something. What they still can tell is in docs/THREAT_MODEL.md, "Mixing". Loops that do not come back are held against
+//! the relays of their path in the long run; whoever drops packets to see who falls silent is found out. But no single one
+//! has others avoided, nor a guard given up or kept: guards could steer by that, or please. Source: `onion::mixing`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::RngExt;
 use rand_core::CryptoRng;
 
 use super::link::packet_frame;
@@ -16,15 +19,20 @@ use super::requests::{DEADLINE, FlightPath};
 use super::{Net, NetOutput};
 use crate::client::view::{Loops, Mixing};
 use crate::id::{NodeId, SurbId};
-use crate::onion::{Class, MixMode, Route, SurbKeys};
-use crate::time::Timestamp;
+use crate::onion::{Class, MixMode, Route, SurbKeys, VanguardSet};
+use crate::time::{Duration, Timestamp};
+
+/// One loop in so many is of class `bulk`, as what is fetched, looked up and published is.
+const BULK: u32 = 8;
+/// A loop that has not left so long after its time does not leave.
+const LATE: Duration = Duration::from_secs(1);
 
 /// The loops of a run.
 #[derive(Debug)]
 pub(super) struct Cover {
     mode: MixMode,
-    /// When the next one leaves; only while a guard is up.
-    next: Option<Timestamp>,
+    /// When the next one leaves, by each guard that is up.
+    next: BTreeMap<NodeId, Timestamp>,
     flying: BTreeMap<SurbId, Loop>,
     count: Loops,
 }
@@ -42,7 +50,7 @@ impl Cover {
     pub(super) const fn new(mode: MixMode) -> Self {
         Self {
             mode,
-            next: None,
+            next: BTreeMap::new(),
             flying: BTreeMap::new(),
             count: Loops {
                 sent: 0,
@@ -60,17 +68,30 @@ impl Cover {
         }
     }
 
-    /// Nothing can leave. The next time that something can, the time of the next loop is drawn anew: one that left as soon
-    /// as the guard is up would say nothing but that.
-    const fn pause(&mut self) {
-        self.next = None;
+    /// These guards are up. By one that has come up the first loop leaves at a time of its own: one that left at once
+    /// would say nothing but that it has come up.
+    fn follow(&mut self, up: BTreeSet<NodeId>, now: Timestamp, rng: &mut impl CryptoRng) {
+        self.next.retain(|node, _| up.contains(node));
+        for node in up {
+            if let Some(gap) = self.mode.draw_gap(rng)
+                && let Entry::Vacant(vacant) = self.next.entry(node)
+            {
+                vacant.insert(now + gap);
+            }
+        }
     }
 
-    /// Whether a loop is to leave now. However long nobody has asked, it is one.
-    fn is_due(&mut self, now: Timestamp, rng: &mut impl CryptoRng) -> bool {
-        let due = self.next.is_some_and(|next| next <= now);
-        if due || self.next.is_none() {
-            self.next = self.mode.draw_gap(rng).map(|gap| now + gap);
+    /// Guards by which a loop is to leave now. If nobody has asked in time none leaves, but later: whatever woke this
+    /// client would show by it. The process has no memory, so that another time is as good.
+    fn due(&mut self, now: Timestamp, rng: &mut impl CryptoRng) -> Vec<NodeId> {
+        let mut due = Vec::new();
+        for (node, next) in self.next.iter_mut().filter(|(_, next)| **next <= now) {
+            if now.since(*next) <= LATE {
+                due.push(*node);
+            }
+            if let Some(gap) = self.mode.draw_gap(rng) {
+                *next = now + gap;
+            }
         }
         due
     }
@@ -86,9 +107,7 @@ impl Cover {
     /// The ways of loops that are late.
     fn expire(&mut self, now: Timestamp) -> Vec<FlightPath> {
         let late = self.flying.extract_if(.., |_, entry| entry.by <= now);
-        let paths: Vec<_> = late.map(|(_, entry)| entry.path).collect();
-        self.count.lost += paths.len() as u64;
-        paths
+        late.map(|(_, entry)| entry.path).collect()
     }
 
     /// The guard was given up: nothing comes back through it, and nobody is to blame.
@@ -99,31 +118,40 @@ impl Cover {
     /// When something is due.
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
         let late = self.flying.values().map(|entry| entry.by);
-        late.chain(self.next).min()
+        late.chain(self.next.values().copied()).min()
     }
 }
 
 impl Net {
-    /// Sends a loop if it is time for one.
+    /// Loops leave by the guards that are up.
     pub(super) fn settle_cover(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
-        if self.primary_link().is_none() {
-            return self.cover.pause();
-        }
-        if self.cover.is_due(now, rng) {
+        self.cover.follow(self.guards.all_up(), now, rng);
+    }
+
+    /// Sends the loops that are due.
+    pub(super) fn send_loops(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
+        for guard in self.cover.due(now, rng) {
             // Without a path there is nobody to hide from, or nobody to send anything to.
-            let _ = self.send_loop(now, rng);
+            let _ = self.send_loop(guard, now, rng);
         }
     }
 
-    fn send_loop(&mut self, now: Timestamp, rng: &mut impl CryptoRng) -> Option<()> {
-        let guard = self.guards.primary()?;
+    fn send_loop(&mut self, guard: NodeId, now: Timestamp, rng: &mut impl CryptoRng) -> Option<()> {
         let link = self.guards.up(guard)?;
         let finder = self.relays.finder(self.suspects.health(), now);
         let finder = finder.avoiding(&self.suspects.now(now));
-        let route = finder.loop_path(guard, rng).ok()?;
+        // What leaves by another guard than the primary is for others' mailboxes.
+        let own = self.guards.primary() == Some(guard);
+        let (vanguards, none) = (self.relays.vanguards(), VanguardSet::new());
+        let vanguards = if own { vanguards } else { &none };
+        let route = finder.loop_path(guard, vanguards, rng).ok()?;
+        let class = match rng.random_ratio(1, BULK) {
+            true => Class::Bulk,
+            false => Class::Message,
+        };
         let tag = self.guards.tag(guard, rng).tag;
         let (surb, keys) = route.surb(tag, now, rng).ok()?;
-        let packet = surb.reply(&[], Class::Message).ok()?;
+        let packet = surb.reply(&[], class).ok()?;
         let frame = packet_frame(&packet, rng);
         self.outputs.push_back(NetOutput::Send { link, frame });
         let path = way(guard, &route, now);
@@ -149,22 +177,28 @@ impl Net {
             Ok(_) => {
                 self.cover.count.returned += 1;
                 self.suspects.succeeded(&path, now);
-                self.guards.answered(guard);
             }
             Err(_) => {
-                self.cover.count.lost += 1;
                 self.dropped.not_authentic += 1;
-                self.suspects.lost(&path.behind, path.sent, now);
+                self.lost_loop(&path, now);
             }
         }
         true
     }
 
     /// Loops that are late are held against the relays of their path.
-    pub(super) fn expire_loops(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
+    pub(super) fn expire_loops(&mut self, now: Timestamp) {
         for path in self.cover.expire(now) {
-            self.unanswered(&path, now, rng);
+            // With the guard's link down it is no wonder.
+            if self.guards.up(path.guard).is_some() {
+                self.lost_loop(&path, now);
+            }
         }
+    }
+
+    fn lost_loop(&mut self, path: &FlightPath, now: Timestamp) {
+        self.cover.count.lost += 1;
+        self.suspects.charge(&path.behind, now);
     }
 }
 

@@ -10,7 +10,7 @@
 //! Every guard has one connection tag a run. Reply blocks are bound to the tag of one guard, so a reply
 //! can only come back through the guard that its request left by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 
@@ -206,6 +206,12 @@ impl GuardLinks {
             SlotState::Up(link, _) => Some(link),
             _ => None,
         }
+    }
+
+    /// The guards that are up.
+    pub(super) fn all_up(&self) -> BTreeSet<NodeId> {
+        let slots = self.slots.keys().copied();
+        slots.filter(|node| self.up(*node).is_some()).collect()
     }
 
     /// The guard for a request. In a `small` network a member of its swarm will do. `None`: a spare one is

@@ -182,11 +182,12 @@ impl Net {
         rng: &mut impl CryptoRng,
     ) -> Self {
         let relays = Relays::restore(&config, rows, former_swarm, now, rng);
-        let (synced, keys_until) = (relays.synced(), relays.keys_until());
+        let (synced, covers) = (relays.synced(), relays.coverage());
+        let keys_until = relays.keys_until();
         let mut net = Self {
             online: true,
             bootstrap: Bootstrapping::new(config.bootstrap),
-            sync: DirectorySync::new(synced, keys_until, now, rng),
+            sync: DirectorySync::new(synced, covers, keys_until, now, rng),
             guards: GuardLinks::new(),
             requests: Requests::default(),
             suspects: Suspects::default(),
@@ -248,7 +249,8 @@ impl Net {
         for lost in self.requests.expire(now) {
             self.lose(lost, now, rng);
         }
-        self.expire_loops(now, rng);
+        self.expire_loops(now);
+        self.send_loops(now, rng);
         self.stock.expire(now);
         self.relays_timeout(now, rng);
         for link in self.guards.drop_idle(now) {

@@ -8,7 +8,7 @@ use crate::id::NodeId;
 use crate::onion::directory::MAX_RELAYS;
 use crate::onion::{GuardSet, VanguardSet};
 use crate::rpc::MAX_SWARM;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_cbor};
 use crate::wire::link::DescriptorBytes;
 
@@ -55,11 +55,53 @@ pub(super) struct DirectoryRow {
     pub(super) seen: u32,
     #[n(3)]
     pub(super) descriptors: BoundedList<DescriptorBytes, MAX_RELAYS>,
+    #[n(4)]
+    pub(super) coverage: Option<Coverage>,
+}
+
+/// What a directory covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct Coverage {
+    /// All that relays had taken by then, by their clocks.
+    #[n(0)]
+    until: Timestamp,
+    /// When relays were last asked for everything, by this client's clock.
+    #[n(1)]
+    full: Timestamp,
+}
+
+impl Coverage {
+    /// Since when it lacks something, if everything was asked for within `every`.
+    pub(super) fn recent(self, every: Duration, now: Timestamp) -> Option<Timestamp> {
+        let is_recent = self.full <= now && now.since(self.full) < every;
+        is_recent.then_some(self.until)
+    }
+
+    /// After a round that asked for what came `since`, which covers what came before `until`.
+    pub(super) const fn after(
+        self,
+        since: Option<Timestamp>,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let full = match since {
+            None => now,
+            Some(_) => self.full,
+        };
+        Self { until, full }
+    }
 }
 
 impl DirectoryRow {
-    pub(super) fn new(synced: Timestamp, seen: u32, descriptors: Vec<DescriptorBytes>) -> Self {
+    pub(super) fn new(
+        synced: Timestamp,
+        seen: u32,
+        descriptors: Vec<DescriptorBytes>,
+        coverage: Coverage,
+    ) -> Self {
         Self {
+            coverage: Some(coverage).filter(|coverage| *coverage != Coverage::default()),
             version: VERSION,
             synced,
             seen,
@@ -166,7 +208,8 @@ mod tests {
     fn what_is_written_is_read_again() {
         let now = Timestamp::from_ms(1_700_000_000_000);
         let descriptors = vec![DescriptorBytes::new([1, 2, 3]).unwrap()];
-        let Write::Put(row) = DirectoryRow::new(now, 7, descriptors).write() else {
+        let Write::Put(row) = DirectoryRow::new(now, 7, descriptors, Coverage::default()).write()
+        else {
             panic!("a row is put");
         };
         assert_eq!(crate::test_support::hex(&row.value), DIRECTORY_V1);
@@ -176,6 +219,29 @@ mod tests {
         };
         let found = GuardRow::find(&[row, guards]).unwrap();
         assert_eq!(found.sets(), Some((GuardSet::new(), VanguardSet::new())));
+    }
+
+    #[test]
+    fn what_a_directory_covers_is_stored_with_it() {
+        let at = Timestamp::from_ms(1_700_000_000_000);
+        let coverage = Coverage::default().after(None, at, at + Duration::from_mins(40));
+        let Write::Put(row) = DirectoryRow::new(at, 0, Vec::new(), coverage).write() else {
+            panic!("a row is put");
+        };
+        let written =
+            "a50001011b0000018bcfe568000200038004a2001b0000018bcfe56800011b0000018bd00a0700";
+        assert_eq!(crate::test_support::hex(&row.value), written);
+        let found = DirectoryRow::find(&[row]).unwrap();
+        assert_eq!(found.coverage, Some(coverage));
+        let every = Duration::from_hours(6);
+        assert_eq!(coverage.recent(every, at + every), Some(at));
+        let later = at + Duration::from_mins(40) + every;
+        assert_eq!(coverage.recent(every, later), None);
+        assert_eq!(
+            coverage.recent(every, at),
+            None,
+            "a clock that was set back"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use rand::seq::IndexedRandom;
 use rand_core::CryptoRng;
 
 use super::guard_links::Shunned;
-use super::records::{DirectoryRow, GuardRow, NetRow};
+use super::records::{Coverage, DirectoryRow, GuardRow, NetRow};
 use super::{Bootstrap, NetConfig};
 use crate::client::store::{Row, Write};
 use crate::client::view::{Network, Onion, PrivacyWarning};
@@ -37,6 +37,7 @@ pub(super) struct Relays {
     /// Too few relays have it for strict rules.
     small: bool,
     synced: Timestamp,
+    coverage: Coverage,
     seen: usize,
     /// When fewer than half of the relays seen can be used.
     keys_until: Timestamp,
@@ -58,6 +59,10 @@ impl Relays {
         let (synced, seen) = row
             .as_ref()
             .map_or((Timestamp::EPOCH, 0), |row| (row.synced, row.seen));
+        let coverage = row
+            .as_ref()
+            .and_then(|row| row.coverage)
+            .unwrap_or_default();
         let stored = row
             .map(|row| row.descriptors.into_inner())
             .unwrap_or_default();
@@ -93,6 +98,7 @@ impl Relays {
             suite: None,
             small: true,
             synced,
+            coverage,
             seen: usize::try_from(seen).unwrap_or(usize::MAX),
             keys_until: now,
             next_check: now,
@@ -157,6 +163,11 @@ impl Relays {
         self.synced
     }
 
+    /// What the directory covered when it was stored.
+    pub(super) const fn coverage(&self) -> Coverage {
+        self.coverage
+    }
+
     /// When fewer than half of the relays can be used, for want of descriptors or of onion keys.
     pub(super) const fn keys_until(&self) -> Timestamp {
         self.keys_until
@@ -185,11 +196,12 @@ impl Relays {
                 self.directory.insert(descriptor.clone());
             }
         }
-        self.synced_at(now);
+        self.synced_at(Coverage::default(), now);
     }
 
-    /// Relays have confirmed the directory.
-    pub(super) fn synced_at(&mut self, now: Timestamp) {
+    /// Relays have confirmed the directory, which covers so much.
+    pub(super) fn synced_at(&mut self, coverage: Coverage, now: Timestamp) {
+        self.coverage = coverage;
         self.synced = now;
         self.seen = self.directory.len();
         self.unsaved_directory = true;
@@ -381,7 +393,9 @@ impl Relays {
         if core::mem::take(&mut self.unsaved_directory) {
             let descriptors = self.directory.iter().map(|relay| relay.bytes().clone());
             let seen = u32::try_from(self.seen).unwrap_or(u32::MAX);
-            writes.push(DirectoryRow::new(self.synced, seen, descriptors.collect()).write());
+            writes.push(
+                DirectoryRow::new(self.synced, seen, descriptors.collect(), self.coverage).write(),
+            );
         }
         if core::mem::take(&mut self.unsaved_guards) {
             let row = GuardRow::new(&self.guards, &self.vanguards, &self.own_swarm);

@@ -48,7 +48,7 @@ impl Suspects {
     }
 
     /// Who is at fault shows in the long run, if everybody who might be is charged.
-    fn charge(&mut self, relays: &[NodeId], now: Timestamp) {
+    pub(super) fn charge(&mut self, relays: &[NodeId], now: Timestamp) {
         for node in relays {
             self.health.note_failure(*node, now);
         }

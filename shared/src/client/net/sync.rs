@@ -6,17 +6,22 @@
 //!  idle ──due──▶ round: relay 1, page 0, 1, … ─▶ relay 2, page 0, 1, … ──▶ idle, for about an hour
 //!                         └── no reply ──▶ next relay;  none replied ──▶ idle, for half a minute and more
 //! ```
+//! In a network that does not change much a round asks only for what those relays have taken since the last one, and for
+//! everything four times a day ([`Coverage`]). A round that somebody asked for, because a relay is missing, asks for everything.
+//!
 //! Descriptors of relays that are known are taken from anyone: they are signed. A relay that is not known
 //! is taken once two others have listed it, so that one relay alone cannot fill a client's directory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_core::CryptoRng;
 
 use super::backoff::{Backoff, jitter};
+use super::records::Coverage;
 use super::requests::RequestId;
 use crate::id::NodeId;
-use crate::rpc::{DirectorySyncReply, DirectorySyncRequest};
+use crate::onion::epoch::EPOCH_LENGTH;
+use crate::rpc::{DirectorySyncReply, DirectorySyncRequest, SYNC_STEP};
 use crate::time::{Duration, Timestamp};
 use crate::wire::codec::Bytes;
 
@@ -45,10 +50,19 @@ const MAX_PAGES: u32 = 1366;
 /// Relays listed by one other so far; beyond, no more are remembered until the next round.
 const MAX_CANDIDATES: usize = 1024;
 
+/// After this long everything is asked for again: what one relay had long taken when another one had not heard of it
+/// is in no answer to what is new.
+const FULL_EVERY: Duration = EPOCH_LENGTH;
+/// A descriptor takes so long at most, in a network that works, until most relays have it; and clocks differ.
+const SPREADING: Duration = Duration::from_mins(30);
+
 /// How far the refreshing is.
 #[derive(Debug)]
 pub(super) struct DirectorySync {
     next: Timestamp,
+    coverage: Coverage,
+    /// The next round is to ask for everything.
+    full: bool,
     /// Pause after the next round.
     period: Duration,
     /// When the last round ended.
@@ -72,6 +86,14 @@ struct Round {
     growing: bool,
     /// Digest of the directory when the round began.
     known: [u8; 32],
+    /// Only what is newer is asked for.
+    since: Option<Timestamp>,
+    /// The earliest that any relay asked says that it is.
+    time: Option<Timestamp>,
+    /// Some relay was not heard to the end.
+    cut_short: bool,
+    /// Relays that were not known and that one of those asked has listed.
+    heard_once: BTreeSet<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +119,7 @@ impl DirectorySync {
     /// A directory that was last fresh at `synced` and whose onion keys run out at `keys_until`.
     pub(super) fn new(
         synced: Timestamp,
+        coverage: Coverage,
         keys_until: Timestamp,
         now: Timestamp,
         rng: &mut impl CryptoRng,
@@ -104,6 +127,8 @@ impl DirectorySync {
         let soon = now + jitter(FIRST_JITTER, rng);
         Self {
             next: soon.max((synced + PERIOD).min(keys_until - KEYS_MARGIN)),
+            coverage,
+            full: false,
             period: PERIOD,
             ended: Timestamp::EPOCH,
             wanted: WANTED_BASE,
@@ -124,8 +149,14 @@ impl DirectorySync {
     }
 
     /// Begins a round with these relays. With none it is as if nobody had answered.
-    pub(super) fn begin(&mut self, relays: Vec<NodeId>, known: [u8; 32]) {
+    pub(super) fn begin(&mut self, relays: Vec<NodeId>, known: [u8; 32], now: Timestamp) {
+        let steady = self.period == PERIOD && !core::mem::take(&mut self.full);
+        let since = self.coverage.recent(FULL_EVERY, now);
         self.round = Some(Round {
+            since: since.filter(|_| steady),
+            time: None,
+            cut_short: relays.is_empty(),
+            heard_once: BTreeSet::new(),
             relays: relays.into(),
             page: None,
             answered: false,
@@ -153,8 +184,12 @@ impl DirectorySync {
             }) => Next::Wait,
             Some(page) => {
                 let known = Bytes(round.known);
-                let offset = page.offset;
-                Next::Ask(page.relay, DirectorySyncRequest { known, offset })
+                let ask = DirectorySyncRequest {
+                    known,
+                    offset: page.offset,
+                    since: round.since,
+                };
+                Next::Ask(page.relay, ask)
             }
             None => self.finish(keys_until, now, rng),
         }
@@ -166,6 +201,7 @@ impl DirectorySync {
             self.next = self.backoff.fail(now, rng);
             return Next::Wait;
         };
+        self.cover(&round, now);
         if round.growing {
             self.period = self.period.min(FIRST_PERIOD);
             self.wanted = WANTED_BASE;
@@ -176,6 +212,20 @@ impl DirectorySync {
         Next::Done
     }
 
+    /// What the directory covers after a round. Of what only one relay has listed another one is to be asked yet.
+    fn cover(&mut self, round: &Round, now: Timestamp) {
+        let whole = !round.cut_short && round.heard_once.is_empty();
+        if let Some(time) = round.time.filter(|_| whole) {
+            let until = time.saturating_sub(SPREADING).floor_to(SYNC_STEP);
+            self.coverage = self.coverage.after(round.since, until, now);
+        }
+    }
+
+    /// What the directory covers.
+    pub(super) const fn coverage(&self) -> Coverage {
+        self.coverage
+    }
+
     /// The first directory has come: others will know more soon.
     pub(super) fn first(
         &mut self,
@@ -183,6 +233,7 @@ impl DirectorySync {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) {
+        self.coverage = Coverage::default();
         self.period = FIRST_PERIOD;
         self.fresh(keys_until, now, rng);
     }
@@ -191,6 +242,7 @@ impl DirectorySync {
     /// last one was answered.
     pub(super) fn hurry(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
         let at = now.max(self.ended + self.wanted) + jitter(WANTED_JITTER, rng);
+        self.full |= self.round.is_none();
         if self.round.is_none() && self.backoff.failures() == 0 && at < self.next {
             self.next = at;
         }
@@ -233,6 +285,7 @@ impl DirectorySync {
     pub(super) fn failed(&mut self) {
         if let Some(round) = &mut self.round {
             round.page = None;
+            round.cut_short = true;
         }
     }
 
@@ -246,8 +299,19 @@ impl DirectorySync {
         page.offset = page.offset.saturating_add(got);
         page.pages += 1;
         page.request = None;
+        let first = page.pages == 1;
         let same = reply.digest.0 == round.known;
-        if same || got == 0 || page.offset >= reply.total || page.pages >= MAX_PAGES {
+        // Who does not say the time does not know of asking for what is new.
+        match (reply.time, round.time) {
+            (None, _) => round.cut_short = true,
+            (Some(says), earliest) if first => {
+                round.time = Some(earliest.map_or(says, |earliest| earliest.min(says)));
+            }
+            _ => {}
+        }
+        let whole = same || page.offset >= reply.total;
+        if whole || got == 0 || page.pages >= MAX_PAGES {
+            round.cut_short |= !whole;
             round.page = None;
         }
         Some(relay)
@@ -258,9 +322,18 @@ impl DirectorySync {
         if let Some(round) = &mut self.round {
             round.growing = true;
         }
-        if enough {
-            return true;
+        let vouched = enough || self.is_second(node, lister);
+        if let Some(round) = &mut self.round {
+            match vouched {
+                true => round.heard_once.remove(&node),
+                false => round.heard_once.insert(node),
+            };
         }
+        vouched
+    }
+
+    /// Whether another relay has listed this one before.
+    fn is_second(&mut self, node: NodeId, lister: NodeId) -> bool {
         match self.candidates.get(&node) {
             Some(first) if *first != lister => self.candidates.remove(&node).is_some(),
             Some(_) => false,

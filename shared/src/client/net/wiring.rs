@@ -111,14 +111,15 @@ impl Net {
     fn settle_sync(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
         if self.primary_link().is_some() && self.sync.is_due(now) {
             let relays = self.relays.directory_relays(ASKED, now, rng);
-            self.sync.begin(relays, self.relays.directory().digest());
+            let known = self.relays.directory().digest();
+            self.sync.begin(relays, known, now);
         }
         let keys_until = self.relays.keys_until();
         loop {
             match self.sync.next(keys_until, now, rng) {
                 Next::Ask(to, body) => self.ask_directory(to, body, now, rng),
                 Next::Done => {
-                    self.relays.synced_at(now);
+                    self.relays.synced_at(self.sync.coverage(), now);
                     self.relays_changed(true, now, rng);
                 }
                 Next::Wait => return,

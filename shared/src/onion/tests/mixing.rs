@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::support::{NOW, info, node, relay, relay_with};
 use crate::id::NodeId;
 use crate::onion::path::{PathError, PathFinder, PathRules};
-use crate::onion::{Directory, MixMode, RelayHealth};
+use crate::onion::{Directory, MixMode, RelayHealth, VanguardSet};
 use crate::test_support::rng;
 use crate::time::Duration;
 
@@ -22,7 +22,8 @@ fn finder(directory: &Directory, mixing: MixMode) -> PathFinder<'_> {
 }
 
 fn looped(finder: &PathFinder<'_>, seed: u64) -> Result<Vec<NodeId>, PathError> {
-    Ok(finder.loop_path(node(0), &mut rng(seed))?.nodes())
+    let none = VanguardSet::new();
+    Ok(finder.loop_path(node(0), &none, &mut rng(seed))?.nodes())
 }
 
 #[test]
@@ -76,6 +77,50 @@ fn a_loop_leads_from_the_guard_through_two_independent_relays_back_to_it() {
         third.insert(b);
     }
     assert_eq!((second.len(), third.len()), (27, 27), "any of the others");
+}
+
+#[test]
+fn half_of_the_loops_leave_and_come_back_by_vanguards_as_ones_own_requests_do() {
+    let directory = network(100);
+    let finder = finder(&directory, MixMode::Light);
+    let mut vanguards = VanguardSet::new();
+    vanguards.refresh(&finder, &[node(0)], &mut rng(1));
+    let is_one = |relay: &NodeId| vanguards.nodes().any(|node| node == *relay);
+    let (mut by_vanguards, mut by_others) = (0, 0);
+    for seed in 0..1000 {
+        let route = finder.loop_path(node(0), &vanguards, &mut rng(seed));
+        let path = route.unwrap().nodes();
+        match (is_one(&path[1]), is_one(&path[2])) {
+            (true, true) => by_vanguards += 1,
+            (false, false) => by_others += 1,
+            _ => {}
+        }
+        assert_ne!(path[1], path[2]);
+    }
+    assert!((440..560).contains(&by_vanguards), "{by_vanguards}");
+    assert!((400..540).contains(&by_others), "{by_others}");
+}
+
+#[test]
+fn who_mixes_never_has_a_reply_come_from_where_the_request_went() {
+    let directory = network(14);
+    let (off, on) = (
+        finder(&directory, MixMode::Off),
+        finder(&directory, MixMode::Light),
+    );
+    let mut vanguards = VanguardSet::new();
+    vanguards.refresh(&on, &[node(0)], &mut rng(1));
+    let same = |finder: &PathFinder<'_>| {
+        let seeds = 0..300;
+        let same = seeds.filter(|seed| {
+            let pair = finder.own_mailbox_path(node(0), &vanguards, node(1), &[], &mut rng(*seed));
+            let pair = pair.unwrap();
+            pair.out.nodes().get(1) == pair.back.nodes().iter().rev().nth(1)
+        });
+        same.count()
+    };
+    assert!(same(&off) > 40);
+    assert!(same(&on) < 5);
 }
 
 #[test]

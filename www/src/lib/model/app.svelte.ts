@@ -6,11 +6,12 @@ import type {
   Connection,
   Contact,
   Conversation,
+  Cover,
   CreatingStep,
   Me,
   Message,
   Network,
-  OnionOptions,
+  RouteOptions,
   StorageReport,
   ZenTalk,
   ZenTalkEvent,
@@ -22,7 +23,7 @@ import { Activity } from "./activity.svelte.ts";
 import { Announcer } from "./announcer.svelte.ts";
 import { codeOf, sentenceFor } from "./errors.ts";
 import { withConversation } from "./order.ts";
-import { RouteEncryption } from "./route-encryption.svelte.ts";
+import { Route } from "./route.svelte.ts";
 import { Router } from "./router.svelte.ts";
 import { SafetyCheck } from "./safety-check.svelte.ts";
 import { ThemeChoice } from "./theme.svelte.ts";
@@ -63,7 +64,7 @@ export class App {
 
   readonly router = new Router();
   readonly theme = new ThemeChoice();
-  readonly route = new RouteEncryption((options) => this.#engine.setOnion(options));
+  readonly route = new Route((options) => this.#engine.setRoute(options));
   readonly activity = new Activity();
   readonly announcer = new Announcer();
 
@@ -74,7 +75,7 @@ export class App {
   readonly unread = $derived(this.conversations.reduce((sum, c) => sum + c.unread, 0));
 
   /** Opens the engine. Never rejects: what goes wrong becomes a phase. */
-  async open(start: (onion: OnionOptions) => Promise<ZenTalk>): Promise<void> {
+  async open(start: (route: RouteOptions) => Promise<ZenTalk>): Promise<void> {
     this.phase = { kind: "opening" };
     this.invite = inviteFromFragment(location.hash);
     try {
@@ -190,6 +191,10 @@ export class App {
     } finally {
       this.#markingRead.delete(address);
     }
+  }
+
+  cover(): Promise<Cover> {
+    return this.#engine.cover();
   }
 
   storage(): Promise<StorageReport> {

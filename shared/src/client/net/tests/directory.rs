@@ -4,8 +4,8 @@ use super::world::{Manner, START, World};
 use crate::client::net::requests::NetFailure;
 use crate::client::view::{Connection, PrivacyWarning};
 use crate::id::NodeId;
-use crate::rpc::{Reply, Request};
-use crate::time::Duration;
+use crate::rpc::{Reply, Request, SYNC_STEP};
+use crate::time::{Duration, Timestamp};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -214,6 +214,115 @@ fn a_directory_that_was_small_at_the_start_grows_within_minutes() {
     world.directory = whole;
     world.advance(Duration::from_mins(7));
     assert_eq!(world.net.directory().len(), 12);
+}
+
+/// What the directory requests that were served since then asked for: everything, or what is newer than that.
+fn asked_since(world: &World, skip: &[usize]) -> Vec<Option<Timestamp>> {
+    let served = world.relays.iter().zip(skip);
+    let served = served.flat_map(|(relay, skip)| &relay.served[*skip..]);
+    let syncs = served.filter_map(|request| match request {
+        Request::DirectorySync(ask) => Some(ask.since),
+        _ => None,
+    });
+    syncs.collect()
+}
+
+fn served(world: &World) -> Vec<usize> {
+    world
+        .relays
+        .iter()
+        .map(|relay| relay.served.len())
+        .collect()
+}
+
+/// A client of twelve relays, in a network that has been the same for a while.
+fn settled(seed: u64) -> World {
+    let mut world = World::connected(12, seed);
+    world.publish_every(Duration::from_hours(6));
+    world.advance(Duration::from_hours(9));
+    world
+}
+
+#[test]
+fn a_settled_client_asks_for_what_is_new_and_for_everything_every_six_hours() {
+    let mut world = settled(21);
+    let before = served(&world);
+    world.advance(Duration::from_hours(24));
+    let asked = asked_since(&world, &before);
+    let full = asked.iter().filter(|since| since.is_none()).count();
+    // Three pages of each of two relays for everything, one of who has nothing else.
+    assert!((8..=36).contains(&full), "{full}");
+    let new = asked.len() - full;
+    assert!((24..=80).contains(&new), "{new}");
+    let steps = asked.iter().flatten();
+    assert!(
+        steps
+            .clone()
+            .all(|since| since.floor_to(SYNC_STEP) == *since)
+    );
+    assert_eq!(world.net.directory(), &world.directory);
+}
+
+#[test]
+fn what_is_new_is_found_by_asking_for_nothing_else() {
+    let mut world = settled(22);
+    let newcomer = world.outsider(13);
+    world.relays.last_mut().unwrap().member = true;
+    world.publish_one(12);
+    // The rounds of an hour or two.
+    let before = served(&world);
+    for _ in 0..14 {
+        world.advance(Duration::from_mins(10));
+        if nodes(&world).contains(&newcomer.node()) {
+            break;
+        }
+    }
+    assert!(nodes(&world).contains(&newcomer.node()));
+    assert!(asked_since(&world, &before)[0].is_some());
+}
+
+#[test]
+fn relays_that_do_not_tell_the_time_are_asked_for_everything() {
+    let mut world = settled(23);
+    for relay in &mut world.relays {
+        relay.tells_time = false;
+    }
+    world.advance(Duration::from_hours(7));
+    let before = served(&world);
+    world.advance(Duration::from_hours(8));
+    let asked = asked_since(&world, &before);
+    assert!(
+        asked.len() >= 12 && asked.iter().all(Option::is_none),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn who_misses_a_relay_asks_for_everything() {
+    let mut world = settled(24);
+    let before = served(&world);
+    world.net.want_directory(world.now, &mut world.rng);
+    world.advance(Duration::from_hours(1) + Duration::from_mins(15));
+    assert_eq!(asked_since(&world, &before)[0], None);
+}
+
+#[test]
+fn a_client_that_is_restarted_goes_on_from_what_it_has_stored() {
+    let mut world = settled(25);
+    while world
+        .net
+        .sync
+        .coverage()
+        .recent(Duration::from_hours(1), world.now)
+        .is_none()
+    {
+        world.advance(Duration::from_mins(10));
+    }
+    world.restart_net();
+    let before = served(&world);
+    world.advance(Duration::from_mins(80));
+    let asked = asked_since(&world, &before);
+    assert!(asked[0].is_some(), "{asked:?}");
 }
 
 #[test]

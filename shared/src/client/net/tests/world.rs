@@ -17,7 +17,7 @@ use crate::onion::{
 };
 use crate::rpc::{
     DirectorySyncReply, DirectorySyncRequest, PreKeyTakeRequest, Push, Refusal, Refused, Reply,
-    Request, SurbBytes,
+    Request, SYNC_STEP, SurbBytes,
 };
 use crate::test_support::{account_rsa, rng};
 use crate::time::{Duration, Timestamp};
@@ -68,6 +68,8 @@ pub(super) struct Relay {
     /// Accepts sockets and says nothing.
     pub(super) mute: bool,
     pub(super) manner: Manner,
+    /// Says what time it is in a part of the directory, as relays did not always.
+    pub(super) tells_time: bool,
     /// What it tells visitors in place of the truth.
     pub(super) lies: Option<Vec<RelayDescriptor>>,
     tags: BTreeMap<ConnectionTag, Buffer>,
@@ -110,6 +112,9 @@ pub(super) struct World {
     pub(super) peeled: Vec<(Suite, usize)>,
     /// When every relay publishes a descriptor next.
     next_publication: Timestamp,
+    publishes_every: Duration,
+    /// Of packets that the client has sent.
+    pub(super) packet_lengths: Vec<usize>,
 }
 
 /// What the client was told of its packets.
@@ -183,6 +188,7 @@ impl Relay {
             claims: None,
             mute: false,
             manner: Manner::Honest,
+            tells_time: true,
             lies: None,
             tags: BTreeMap::new(),
             served: Vec::new(),
@@ -275,6 +281,8 @@ impl World {
             held: BTreeMap::new(),
             peeled: Vec::new(),
             next_publication: START + PUBLICATION,
+            publishes_every: PUBLICATION,
+            packet_lengths: Vec::new(),
         };
         world.run();
         world
@@ -364,7 +372,7 @@ impl World {
     }
 
     fn publish(&mut self) {
-        self.next_publication = self.now + PUBLICATION;
+        self.next_publication = self.now + self.publishes_every;
         self.directory.expire(self.now);
         for relay in self
             .relays
@@ -374,6 +382,17 @@ impl World {
             self.directory
                 .insert(relay.publish(self.now, &mut self.rng));
         }
+    }
+
+    /// Relays publish so seldom from the next time on.
+    pub(super) fn publish_every(&mut self, pause: Duration) {
+        self.publishes_every = pause;
+    }
+
+    /// One relay publishes now.
+    pub(super) fn publish_one(&mut self, index: usize) {
+        let descriptor = self.relays[index].publish(self.now, &mut self.rng);
+        self.directory.insert(descriptor);
     }
 
     /// Lets time pass until the client has sent a request to a relay that answers `id`, or given up.
@@ -580,7 +599,10 @@ impl World {
                 };
                 self.send(link, Tag::Directory, &to_cbor(&body));
             }
-            Tag::RelayForward => self.packet(relay, frame.payload.to_vec()),
+            Tag::RelayForward => {
+                self.packet_lengths.push(frame.payload.len());
+                self.packet(relay, frame.payload.to_vec());
+            }
             Tag::Ack => {
                 let ack: Ack = from_cbor(frame.payload, 64).unwrap();
                 let tag = socket.tag.unwrap();
@@ -700,11 +722,14 @@ impl World {
     }
 
     fn sync(&self, relay: usize, ask: &DirectorySyncRequest) -> DirectorySyncReply {
-        let listed: Vec<_> = match &self.relays[relay].lies {
+        let all: Vec<_> = match &self.relays[relay].lies {
             Some(lies) => lies.clone(),
             None => self.directory.iter().cloned().collect(),
         };
-        let digest = listed.iter().cloned().collect::<Directory>().digest();
+        let digest = all.iter().cloned().collect::<Directory>().digest();
+        // Relays of this world take descriptors as soon as they are published.
+        let since = ask.since.map_or(0, Timestamp::as_ms);
+        let listed: Vec<_> = all.into_iter().filter(|d| d.sequence() >= since).collect();
         let part = listed
             .iter()
             .skip(ask.offset as usize)
@@ -719,6 +744,9 @@ impl World {
             digest: Bytes(digest),
             total: listed.len() as u32,
             descriptors: BoundedList::new(part).unwrap(),
+            time: self.relays[relay]
+                .tells_time
+                .then(|| self.now.floor_to(SYNC_STEP)),
         }
     }
 }
