@@ -236,7 +236,7 @@ describe("packets to oneself", () => {
     expect(said(2, 0, 2)).toBe("2 packets sent to yourself, none came back.");
   });
   test("cost more with X-Wing", () => {
-    expect([false, true].map((large) => strings.mixing.hint("light", large).match(/\d+.MB/u)?.[0])).toEqual(["2\u00a0MB", "4\u00a0MB"]);
+    expect([false, true].map((large) => strings.mixing.hint("light", large).match(/\d+.MB/u)?.[0])).toEqual(["3\u00a0MB", "6\u00a0MB"]);
     expect([false, true].map((large) => strings.mixing.hint("strong", large).match(/\d+.MB/u)?.[0])).toEqual(["17\u00a0MB", "34\u00a0MB"]);
   });
   test("of the in-memory engine go out while it is connected, and begin anew with every change", async () => {

@@ -1,12 +1,13 @@
 //! Prekeys, account records and the directory, as clients see them.
 
 use zentalk_shared::identity::DirectorySecret;
-use zentalk_shared::onion::Class;
+use zentalk_shared::onion::{Class, UnverifiedDescriptor};
 use zentalk_shared::rpc::{
     AccountRecord, DirectorySyncRequest, OwnerOp, PreKeyPublishBody, PreKeyTakeRequest,
     RecordGetRequest, RecordPutReply, RecordPutRequest, Refusal, Refused, Reply, Request,
+    SYNC_STEP,
 };
-use zentalk_shared::time::Duration;
+use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::{BoundedBytes, BoundedList, Bytes};
 
 use super::net::Net;
@@ -173,6 +174,44 @@ fn a_reply_that_does_not_fit_its_class_is_refused_and_not_lost() {
     caller.ask_in(&mut net, &[1, 0], &get, Class::Message);
     let refused = Reply::Refused(Refused::because(Refusal::Malformed));
     assert_eq!(caller.replies(&mut net), [refused]);
+}
+
+#[test]
+fn the_directory_tells_what_is_new_in_it() {
+    let mut net = Net::new(6);
+    net.advance(Duration::from_hours(1));
+    let now = net.now;
+    net.kill(5, 0);
+    net.start(5);
+    net.advance(Duration::from_mins(1));
+    let mut caller = Caller::at(&mut net, 1);
+    let mut ask = |known, since| {
+        let request = Request::DirectorySync(DirectorySyncRequest {
+            known,
+            offset: 0,
+            since,
+        });
+        caller.ask_in(&mut net, &[1, 0], &request, Class::Bulk);
+        match caller.replies(&mut net).pop() {
+            Some(Reply::DirectorySync(part)) => (part, net.relay(5).node(), net.now),
+            other => panic!("{other:?}"),
+        }
+    };
+    let nothing = Bytes([0; 32]);
+    let (new, node, later) = ask(nothing, Some(now));
+    assert_eq!((new.total, new.descriptors.len()), (1, 1));
+    let listed = UnverifiedDescriptor::decode(&new.descriptors[0]).unwrap();
+    assert_eq!(listed.claimed_node(), node);
+    assert_eq!(new.time, Some(later.floor_to(SYNC_STEP)));
+    let (all, ..) = ask(nothing, None);
+    assert_eq!((all.total, all.digest), (6, new.digest));
+    let (none, ..) = ask(nothing, Some(later + Duration::from_mins(1)));
+    assert_eq!((none.total, none.descriptors.len()), (0, 0));
+    let (same, ..) = ask(all.digest, Some(now));
+    assert_eq!(same.descriptors.len(), 0);
+    // Whoever asks for what came before the beginning of time gets everything.
+    let (early, ..) = ask(nothing, Some(Timestamp::EPOCH));
+    assert_eq!(early.total, 6);
 }
 
 #[test]
