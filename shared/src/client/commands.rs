@@ -114,6 +114,10 @@ impl Client {
                 .max(order(ctx.now, &MessageId::from_bytes([0; 16])));
             ctx.batch.put(talk.row());
         }
+        if !self.contacts.has_session(&address) {
+            // So that the first message need not wait for it.
+            self.lookups.want(address, ctx.now);
+        }
         self.contact_changed(&address, ctx);
         self.conversation_changed(&talk, ctx);
     }
@@ -179,7 +183,7 @@ impl Client {
         );
         self.accept(&address, ctx);
         if !self.contacts.has_session(&address) && !self.outbox.is_blocked(&address) {
-            self.lookups.want_now(address, ctx.now);
+            self.first_words(address, ctx);
         }
         let view = self.with_reason(view);
         ctx.batch.event(Event::Message(view));

@@ -105,10 +105,14 @@ impl Client {
             self.net.want_directory(ctx.now, &mut ctx.rng);
         }
         // News of somebody to whom nothing is to be said can wait until something is.
-        let is_wanted = self.outbox.has_any(&address) || self.awaits_renewal(&address);
-        if !is_wanted && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
+        if !self.is_awaited(&address) && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
             self.lookups.done(&address);
         }
+    }
+
+    /// Whether something is to be said to a contact.
+    fn is_awaited(&self, address: &Address) -> bool {
+        self.outbox.has_any(address) || self.awaits_renewal(address)
     }
 
     /// Takes up the latest of what relays have. Holders know the record's number only; what its account has signed
@@ -141,6 +145,8 @@ impl Client {
             row.record_read = Some(ctx.now);
         });
         ctx.batch.writes.extend(write);
+        // Of the list before.
+        self.lookups.take_kept(&address, ctx.now);
         self.list_read(address, change, ctx);
         self.outbox.hurry_to(&address, ctx.now);
         if self.outbox.is_blocked(&address) {
@@ -238,7 +244,21 @@ impl Client {
             bundle,
             stale_since,
         };
-        ctx.batch.step(Step::StartSession(Box::new(start)));
+        match self.is_awaited(&address) {
+            true => ctx.batch.step(Step::StartSession(Box::new(start))),
+            false => self.lookups.keep(start, ctx.now),
+        }
+    }
+
+    /// Something is said to a contact without a session: by the bundles that were fetched when they were added, or by others.
+    pub(super) fn first_words(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+        let kept = self.lookups.take_kept(&address, ctx.now);
+        if kept.is_empty() {
+            self.lookups.want_now(address, ctx.now);
+        }
+        for start in kept {
+            ctx.batch.step(Step::StartSession(Box::new(start)));
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //!   Waiting ──3, 6, 12 relays──▶ Record ──newest that verifies──▶ PreKeys ──▶ StartSession, done
 //!      ▲───────── nobody has it, or nothing verifies: backoff ────────┘
 //! ```
-//! It goes on until something is found: a contact who has not published yet will have one day.
+//! It goes on until something is found: a contact who has not published yet will have one day. Who has just been added is
+//! looked up before anything is said to them; the bundles wait in memory for the first message.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,9 @@ const PERSISTS: u32 = 3;
 const NEWS_PAUSE: Duration = Duration::from_mins(1);
 /// After an attempt that failed, sending does not wait for another within this time.
 const TRUST_OLD: Duration = Duration::from_mins(10);
+/// Bundles wait so long for a first message, for so many contacts at most.
+const FETCHED_FOR: Duration = Duration::from_hours(1);
+const MAX_FETCHED: usize = 16;
 
 /// Lookups under way.
 #[derive(Debug, Default)]
@@ -35,6 +39,15 @@ pub(super) struct Lookups {
     news: BTreeMap<Address, Timestamp>,
     /// When an attempt last failed.
     failures: BTreeMap<Address, Timestamp>,
+    /// Bundles for contacts to whom nothing has been said yet.
+    fetched: BTreeMap<Address, Fetched>,
+}
+
+/// Bundles that wait for a first message.
+#[derive(Debug)]
+struct Fetched {
+    at: Timestamp,
+    starts: Vec<StartSession>,
 }
 
 #[derive(Debug)]
@@ -259,6 +272,30 @@ impl Lookups {
             self.open.remove(address);
         }
         done
+    }
+
+    /// A bundle has come for somebody to whom nothing is to be said yet: it waits for that.
+    pub(super) fn keep(&mut self, start: StartSession, now: Timestamp) {
+        let address = start.address;
+        self.started(&address, &start.device.certificate.device_id());
+        self.fetched
+            .retain(|_, fetched| now.since(fetched.at) < FETCHED_FOR);
+        if self.fetched.len() < MAX_FETCHED || self.fetched.contains_key(&address) {
+            let new = || Fetched {
+                at: now,
+                starts: Vec::new(),
+            };
+            let fetched = self.fetched.entry(address).or_insert_with(new);
+            fetched.starts.push(start);
+        }
+    }
+
+    /// Takes the bundles that have waited for a first message. None if that was too long, or they are of a list that is
+    /// not the newest.
+    pub(super) fn take_kept(&mut self, address: &Address, now: Timestamp) -> Vec<StartSession> {
+        let fetched = self.fetched.remove(address);
+        let fetched = fetched.filter(|fetched| now.since(fetched.at) < FETCHED_FOR);
+        fetched.map(|fetched| fetched.starts).unwrap_or_default()
     }
 
     /// This attempt failed; another follows after a growing pause.
