@@ -43,7 +43,9 @@ impl Scene {
         let addresses: Vec<_> = (0..PEOPLE).map(address_of_person).collect();
         network.router.connect(town, &addresses);
         let took = network.know_each_other(RELAYS, PATIENCE).await;
-        println!("seed {seed}: {RELAYS} relays knew each other after {took:?}");
+        println!(
+            "seed {seed}: {RELAYS} relays knew each other {took:?} after the last one was ready"
+        );
         let config = Config {
             net: NetConfig {
                 bootstrap: network.bootstrap(),
@@ -54,7 +56,9 @@ impl Scene {
         };
         let from = |person| SocketAddr::from((address_of_person(person), 0));
         let mut people = People::come(&[Clock::Right; PEOPLE], &config, from, &mut rng);
+        let began = Instant::now();
         people.greet().await;
+        println!("seed {seed}: greeted after {:?}", began.elapsed());
         Self {
             network,
             people,
@@ -64,7 +68,9 @@ impl Scene {
 
     /// All arrives, and nothing was promised that was not kept.
     async fn close(self, what: &str) {
+        let began = Instant::now();
         self.people.close(what).await;
+        println!("{what}: all has arrived after {:?}", began.elapsed());
         let counts = self.network.router.counts();
         println!("{what}: {counts:?}");
         assert_eq!(counts.overflowed, 0, "the router was too slow");

@@ -40,7 +40,7 @@ impl Namespace {
         }
         *made += 1;
         let name = format!("{PREFIX}-{}-{made}", std::process::id());
-        ip(&["netns", "add", &name], "");
+        ip(&["netns", "add", &name], "").expect("a namespace");
         Self { name }
     }
 
@@ -83,14 +83,15 @@ impl Namespace {
             lines += &format!("address add {address}/32 dev {DEVICE} scope global\n");
         }
         lines += &format!("route add 127.0.0.0/8 dev {DEVICE} src {}\n", addresses[0]);
-        ip(&["-n", &self.name, "-batch", "-"], &lines);
+        ip(&["-n", &self.name, "-batch", "-"], &lines).expect("addresses");
         device
     }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        ip(&["netns", "delete", &self.name], "");
+        // What is left of it, the next run removes.
+        drop(ip(&["netns", "delete", &self.name], ""));
     }
 }
 
@@ -102,20 +103,22 @@ pub(crate) fn enter(file: &Path) {
         .expect("only root may enter a namespace");
 }
 
-/// Runs `ip` with these lines as its input.
-fn ip(arguments: &[&str], input: &str) -> String {
+/// What `ip` says when these lines are its input; or what it complains of.
+fn ip(arguments: &[&str], input: &str) -> Result<String, String> {
     let mut ip = Command::new("ip");
-    ip.args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut child = ip.stderr(Stdio::piped()).spawn().expect("iproute2");
+    ip.args(arguments).stdin(Stdio::piped());
+    ip.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = ip.spawn().expect("iproute2");
     let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(input.as_bytes()).expect("`ip` reads");
+    // It may have ended already: then its status says why.
+    drop(stdin.write_all(input.as_bytes()));
     drop(stdin);
     let output = child.wait_with_output().expect("our own process");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {arguments:?}: {errors}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(format!("ip {arguments:?}: {}", text(&output.stderr))),
+    }
 }
 
 /// Namespaces of processes of this test that are no more, with the relays in them.
@@ -123,8 +126,8 @@ fn remove_leftovers() {
     let Ok(files) = fs::read_dir(FOLDER) else {
         return;
     };
-    for file in files {
-        let name = file.expect("a file").file_name();
+    for file in files.flatten() {
+        let name = file.file_name();
         let name = name.to_str().unwrap_or_default();
         let rest = name.strip_prefix(PREFIX).and_then(|r| r.strip_prefix('-'));
         let Some((pid, _)) = rest.and_then(|rest| rest.split_once('-')) else {
@@ -133,10 +136,11 @@ fn remove_leftovers() {
         if Path::new("/proc").join(pid).exists() {
             continue;
         }
-        for pid in ip(&["netns", "pids", name], "").split_whitespace() {
-            // It may have ended by itself.
-            drop(Command::new("kill").args(["-KILL", pid]).status());
+        // Another run may do the same at the moment, and relays may end by themselves.
+        let relays = ip(&["netns", "pids", name], "").unwrap_or_default();
+        for relay in relays.split_whitespace() {
+            drop(Command::new("kill").args(["-KILL", relay]).status());
         }
-        ip(&["netns", "delete", name], "");
+        drop(ip(&["netns", "delete", name], ""));
     }
 }
