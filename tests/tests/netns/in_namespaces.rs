@@ -66,11 +66,19 @@ impl Scene {
         }
     }
 
-    /// All arrives, and nothing was promised that was not kept.
-    async fn close(self, what: &str) {
+    /// What is under way arrives.
+    async fn settle(&self, what: &str) {
         let began = Instant::now();
+        self.people.all_arrives().await;
+        println!(
+            "{what}: all has arrived {:?} after its end",
+            began.elapsed()
+        );
+    }
+
+    /// All has arrived, and nothing was promised that was not kept.
+    async fn close(self, what: &str) {
         self.people.close(what).await;
-        println!("{what}: all has arrived after {:?}", began.elapsed());
         let counts = self.network.router.counts();
         println!("{what}: {counts:?}");
         assert_eq!(counts.overflowed, 0, "the router was too slow");
@@ -126,36 +134,41 @@ fn kills_at_random(lasting: Duration, seed: u64) {
             println!("{kills} kills in {lasting:?}");
         };
         scene.people.talk_while(&mut scene.rng, killing).await;
+        scene.settle("kills").await;
     });
 }
 
 #[test]
-fn a_network_in_two_halves_heals() {
+fn a_network_in_two_halves_heals_and_all_its_relays_are_restarted() {
+    play("halves and restarts", 20, async |scene: &mut Scene| {
+        two_halves(scene).await;
+        rolling_restart(scene).await;
+    });
+}
+
+async fn two_halves(scene: &mut Scene) {
     const LASTS: Duration = Duration::from_secs(15);
-    play("two halves", 20, async |scene: &mut Scene| {
-        // One seed and two people are in each half.
-        let relays = (0..RELAYS).step_by(2).map(address_of_relay);
-        let people = (0..PEOPLE).step_by(2).map(address_of_person);
-        scene.network.router.part(relays.chain(people).collect());
-        let lasting = sleep(LASTS);
-        scene.people.talk_while(&mut scene.rng, lasting).await;
-        assert!(!scene.people.is_complete(), "something crossed the cut");
-        scene.network.router.heal();
-    });
+    // One seed and two people are in each half.
+    let relays = (0..RELAYS).step_by(2).map(address_of_relay);
+    let people = (0..PEOPLE).step_by(2).map(address_of_person);
+    scene.network.router.part(relays.chain(people).collect());
+    let lasting = sleep(LASTS);
+    scene.people.talk_while(&mut scene.rng, lasting).await;
+    assert!(!scene.people.is_complete(), "something crossed the cut");
+    scene.network.router.heal();
+    scene.settle("two halves").await;
 }
 
-#[test]
-fn relays_restarted_one_after_the_other_under_load_lose_nothing() {
-    play("rolling restart", 30, async |scene: &mut Scene| {
-        let network = &mut scene.network;
-        let rolling = async {
-            for index in 0..network.len() {
-                network.stop(index).await;
-                network.start_one(index).await;
-            }
-        };
-        scene.people.talk_while(&mut scene.rng, rolling).await;
-    });
+async fn rolling_restart(scene: &mut Scene) {
+    let network = &mut scene.network;
+    let rolling = async {
+        for index in 0..network.len() {
+            network.stop(index).await;
+            network.start_one(index).await;
+        }
+    };
+    scene.people.talk_while(&mut scene.rng, rolling).await;
+    scene.settle("rolling restart").await;
 }
 
 #[test]
