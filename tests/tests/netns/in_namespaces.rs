@@ -172,7 +172,7 @@ async fn rolling_restart(scene: &mut Scene) {
 }
 
 #[test]
-#[ignore = "soak: 100 processes"]
+#[ignore = "soak: 100 processes, two minutes"]
 fn a_hundred_relays_join_from_two_seeds() {
     const MANY: usize = 100;
     let town = Namespace::new();
