@@ -5,6 +5,7 @@ pub(crate) mod apt;
 pub(crate) mod bindgen;
 pub(crate) mod browser;
 pub(crate) mod disk;
+pub(crate) mod namespaces;
 pub(crate) mod node;
 pub(crate) mod python;
 pub(crate) mod wasm_std;

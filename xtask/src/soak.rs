@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 
 use crate::fuzz;
-use crate::setup::disk;
+use crate::setup::{disk, namespaces};
 use crate::test::Count;
 use crate::tidy;
 use crate::util::process::Cmd;
@@ -23,7 +23,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     disk::check()?;
     ui::heading("Long tests");
-    let skipped = tidy::not_soak()?;
+    let left_out = namespaces::ensure()?;
+    let mut skipped = tidy::not_soak()?;
+    skipped.extend(left_out.map(|_| namespaces::TESTS.to_owned()));
     let mut count = Count::default();
     let status = Cmd::cargo()
         .args(["test", "--workspace", "--release", "--no-fail-fast"])
@@ -33,6 +35,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .run_reading(|line| count.add(Count::of_line(line)))?;
     if args.filter.is_none() {
         fuzz::run(&fuzz::Args::all(args.fuzz_seconds))?;
+    }
+    if let Some(tests) = left_out {
+        ui::warn(&format!("not run: {tests}"));
     }
     println!("{count}");
     if !status.success() || count.passed == 0 {

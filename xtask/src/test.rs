@@ -1,7 +1,7 @@
 //! Every test, with whatever it needs installed first.
 //!
 //! The closing line, `N passed, N failed`, adds up what the runners themselves report, so it cannot
-//! claim a test that did not run; a suite that ran none has failed.
+//! claim a test that did not run; a suite that ran none has failed. What cannot run on this machine is named before it.
 
 mod count;
 mod suites;
@@ -66,12 +66,15 @@ struct Outcome {
     count: Count,
     /// A runner ended badly, whatever it counted.
     is_broken: bool,
+    /// Tests that cannot run here, and why.
+    left_out: Option<&'static str>,
 }
 
 impl Outcome {
     fn add(&mut self, other: Self) {
         self.count.add(other.count);
         self.is_broken |= other.is_broken;
+        self.left_out = self.left_out.or(other.left_out);
     }
 
     fn is_good(self) -> bool {
@@ -121,6 +124,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         } else {
             ui::bad(&line);
         }
+        if let Some(tests) = outcome.left_out {
+            ui::warn(&format!("not run: {tests}"));
+        }
     }
     let (total, all_good) = total(finished.iter().map(|(_, outcome, _)| *outcome));
     println!("{total}");
@@ -156,7 +162,11 @@ mod tests {
             failed,
             skipped,
         };
-        Outcome { count, is_broken }
+        Outcome {
+            count,
+            is_broken,
+            left_out: None,
+        }
     }
 
     #[test]

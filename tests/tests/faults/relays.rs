@@ -1,28 +1,15 @@
 //! Relay processes behind wires.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener as StdListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use zentalk_shared::client::Bootstrap;
-use zentalk_shared::id::NodeId;
 use zentalk_tests::keys;
+use zentalk_tests::live::{RelayProcess, Setup};
 
 use super::wire::Wires;
-
-/// A relay process with its own folder.
-struct RelayProcess {
-    url: String,
-    node: Option<NodeId>,
-    home: PathBuf,
-    child: Option<Child>,
-}
 
 /// Relays that know each other, each behind its wire.
 pub(crate) struct Network {
@@ -30,34 +17,6 @@ pub(crate) struct Network {
     pub(crate) wires: Wires,
     leading: Vec<JoinHandle<()>>,
     _folder: tempfile::TempDir,
-}
-
-/// Where the daemons are, if somebody has built them.
-const BIN_DIR: &str = "ZENTALK_BIN_DIR";
-
-/// The program; it is built where nobody says where it is: a package's tests get the programs of that package only.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| match std::env::var_os(BIN_DIR) {
-        Some(folder) => PathBuf::from(folder).join(RELAY),
-        None => build(),
-    })
-}
-
-const RELAY: &str = "zentalk-relay";
-
-fn build() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let folder = tests.parent().and_then(Path::parent).unwrap().to_owned();
-    // With the features that the tests were built with: nothing but the program is compiled.
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--workspace", "--bin", RELAY]);
-    build.args(["--example", "interop_traffic"]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success());
-    folder.join(RELAY)
 }
 
 /// A port below those that the system gives to outgoing connections, so that none takes it while its relay is down.
@@ -88,14 +47,16 @@ impl Network {
         let urls: Vec<String> = places.iter().map(|(outside, _)| url(outside)).collect();
         let (mut relays, mut leading) = (Vec::new(), Vec::new());
         for (index, (outside, port)) in places.into_iter().enumerate() {
-            let home = folder.path().join(format!("relay-{index}"));
-            configure(&home, index, port, &urls, &extra(index));
-            relays.push(RelayProcess {
+            relays.push(RelayProcess::new(Setup {
+                home: folder.path().join(format!("relay-{index}")),
+                key: keys::relay_der(index),
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
                 url: urls[index].clone(),
-                node: None,
-                home,
-                child: None,
-            });
+                operator: index.to_string(),
+                peers: &urls,
+                extra: &extra(index),
+                launcher: Vec::new(),
+            }));
             leading.push(tokio::spawn(wires.clone().lead(outside, index, port)));
         }
         let mut network = Self {
@@ -112,21 +73,9 @@ impl Network {
 
     /// Starts a relay and waits until it says that it is ready.
     pub(crate) async fn start_one(&mut self, index: usize) {
-        let relay = &mut self.relays[index];
-        let mut child = relay.command().spawn().unwrap();
-        self.wires.is_now(index, Some(child.id()));
-        let stdout = child.stdout.take().unwrap();
-        relay.child = Some(child);
-        let reading = spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line).map(|_| line)
-        });
-        let line = reading.await.unwrap().unwrap();
-        let rest = line.strip_prefix("ready node=");
-        let Some(node) = rest.and_then(|rest| parse_node(rest.split_whitespace().next()?)) else {
-            panic!("relay {index}: {line:?}\n{}", self.log(index));
-        };
-        relay.node = Some(node);
+        let pid = self.relays[index].spawn();
+        self.wires.is_now(index, Some(pid));
+        self.relays[index].ready().await;
     }
 
     /// `kill -9`.
@@ -137,35 +86,19 @@ impl Network {
 
     /// SIGTERM, and waits for the end.
     pub(crate) async fn stop(&mut self, index: usize) {
-        let Some(mut child) = self.relays[index].child.take() else {
-            return;
-        };
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.unwrap().success());
-        let ended = spawn_blocking(move || child.wait()).await.unwrap().unwrap();
-        assert!(ended.success(), "relay {index}\n{}", self.log(index));
+        self.relays[index].stop().await;
         self.wires.is_now(index, None);
     }
 
     /// Whether any relay has logged this.
     pub(crate) fn says(&self, what: &str) -> bool {
-        (0..self.relays.len()).any(|index| self.log(index).contains(what))
-    }
-
-    /// What a relay has logged.
-    fn log(&self, index: usize) -> String {
-        fs::read_to_string(self.relays[index].home.join("log")).unwrap_or_default()
+        self.relays.iter().any(|relay| relay.log().contains(what))
     }
 
     /// Where people begin.
     pub(crate) fn bootstrap(&self) -> Vec<Bootstrap> {
         let first = self.relays.iter().take(3);
-        let first = first.map(|relay| Bootstrap {
-            node: relay.node.expect("it has started"),
-            url: relay.url.clone(),
-        });
-        first.collect()
+        first.map(RelayProcess::bootstrap).collect()
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -177,56 +110,4 @@ impl Drop for Network {
     fn drop(&mut self) {
         self.leading.iter().for_each(JoinHandle::abort);
     }
-}
-
-impl RelayProcess {
-    fn command(&self) -> Command {
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.home.join("log"))
-            .unwrap();
-        let mut command = Command::new(program());
-        command
-            .env_clear()
-            .args(["run", "--config"])
-            .arg(self.home.join("relay.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log);
-        command
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-}
-
-impl Drop for RelayProcess {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn configure(home: &Path, index: usize, port: u16, urls: &[String], extra: &str) {
-    let data = home.join("data");
-    fs::create_dir(home).unwrap();
-    zentalk_relay::files::private_directory(&data).unwrap();
-    let key = data.join("relay-rsa4096.pk8");
-    zentalk_relay::files::write_private(&key, keys::relay_der(index)).unwrap();
-    let text = format!(
-        "listen = \"127.0.0.1:{port}\"\nurl = {:?}\ndata_dir = {data:?}\noperator = \"{index}\"\n\
-         allow_private = true\npeers = {urls:?}\n[log]\nlevel = \"warn\"\n{extra}",
-        urls[index],
-    );
-    fs::write(home.join("relay.toml"), text).unwrap();
-}
-
-fn parse_node(text: &str) -> Option<NodeId> {
-    let byte = |at: usize| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..20).map(byte).collect();
-    Some(NodeId::from_bytes(bytes?.try_into().ok()?))
 }

@@ -1,6 +1,7 @@
 //! People at native hosts of the engine: the loop that every host has, on tokio and real sockets.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,9 +21,8 @@ use zentalk_shared::client::{Client, Command, Config, Effect, Event, Input, Link
 use zentalk_shared::id::{Address, MessageId};
 use zentalk_shared::identity::ContactCode;
 use zentalk_shared::time::{Duration as Span, Timestamp};
-use zentalk_tests::sim::{Checker, ClientHost, Sent, Turned, Violation};
 
-use super::wire::address_of;
+use crate::sim::{Checker, ClientHost, Sent, Turned, Violation};
 
 /// Longest sleep: the clock may be set.
 const NAP: Duration = Duration::from_secs(5);
@@ -30,10 +30,13 @@ const OPENING: Duration = Duration::from_secs(10);
 
 /// How a person's clock goes wrong.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Clock {
+pub enum Clock {
+    /// It does not.
     #[default]
     Right,
+    /// Fast by so much.
     Ahead(Span),
+    /// Slow by so much.
     Behind(Span),
 }
 
@@ -48,7 +51,8 @@ impl Clock {
 }
 
 /// Everybody, and what they see.
-pub(crate) struct People {
+#[derive(Debug)]
+pub struct People {
     inputs: Vec<UnboundedSender<Input>>,
     hosts: Vec<JoinHandle<ClientHost>>,
     codes: Vec<ContactCode>,
@@ -56,6 +60,7 @@ pub(crate) struct People {
     texts: u64,
 }
 
+#[derive(Debug)]
 struct Seen {
     checker: Mutex<Checker>,
     addresses: Vec<Address>,
@@ -79,8 +84,16 @@ impl Seen {
 }
 
 impl People {
-    /// So many people, by these clocks, who come online.
-    pub(crate) fn come(clocks: &[Clock], config: &Config, rng: &mut ChaCha20Rng) -> Self {
+    /// So many people, by these clocks, who come online; `address_of` tells where each one connects from.
+    ///
+    /// # Panics
+    /// Outside a runtime, and if there are more than the pool of keys has accounts.
+    pub fn come(
+        clocks: &[Clock],
+        config: &Config,
+        address_of: fn(usize) -> SocketAddr,
+        rng: &mut ChaCha20Rng,
+    ) -> Self {
         let host = |(index, clock): (usize, &Clock)| {
             ClientHost::new(index, config.clone(), clock.now(), rng)
         };
@@ -104,6 +117,7 @@ impl People {
             let (inputs, queue) = unbounded_channel();
             let person = Person {
                 index,
+                address: address_of(index),
                 host,
                 clock: clocks[index],
                 rng: ChaCha20Rng::from_rng(rng),
@@ -117,8 +131,16 @@ impl People {
         people
     }
 
+    /// How many they are.
+    pub(super) const fn len(&self) -> usize {
+        self.codes.len()
+    }
+
     /// One person writes to another.
-    pub(crate) fn say(&mut self, from: usize, to: usize) {
+    ///
+    /// # Panics
+    /// If there is nobody of that number.
+    pub fn say(&mut self, from: usize, to: usize) {
         self.texts += 1;
         let mut id = [0; 16];
         id[8..].copy_from_slice(&self.texts.to_be_bytes());
@@ -145,24 +167,27 @@ impl People {
     }
 
     /// A person's device gets or loses its network.
-    pub(crate) fn is_online(&self, who: usize, online: bool) {
+    ///
+    /// # Panics
+    /// If there is nobody of that number.
+    pub fn is_online(&self, who: usize, online: bool) {
         self.inputs[who]
             .send(Input::Online(online))
             .expect("a host");
     }
 
     /// Whether every text was shown to its recipient, and its sender knows.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.seen.checker().is_complete()
     }
 
     /// Texts so far, and those of them that were shown as sent.
-    pub(crate) fn counts(&self) -> (u64, usize) {
+    pub(super) fn counts(&self) -> (u64, usize) {
         (self.texts, self.seen.checker().arrived())
     }
 
     /// From Enter to the other's screen, sorted, since the last call.
-    pub(crate) fn latencies(&self) -> Vec<Duration> {
+    pub(super) fn latencies(&self) -> Vec<Duration> {
         let mut took = self.seen.took.lock().expect("nobody panics with it");
         let mut took = std::mem::take(&mut *took);
         took.sort_unstable();
@@ -170,7 +195,7 @@ impl People {
     }
 
     /// Everybody goes; what was promised and not kept.
-    pub(crate) async fn go(self) -> Vec<Violation> {
+    pub(super) async fn go(self) -> Vec<Violation> {
         drop(self.inputs);
         let mut stored = BTreeMap::new();
         for (index, host) in self.hosts.into_iter().enumerate() {
@@ -186,6 +211,7 @@ impl People {
 /// One person's host.
 struct Person {
     index: usize,
+    address: SocketAddr,
     host: ClientHost,
     clock: Clock,
     rng: ChaCha20Rng,
@@ -262,19 +288,19 @@ impl Person {
     fn open(&mut self, link: LinkId, url: String) {
         let (socket, outgoing) = unbounded_channel();
         self.links.insert(link, socket);
-        tokio::spawn(carry(self.index, link, url, outgoing, self.speaker()));
+        tokio::spawn(carry(self.address, link, url, outgoing, self.speaker()));
     }
 }
 
 /// A link's socket, from its opening to its end.
 async fn carry(
-    person: usize,
+    from: SocketAddr,
     link: LinkId,
     url: String,
     mut outgoing: UnboundedReceiver<Message>,
     say: impl Fn(Input) -> bool,
 ) {
-    if let Ok(Some(socket)) = timeout(OPENING, connect(person, &url)).await {
+    if let Ok(Some(socket)) = timeout(OPENING, connect(from, &url)).await {
         say(Input::LinkOpened(link));
         let (mut sink, mut stream) = socket.split();
         let write = async {
@@ -298,10 +324,10 @@ async fn carry(
     say(Input::LinkClosed(link));
 }
 
-/// A WebSocket from this person's own address, by which wires know them.
-async fn connect(person: usize, url: &str) -> Option<WebSocketStream<TcpStream>> {
+/// A WebSocket from a person's own address, by which the network knows them.
+async fn connect(from: SocketAddr, url: &str) -> Option<WebSocketStream<TcpStream>> {
     let tcp = TcpSocket::new_v4().ok()?;
-    tcp.bind(address_of(person)).ok()?;
+    tcp.bind(from).ok()?;
     let (_, rest) = url.split_once("://")?;
     let relay = rest.split('/').next()?.parse().ok()?;
     let stream = tcp.connect(relay).await.ok()?;
