@@ -423,10 +423,14 @@ impl<'a> PathFinder<'a> {
     /// development, on this machine.
     pub(super) fn is_guard(&self, relay: &Candidate<'_>) -> bool {
         let info = relay.relay.info();
-        let reachable = info.urls.iter().any(|url| match url.is_loopback() {
-            true => self.rules.allow_loopback,
-            false => url.is_secure(),
-        });
+        // By others than the first it could send its clients to whom it likes (PROTOCOL §4).
+        let reachable = info
+            .urls
+            .first()
+            .is_some_and(|url| match url.is_loopback() {
+                true => self.rules.allow_loopback,
+                false => url.is_secure(),
+            });
         info.features.has(Features::GUARD) && reachable
     }
 

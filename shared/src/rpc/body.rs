@@ -322,7 +322,7 @@ pub enum Refusal {
 }
 
 /// In place of any reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
 #[cbor(map)]
 pub struct Refused {
     /// Why.
@@ -337,6 +337,25 @@ impl Refused {
     /// For any reason but missing work.
     pub const fn because(reason: Refusal) -> Self {
         Self { reason, work: None }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Refused {
+    fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
+        #[derive(Decode)]
+        #[cbor(map)]
+        struct Said {
+            #[n(0)]
+            reason: Refusal,
+            #[n(1)]
+            work: Option<WorkWanted>,
+        }
+        let at = d.position();
+        let Said { reason, work } = Said::decode(d, ctx)?;
+        match (reason, work) {
+            (Refusal::WorkNeeded, _) | (_, None) => Ok(Self { reason, work }),
+            _ => Err(minicbor::decode::Error::message("work is for missing work only").at(at)),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::identity::{DirectorySecret, MailboxSecret};
 use crate::onion::{Class, Layout, Suite};
 use crate::time::{Duration, Timestamp};
 use crate::wire::budget::ENVELOPE_LEN;
-use crate::wire::codec::{BoundedBytes, BoundedList, Bytes};
+use crate::wire::codec::{BoundedBytes, BoundedList, Bytes, from_cbor, to_cbor};
 
 const NODE: NodeId = NodeId::from_bytes([1; 20]);
 const OTHER: NodeId = NodeId::from_bytes([2; 20]);
@@ -60,6 +60,20 @@ fn a_put_fits_a_message_packet_and_every_reply_has_its_length() {
         Request::decode(&held),
         Err(RpcError::Unexpected(_))
     ));
+}
+
+/// PROTOCOL §6: what work is wanted is said only where work is missing.
+#[test]
+fn work_is_wanted_only_where_it_is_missing() {
+    let said = |reason| {
+        let work = Some(WANTED);
+        to_cbor(&Refused { reason, work })
+    };
+    assert!(from_cbor::<Refused>(&said(Refusal::WorkNeeded), 256).is_ok());
+    for reason in [Refusal::Full, Refusal::Moved, Refusal::Malformed] {
+        assert!(from_cbor::<Refused>(&said(reason), 256).is_err());
+        assert!(from_cbor::<Refused>(&to_cbor(&Refused::because(reason)), 256).is_ok());
+    }
 }
 
 #[test]

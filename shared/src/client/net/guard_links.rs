@@ -296,13 +296,6 @@ impl GuardLinks {
         slots.map(|(node, _)| *node).collect()
     }
 
-    /// How often in a row attempts to reach this guard have failed.
-    pub(super) fn failures(&self, node: NodeId) -> u32 {
-        self.slots
-            .get(&node)
-            .map_or(0, |slot| slot.backoff.failures())
-    }
-
     /// The host has been asked for a link to this guard.
     pub(super) fn connecting(&mut self, node: NodeId, link: LinkId) {
         if let Some(slot) = self.slots.get_mut(&node) {

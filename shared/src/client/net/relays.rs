@@ -12,7 +12,7 @@ use crate::id::NodeId;
 use crate::onion::epoch::{ACCEPTED_FOR, EPOCH_LENGTH};
 use crate::onion::{
     Census, Directory, Features, GuardSet, NetworkPrivacy, PathFinder, PathRules, Relaxation,
-    RelayDescriptor, RelayHealth, RelayUrl, Suite, Suites, UnverifiedDescriptor, VanguardSet,
+    RelayDescriptor, RelayHealth, Suite, Suites, UnverifiedDescriptor, VanguardSet,
 };
 use crate::time::{Duration, Timestamp};
 
@@ -355,7 +355,7 @@ impl Relays {
         };
         let guards = self.directory.iter().filter(offers);
         let mut guards: Vec<_> = guards.map(RelayDescriptor::node).collect();
-        guards.retain(|node| !shunned.never.contains(node) && self.guard_url(*node, 0).is_some());
+        guards.retain(|node| !shunned.never.contains(node) && self.guard_url(*node).is_some());
         let outside = |node: &&NodeId| !shunned.swarm.contains(node);
         let strict: Vec<_> = guards.iter().filter(outside).copied().collect();
         match strict.is_empty() && self.is_small() {
@@ -416,18 +416,15 @@ impl Relays {
             .collect()
     }
 
-    /// Where a guard is reached: `wss://`, or on this machine in development. Each `attempt` takes the next
-    /// of its URLs.
-    pub(super) fn guard_url(&self, node: NodeId, attempt: u32) -> Option<String> {
-        let urls = &self.directory.get(&node)?.info().urls;
-        let reachable = |url: &&RelayUrl| match url.is_loopback() {
+    /// Where a guard is reached: `wss://`, or on this machine in development. Only by its first URL: that it is there
+    /// relays have proven (PROTOCOL §4), and by others it could send its clients to whom it likes.
+    pub(super) fn guard_url(&self, node: NodeId) -> Option<String> {
+        let first = self.directory.get(&node)?.info().urls.first()?;
+        let reachable = match first.is_loopback() {
             true => self.rules.allow_loopback,
-            false => url.is_secure(),
+            false => first.is_secure(),
         };
-        let urls: Vec<_> = urls.iter().filter(reachable).collect();
-        let attempt = usize::try_from(attempt).unwrap_or(0);
-        let turn = attempt.checked_rem(urls.len())?;
-        urls.get(turn).map(ToString::to_string)
+        reachable.then(|| first.to_string())
     }
 }
 

@@ -91,8 +91,7 @@ impl Net {
 
     fn connect_guards(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
         for node in self.guards.due(now) {
-            let attempt = self.guards.failures(node);
-            let Some(url) = self.relays.guard_url(node, attempt) else {
+            let Some(url) = self.relays.guard_url(node) else {
                 // Its descriptor has expired: as good as unreachable until it publishes another.
                 self.guard_failed(node, false, now, rng);
                 continue;

@@ -3,6 +3,7 @@
 
 mod commands;
 mod devices;
+mod first_words;
 mod mailbox;
 mod outbox;
 mod people;
