@@ -157,9 +157,11 @@ fn soak(relays: usize) {
         let (contacts, gone) = world.tables();
         println!("{}", row.to_csv());
         println!(
-            "  {:.0} s; {} have left; {:.1} contacts a relay, {:.1} % of them gone, {:.1} % of neighbours known",
+            "  {:.0} s; {} have left, {} records published again, {} lost; {:.1} contacts a relay, {:.1} % of them gone, {:.1} % of neighbours known",
             begun.elapsed().as_secs_f64(),
             world.left,
+            world.again,
+            world.lost(),
             contacts as f64 / relays as f64,
             100.0 * gone as f64 / contacts as f64,
             100.0 * world.neighbours_known(),

@@ -9,7 +9,8 @@ use zentalk_shared::time::Duration;
 use super::world::{Plan, World};
 
 /// The first line of the file.
-pub const HEAD: &str = "relays,condition,lookups,success,hops_p50,hops_p99,asked_p50,asked_p99,ms_p50,ms_p99,frames";
+pub const HEAD: &str =
+    "relays,condition,lookups,success,hops_p50,hops_p99,asked_p50,asked_p99,ms_p50,ms_p99,frames";
 /// Records that are published.
 const RECORDS: usize = 1000;
 /// Lookups of them.

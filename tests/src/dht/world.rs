@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use zentalk_shared::dht::{
-    AdmitAll, Answer, Contact, K, Node, Output, Peer, QueryId, RecordId, RecordKind, Request, Verified,
+    AdmitAll, Answer, Contact, K, Node, Output, Peer, QueryId, RecordId, RecordKind, Request,
+    Verified,
 };
 use zentalk_shared::id::{NodeId, RecordKey};
 use zentalk_shared::time::{Duration, Timestamp};
@@ -95,6 +96,8 @@ pub struct World {
     pub frames: u64,
     /// Relays that have gone.
     pub left: u64,
+    /// Records that had to be published once more, because nobody had said that they are stored.
+    pub again: usize,
     published: Vec<(RecordId, Vec<u8>)>,
 }
 
@@ -273,24 +276,40 @@ impl World {
         );
     }
 
-    /// Publishes records, each from some honest relay, and waits until that is done.
+    /// Publishes records, each through some honest relay, and waits until that is done. Whose relay leaves meanwhile goes
+    /// to another one.
     pub fn publish(&mut self, count: usize) {
+        let mut under_way = Vec::new();
         for _ in 0..count {
             let mut key = [0; 20];
             self.rng.fill_bytes(&mut key);
             let id = RecordId::account(RecordKey::from_bytes(key));
             let record = records::make(&id, 1, self.now + Duration::from_days(20));
-            let at = self.any_honest();
-            let (now, rng) = (self.now, &mut self.rng);
-            if let Some(node) = &mut self.slots[at as usize].node {
-                let query = node.publish(RecordKind::Account, record.clone(), None, now, rng);
-                query.expect("few lookups are under way");
-            }
-            self.drain(at);
+            under_way.push((self.hand_in(&record), record.clone()));
             self.published.push((id, record));
             self.pass(Duration::from_ms(200));
         }
-        self.pass(Duration::from_secs(30));
+        while !under_way.is_empty() {
+            self.pass(Duration::from_secs(30));
+            let stored = |answer: Option<(Answer, Timestamp)>| matches!(answer, Some((Answer::Published(published), _)) if published.stored > 0);
+            under_way.retain(|(query, _)| !stored(self.done.remove(query)));
+            for (query, record) in &mut under_way {
+                *query = self.hand_in(record);
+            }
+            self.again += under_way.len();
+        }
+    }
+
+    /// Has some honest relay publish a record.
+    fn hand_in(&mut self, record: &[u8]) -> (u32, QueryId) {
+        let at = self.any_honest();
+        let (now, rng) = (self.now, &mut self.rng);
+        let node = self.slots[at as usize].node.as_mut();
+        let node = node.expect("honest relays have one");
+        let query = node.publish(RecordKind::Account, record.to_vec(), None, now, rng);
+        let query = query.expect("few lookups are under way");
+        self.drain(at);
+        (at, query)
     }
 
     /// Looks records up, evenly over a span of time, each from some honest relay.
@@ -331,6 +350,15 @@ impl World {
             let up = self.slots[index(&contact.node()) as usize].up;
             (all + 1, gone + usize::from(!up))
         })
+    }
+
+    /// Published records that no honest relay has any more.
+    pub fn lost(&self) -> usize {
+        let is_lost = |(id, _): &&(RecordId, Vec<u8>)| {
+            let mut disks = self.slots.iter().filter(|slot| slot.up);
+            !disks.any(|slot| slot.disk.contains_key(id))
+        };
+        self.published.iter().filter(is_lost).count()
     }
 
     /// Of the K nearest to each honest relay, the share that is in its table.

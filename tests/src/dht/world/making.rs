@@ -67,6 +67,7 @@ impl World {
             done: HashMap::new(),
             frames: 0,
             left: 0,
+            again: 0,
             published: Vec::new(),
         }
     }
