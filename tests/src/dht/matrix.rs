@@ -80,8 +80,9 @@ pub struct Row {
     pub frames: u64,
 }
 
-/// Measures one row: records are published; with churn two hours pass, so that every bucket was refreshed, a third of
-/// the holders have gone and records were republished; then they are looked up, each several times, from everywhere.
+/// Measures one row: records are published; with churn more than an hour passes, so that every bucket was refreshed, a
+/// quarter of the holders have gone and the others have republished; then they are looked up, each several times, from
+/// everywhere.
 pub fn measure(relays: usize, condition: &Condition) -> (World, Row) {
     let mut world = World::new(Plan {
         relays,
@@ -91,8 +92,8 @@ pub fn measure(relays: usize, condition: &Condition) -> (World, Row) {
         seed: 1,
     });
     let (age, over) = match condition.churn {
-        true => (Duration::from_hours(2), Duration::from_hours(1)),
-        false => (Duration::from_secs(0), Duration::from_mins(5)),
+        true => (Duration::from_mins(75), Duration::from_mins(15)),
+        false => (Duration::from_secs(0), Duration::from_mins(1)),
     };
     world.pass(Duration::from_secs(30));
     world.publish(RECORDS);
