@@ -81,7 +81,7 @@ pub struct Row {
 }
 
 /// Measures one row: records are published; with churn more than an hour passes, so that every bucket was refreshed, a
-/// quarter of the holders have gone and the others have republished; then they are looked up, each several times, from
+/// sixth of the holders have gone and the others have republished; then they are looked up, each several times, from
 /// everywhere.
 pub fn measure(relays: usize, condition: &Condition) -> (World, Row) {
     let mut world = World::new(Plan {

@@ -1,7 +1,7 @@
 //! Relays, time, and the network between them.
 //!
 //! A question costs two round trips: one to connect, which also is the dial-back, and one for itself. Latencies follow
-//! from places on a square, plus jitter; questions get lost. Who is gone is found unreachable at once or not at all.
+//! from places on a square, plus jitter; frames get lost. Who is gone is found unreachable at once or not at all.
 
 mod making;
 mod queue;
