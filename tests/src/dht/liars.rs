@@ -14,17 +14,21 @@ use zentalk_shared::onion::RelayUrl;
 use zentalk_shared::time::{Duration, Timestamp};
 
 use super::records;
+use super::sorted::Sorted;
 
 /// All liars: they know each other.
 #[derive(Clone, Debug, Default)]
 pub struct Liars {
-    contacts: Vec<Contact>,
+    contacts: Sorted<Contact>,
 }
 
 impl Liars {
-    /// One more.
-    pub fn add(&mut self, contact: Contact) {
-        self.contacts.push(contact);
+    /// These relays.
+    pub fn new(contacts: impl Iterator<Item = Contact>) -> Self {
+        let contacts = contacts.map(|contact| (*contact.position(), contact));
+        Self {
+            contacts: Sorted::new(contacts.collect()),
+        }
     }
 
     /// What one of them answers.
@@ -50,14 +54,8 @@ impl Liars {
     }
 
     fn nearest(&self, target: &Position) -> Vec<Contact> {
-        let distance = |c: &&Contact| c.position().to(target);
-        let mut all: Vec<&Contact> = self.contacts.iter().collect();
-        if all.len() > K {
-            all.select_nth_unstable_by_key(K, distance);
-            all.truncate(K);
-        }
-        all.sort_by_key(distance);
-        all.into_iter().cloned().collect()
+        let nearest = self.contacts.nearest(target, K);
+        nearest.into_iter().cloned().collect()
     }
 
     /// The right record with a byte changed, of a higher sequence.

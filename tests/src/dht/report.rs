@@ -15,6 +15,16 @@ pub struct Sample {
     pub ms: u64,
 }
 
+impl Sample {
+    /// A lookup that has not come to an end.
+    pub const UNANSWERED: Self = Self {
+        found: false,
+        hops: 0,
+        asked: 0,
+        ms: 0,
+    };
+}
+
 /// Many lookups.
 #[derive(Clone, Debug, Default)]
 pub struct Report {

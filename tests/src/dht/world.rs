@@ -1,17 +1,18 @@
 //! Relays, time, and the network between them.
 //!
 //! A question costs two round trips: one to connect, which also is the dial-back, and one for itself. Latencies follow
-//! from places on a square, plus jitter; questions get lost. Who is gone is found unreachable at once or not at all.
+//! from places on a square, plus jitter; frames get lost. Who is gone is found unreachable at once or not at all.
 
 mod making;
+mod queue;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 use zentalk_shared::dht::{
-    AdmitAll, Answer, Contact, Node, Output, Peer, QueryId, RecordId, RecordKind, Request, Verified,
+    AdmitAll, Answer, Contact, K, Node, Output, Peer, QueryId, RecordId, RecordKind, Request,
+    Verified,
 };
 use zentalk_shared::id::{NodeId, RecordKey};
 use zentalk_shared::time::{Duration, Timestamp};
@@ -21,6 +22,9 @@ use super::churn::{session, uniform};
 use super::liars::Liars;
 use super::records::{self, HashedRecords};
 use super::report::{Report, Sample};
+use super::sorted::Sorted;
+
+use queue::Queue;
 
 /// What kind of network it is.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +35,8 @@ pub struct Plan {
     pub liars: f64,
     /// Whether honest ones come and go (see [`super::churn`]).
     pub churn: bool,
-    /// Share of questions that are lost.
+    /// Share of frames that are lost: questions and answers alike.
     pub loss: f64,
-    /// Relays do what they do by themselves: join, refresh, republish. Not for very large ones.
-    pub upkeep: bool,
     /// The whole run follows from it.
     pub seed: u64,
 }
@@ -47,7 +49,6 @@ impl Plan {
             liars: 0.0,
             churn: false,
             loss: 0.01,
-            upkeep: true,
             seed: 1,
         }
     }
@@ -88,15 +89,15 @@ pub struct World {
     pub now: Timestamp,
     rng: ChaCha8Rng,
     slots: Vec<Slot>,
-    events: BinaryHeap<Reverse<(Timestamp, u64)>>,
-    bodies: HashMap<u64, Event>,
-    next_event: u64,
+    events: Queue<Event>,
     liars: Liars,
     done: HashMap<(u32, QueryId), (Answer, Timestamp)>,
     /// Frames that have arrived.
     pub frames: u64,
     /// Relays that have gone.
     pub left: u64,
+    /// Records that had to be published once more, because nobody had said that they are stored.
+    pub again: usize,
     published: Vec<(RecordId, Vec<u8>)>,
 }
 
@@ -104,17 +105,9 @@ impl World {
     /// Lets time pass.
     pub fn pass(&mut self, span: Duration) {
         let until = self.now + span;
-        while let Some(Reverse((time, id))) = self
-            .events
-            .peek()
-            .copied()
-            .filter(|Reverse((time, _))| *time <= until)
-        {
-            self.events.pop();
-            self.now = time;
-            if let Some(event) = self.bodies.remove(&id) {
-                self.happen(event);
-            }
+        while let Some((at, event)) = self.events.pop(until) {
+            self.now = at;
+            self.happen(event);
         }
         self.now = until;
     }
@@ -155,13 +148,14 @@ impl World {
         let slot = &mut self.slots[at as usize];
         slot.up = false;
         (slot.node, slot.disk) = (None, HashMap::new());
-        let new = self.add(false);
+        let new = self.add(false, false);
         for _ in 0..2 {
             let seed = self.any_honest();
-            self.meet(new, seed);
+            self.meet(new, seed, self.now);
         }
+        self.drain(new);
         let stay = session(&mut self.rng);
-        self.schedule(self.now + stay, Event::Leave(new));
+        self.events.push(self.now + stay, Event::Leave(new));
     }
 
     fn any_honest(&mut self) -> u32 {
@@ -210,7 +204,7 @@ impl World {
             let next = node.next_timeout().max(self.now + Duration::from_ms(1));
             if next < slot.timer {
                 slot.timer = next;
-                self.schedule(next, Event::Timer(at));
+                self.events.push(next, Event::Timer(at));
             }
         }
     }
@@ -245,12 +239,10 @@ impl World {
         // The host dials, and finds the claim true or not.
         let is_there = other.is_some_and(|slot| slot.up && slot.contact.contact() == to);
         if is_there {
-            if uniform(&mut self.rng) >= self.plan.loss {
-                self.send(from, index(&to.node()), bytes, true);
-            }
+            self.send(from, index(&to.node()), bytes, true);
         } else if self.rng.next_u32().is_multiple_of(2) {
             let at = self.now + Duration::from_ms(150);
-            self.schedule(
+            self.events.push(
                 at,
                 Event::Unreachable {
                     at: from,
@@ -264,13 +256,16 @@ impl World {
         let Some(other) = self.slots.get(to as usize) else {
             return;
         };
+        if uniform(&mut self.rng) < self.plan.loss {
+            return;
+        }
         let (a, b) = (self.slots[from as usize].place, other.place);
         let distance = (a.0 - b.0).hypot(a.1 - b.1);
         let one_way = 5.0 + 90.0 * distance - 5.0 * (1.0 - uniform(&mut self.rng)).ln();
         // A question waits for the connection, which takes a round trip.
         let ways = if asks { 3.0 } else { 1.0 };
         let at = self.now + Duration::from_ms((one_way * ways) as u64 + 1);
-        self.schedule(
+        self.events.push(
             at,
             Event::Frame {
                 from,
@@ -281,31 +276,40 @@ impl World {
         );
     }
 
-    fn schedule(&mut self, at: Timestamp, event: Event) {
-        let id = self.next_event;
-        self.next_event += 1;
-        self.events.push(Reverse((at, id)));
-        self.bodies.insert(id, event);
-    }
-
-    /// Publishes records, each from some honest relay, and waits until that is done.
+    /// Publishes records, each through some honest relay, and waits until that is done. Whose relay leaves meanwhile goes
+    /// to another one.
     pub fn publish(&mut self, count: usize) {
+        let mut under_way = Vec::new();
         for _ in 0..count {
             let mut key = [0; 20];
             self.rng.fill_bytes(&mut key);
             let id = RecordId::account(RecordKey::from_bytes(key));
             let record = records::make(&id, 1, self.now + Duration::from_days(20));
-            let at = self.any_honest();
-            let (now, rng) = (self.now, &mut self.rng);
-            if let Some(node) = &mut self.slots[at as usize].node {
-                let query = node.publish(RecordKind::Account, record.clone(), None, now, rng);
-                query.expect("few lookups are under way");
-            }
-            self.drain(at);
+            under_way.push((self.hand_in(&record), record.clone()));
             self.published.push((id, record));
-            self.pass(Duration::from_ms(200));
+            self.pass(Duration::from_ms(20));
         }
-        self.pass(Duration::from_secs(30));
+        while !under_way.is_empty() {
+            self.pass(Duration::from_secs(30));
+            let stored = |answer: Option<(Answer, Timestamp)>| matches!(answer, Some((Answer::Published(published), _)) if published.stored > 0);
+            under_way.retain(|(query, _)| !stored(self.done.remove(query)));
+            for (query, record) in &mut under_way {
+                *query = self.hand_in(record);
+            }
+            self.again += under_way.len();
+        }
+    }
+
+    /// Has some honest relay publish a record.
+    fn hand_in(&mut self, record: &[u8]) -> (u32, QueryId) {
+        let at = self.any_honest();
+        let (now, rng) = (self.now, &mut self.rng);
+        let node = self.slots[at as usize].node.as_mut();
+        let node = node.expect("honest relays have one");
+        let query = node.publish(RecordKind::Account, record.to_vec(), None, now, rng);
+        let query = query.expect("few lookups are under way");
+        self.drain(at);
+        (at, query)
     }
 
     /// Looks records up, evenly over a span of time, each from some honest relay.
@@ -325,11 +329,22 @@ impl World {
             self.drain(at);
             self.pass(pause);
         }
-        self.pass(Duration::from_mins(3));
+        // At most three minutes: a path that is led astray waits for many answers that do not come.
+        for _ in 0..36 {
+            let is_over = |(at, query, ..): &(u32, QueryId, _, _)| {
+                self.done.contains_key(&(*at, *query)) || !self.slots[*at as usize].up
+            };
+            if asked.iter().all(is_over) {
+                break;
+            }
+            self.pass(Duration::from_secs(5));
+        }
         let samples = asked.into_iter().filter_map(|(at, query, record, begun)| {
-            // Of a relay that has left meanwhile nobody knows.
-            let answer = self.done.remove(&(at, query))?;
-            Some(sample(&answer, &record, begun))
+            match self.done.remove(&(at, query)) {
+                Some(answer) => Some(sample(&answer, &record, begun)),
+                // Of a relay that has left meanwhile nobody knows; any other should have an answer by now.
+                None => self.slots[at as usize].up.then_some(Sample::UNANSWERED),
+            }
         });
         Report {
             samples: samples.collect(),
@@ -344,6 +359,33 @@ impl World {
             let up = self.slots[index(&contact.node()) as usize].up;
             (all + 1, gone + usize::from(!up))
         })
+    }
+
+    /// Published records that no honest relay has any more.
+    pub fn lost(&self) -> usize {
+        let is_lost = |(id, _): &&(RecordId, Vec<u8>)| {
+            let mut disks = self.slots.iter().filter(|slot| slot.up);
+            !disks.any(|slot| slot.disk.contains_key(id))
+        };
+        self.published.iter().filter(is_lost).count()
+    }
+
+    /// Of the K nearest to each honest relay, the share that is in its table.
+    pub fn neighbours_known(&self) -> f64 {
+        let up = (0u32..).zip(&self.slots).filter(|(_, slot)| slot.up);
+        let up = up.map(|(at, slot)| (*slot.contact.contact().position(), at));
+        let sorted: Sorted<u32> = Sorted::new(up.collect());
+        let (mut all, mut known) = (0, 0);
+        for node in self.slots.iter().filter_map(|slot| slot.node.as_ref()) {
+            // The nearest of all is the relay itself.
+            let nearest = sorted.nearest(node.contact().position(), K + 1);
+            for at in nearest.into_iter().skip(1) {
+                let contact = self.slots[*at as usize].contact.contact();
+                known += usize::from(node.table().contains(contact));
+                all += 1;
+            }
+        }
+        known as f64 / all.max(1) as f64
     }
 
     /// Has a relay of the seed's choice crawl: how many it finds, and how many there are besides.

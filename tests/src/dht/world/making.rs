@@ -1,37 +1,44 @@
 //! How a network comes to be: grown, or as it is after some time.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::ops::Range;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use zentalk_shared::dht::{
     AdmitAll, Contact, DialBack, Network, NodeConfig, StoreLimits, Verified,
 };
-use zentalk_shared::id::{NodeId, Position};
+use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::RelayUrl;
 use zentalk_shared::time::{Duration, Timestamp};
 
+use super::queue::Queue;
 use super::{Event, Plan, SimNode, Slot, World};
 use crate::dht::churn::{rest_of_session, uniform};
 use crate::dht::liars::Liars;
 use crate::dht::records::HashedRecords;
+use crate::dht::sorted::Sorted;
+
+/// Contacts that are shown to a bucket of an old network: as many as it holds, and some that wait.
+const SHOWN: usize = 24;
 
 impl World {
-    /// A network as it is after some time: every table knows a random choice of who is there.
+    /// A network as it is after some time: every table knows its relay's neighbours and a random choice of the others,
+    /// and was refreshed at some time within the last hour.
     pub fn new(plan: Plan) -> Self {
         let mut world = Self::empty(plan);
         for n in 0..plan.relays {
             // Spread evenly over the relays, so that a share is exact.
             let lies = ((n + 1) as f64 * plan.liars) as usize > (n as f64 * plan.liars) as usize;
-            world.add(lies);
+            world.add(lies, true);
         }
+        let lying = world.slots.iter().filter(|slot| slot.node.is_none());
+        world.liars = Liars::new(lying.map(|slot| slot.contact.contact().clone()));
         world.introduce_everybody();
         for at in 0..plan.relays as u32 {
             if plan.churn && world.slots[at as usize].node.is_some() {
                 let rest = rest_of_session(&mut world.rng);
-                world.schedule(world.now + rest, Event::Leave(at));
+                world.events.push(world.now + rest, Event::Leave(at));
             }
         }
         world
@@ -41,8 +48,9 @@ impl World {
     pub fn grown(plan: Plan, apart: Duration) -> Self {
         let mut world = Self::empty(plan);
         for n in 0..plan.relays as u32 {
-            world.add(false);
-            (0..n.min(2)).for_each(|seed| world.meet(n, seed));
+            world.add(false, false);
+            (0..n.min(2)).for_each(|seed| world.meet(n, seed, world.now));
+            world.drain(n);
             world.pass(apart);
         }
         world
@@ -54,18 +62,18 @@ impl World {
             now: Timestamp::from_secs(1_700_000_000),
             rng: ChaCha8Rng::seed_from_u64(plan.seed),
             slots: Vec::new(),
-            events: BinaryHeap::new(),
-            bodies: HashMap::new(),
-            next_event: 0,
+            events: Queue::new(),
             liars: Liars::default(),
             done: HashMap::new(),
             frames: 0,
             left: 0,
+            again: 0,
             published: Vec::new(),
         }
     }
 
-    pub(super) fn add(&mut self, lies: bool) -> u32 {
+    /// One more relay; `joined`: it has been there for some time.
+    pub(super) fn add(&mut self, lies: bool, joined: bool) -> u32 {
         let at = self.slots.len() as u32;
         let contact = contact(at, self.rng.next_u32());
         let mut config = NodeConfig {
@@ -76,10 +84,8 @@ impl World {
             max_askers: 1024,
             ..NodeConfig::default()
         };
-        if !self.plan.upkeep {
+        if joined {
             config.join_after = Duration::MAX;
-            config.refresh_every = Duration::MAX;
-            config.upkeep_every = Duration::from_days(1);
         }
         let node = SimNode::new(
             contact.contact().clone(),
@@ -88,9 +94,6 @@ impl World {
             AdmitAll,
             self.now,
         );
-        if lies {
-            self.liars.add(contact.contact().clone());
-        }
         let place = (uniform(&mut self.rng), uniform(&mut self.rng));
         self.slots.push(Slot {
             contact,
@@ -103,54 +106,43 @@ impl World {
         at
     }
 
-    /// Every relay meets, in every bucket, a random choice of who belongs there.
+    /// Every relay meets, in every bucket, whoever belongs there, or a random choice of them.
     fn introduce_everybody(&mut self) {
-        let mut sorted: Vec<(_, u32)> = (0..)
-            .zip(&self.slots)
-            .map(|(at, s)| (*s.contact.contact().position(), at))
-            .collect();
-        sorted.sort_unstable();
+        let slots = (0..).zip(&self.slots);
+        let positions = slots.map(|(at, slot)| (*slot.contact.contact().position(), at));
+        let sorted: Sorted<u32> = Sorted::new(positions.collect());
         for at in 0..self.slots.len() as u32 {
             let me = *self.slots[at as usize].contact.contact().position();
+            let ago = uniform(&mut self.rng) * Duration::from_hours(1).as_ms() as f64;
+            let since = self.now - Duration::from_ms(ago as u64);
             // From the whole network inwards: the part that shares one bit more with this relay, and the other half.
-            let mut range = 0..sorted.len();
+            let mut range = sorted.all();
             for bit in 0..160u8 {
-                let (side, other) = halves(&sorted, range.clone(), bit, &me);
-                for _ in 0..other.len().min(24) {
-                    let pick = other.start + (self.rng.next_u64() % other.len() as u64) as usize;
-                    self.meet(at, sorted[pick].1);
+                let (side, other) = sorted.halves(range, bit, &me);
+                for n in 0..other.len().min(SHOWN) {
+                    let pick = match other.len() > SHOWN {
+                        true => (self.rng.next_u64() % other.len() as u64) as usize,
+                        false => n,
+                    };
+                    if let Some(who) = sorted.get(other.start + pick) {
+                        self.meet(at, *who, since);
+                    }
                 }
                 range = side;
                 if range.len() <= 1 {
                     break;
                 }
             }
+            self.drain(at);
         }
     }
 
-    pub(super) fn meet(&mut self, at: u32, other: u32) {
+    /// A relay has been shown another one, at that time.
+    pub(super) fn meet(&mut self, at: u32, other: u32, since: Timestamp) {
         let seen = self.slots[other as usize].contact.clone();
-        let (now, rng) = (self.now, &mut self.rng);
         if let Some(node) = &mut self.slots[at as usize].node {
-            node.handle_verified(&seen, now, rng);
+            node.handle_verified(&seen, since, &mut self.rng);
         }
-        self.drain(at);
-    }
-}
-
-/// The part of a sorted range that has `me`'s bit, and the other part.
-fn halves(
-    sorted: &[(Position, u32)],
-    range: Range<usize>,
-    bit: u8,
-    me: &Position,
-) -> (Range<usize>, Range<usize>) {
-    let at =
-        |position: &Position| position.as_bytes()[usize::from(bit / 8)] & (0x80 >> (bit % 8)) != 0;
-    let middle = range.start + sorted[range.clone()].partition_point(|(p, _)| !at(p));
-    match at(me) {
-        true => (middle..range.end, range.start..middle),
-        false => (range.start..middle, middle..range.end),
     }
 }
 
