@@ -11,7 +11,6 @@ use tokio::net::UdpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, interval, sleep, timeout};
 use zentalk_shared::client::{Config, NetConfig, StockConfig};
-use zentalk_shared::onion::{Suite, Suites};
 use zentalk_tests::live::{Clock, People};
 
 use super::namespaces::{Namespace, enter};
@@ -47,11 +46,7 @@ impl Scene {
             "seed {seed}: {RELAYS} relays knew each other {took:?} after the last one was ready"
         );
         let config = Config {
-            net: NetConfig {
-                bootstrap: network.bootstrap(),
-                suites: Suites::preferring(Suite::X25519),
-                floor: None,
-            },
+            net: NetConfig::new(network.bootstrap()),
             stock: StockConfig::default(),
         };
         let from = |person| SocketAddr::from((address_of_person(person), 0));

@@ -91,6 +91,23 @@ describe("two people", LIMIT, () => {
     await ben.sees("here, too");
   });
 
+  test("(g) one of the two mixes: texts go both ways, and packets to oneself come back", async () => {
+    await ada.page.getByRole("button", { name: "Settings" }).click();
+    const mixing = ada.page.getByRole("region", { name: "Hiding when you write" });
+    await mixing.getByRole("radio", { name: "Strong" }).check();
+    await mixing.getByText("In use now: Strong.").waitFor();
+    await mixing.getByText(/[1-9]\d* packets? sent to yourself, (it|all|\d+) came back/).waitFor();
+    await ada.open(/Ben/);
+    await ada.write("late, and on purpose");
+    await ben.sees("late, and on purpose");
+    await ben.write("and back to somebody who mixes");
+    await ada.sees("and back to somebody who mixes");
+    await ada.page.getByRole("button", { name: "Settings" }).click();
+    await mixing.getByRole("radio", { name: "Off" }).check();
+    await mixing.getByText("In use now: Off.").waitFor();
+    await ada.open(/Ben/);
+  });
+
   test("(e) a second tab is live, sends, and takes over when the first is gone", async () => {
     const second = await ada.secondTab();
     await ada.open(/./, second);
