@@ -86,15 +86,7 @@ impl Relays {
             census: Census::default(),
             own_swarm: kept.map(GuardRow::into_own_swarm).unwrap_or_default(),
             former_swarm,
-            network: Network {
-                relays: 0,
-                hops: 0,
-                warning: Some(PrivacyWarning::OneRelay),
-                onion: Onion::InUse {
-                    suite: config.suites.best(),
-                    weaker: false,
-                },
-            },
+            network: nobody(config.suites.best()),
             suite: None,
             small: true,
             synced,
@@ -425,6 +417,17 @@ impl Relays {
             false => first.is_secure(),
         };
         reachable.then(|| first.to_string())
+    }
+}
+
+/// No relay is known.
+const fn nobody(suite: Suite) -> Network {
+    let weaker = false;
+    Network {
+        relays: 0,
+        hops: 0,
+        warning: Some(PrivacyWarning::OneRelay),
+        onion: Onion::InUse { suite, weaker },
     }
 }
 
