@@ -214,20 +214,22 @@ inBrowser("a full disk is told in a sentence, loses nothing and is got over", as
   );
 });
 
-inBrowser("packets are encrypted as was asked last, whichever tab runs the engine", async (first, context) => {
+inBrowser("packets are encrypted and mixed as was asked last, whichever tab runs the engine", async (first, context) => {
   const suite = async (page) => (await call(page, "network")).onion.suite;
   await call(first, "create", { name: "Ada" });
   const second = await another(context);
   assert.equal(await suite(second), "x25519");
-  await call(second, "setOnion", { onionSuite: "xwing", onionFloor: "xwing" });
+  await call(second, "setRoute", { onionSuite: "xwing", onionFloor: "xwing", mixing: "light" });
   await event(first, { kind: "network", network: { onion: { kind: "inUse", suite: "xwing" } } });
   assert.equal(await suite(first), "xwing");
+  assert.equal((await call(first, "cover")).mixing, "light");
   const { address } = await call(first, "addContact", await friend());
   assert.equal((await call(first, "send", address, "after the change")).text, "after the change");
   await first.close();
   await leads(second);
   assert.equal(await suite(second), "xwing", "the tab that asked goes by it when it leads");
-  await call(second, "setOnion", {});
+  assert.equal((await call(second, "cover")).mixing, "light");
+  await call(second, "setRoute", {});
   assert.equal(await suite(second), "x25519");
 });
 
