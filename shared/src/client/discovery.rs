@@ -145,6 +145,8 @@ impl Client {
             row.record_read = Some(ctx.now);
         });
         ctx.batch.writes.extend(write);
+        // Of the list before.
+        self.lookups.take_kept(&address, ctx.now);
         self.list_read(address, change, ctx);
         self.outbox.hurry_to(&address, ctx.now);
         if self.outbox.is_blocked(&address) {
@@ -157,7 +159,6 @@ impl Client {
     /// Takes prekeys of every device that has no session, or is to get another.
     fn begin_sessions(&mut self, address: Address, contents: AccountContents, ctx: &mut Ctx<'_>) {
         let have = self.contacts.sessions(&address);
-        let kept = self.lookups.keep_of(&address, &contents.devices, ctx.now);
         let is_stale = contents.stale_since.is_some();
         let may_begin = !is_stale || (have.is_empty() && self.may_begin_by_stale(&address));
         let devices = contents.devices.iter();
@@ -167,12 +168,12 @@ impl Client {
             .filter(|(device, _)| match have.contains(device) {
                 // Somebody may hold a newer list back; but what is in use by this one goes on, and so may be renewed.
                 true => self.contacts.wants_anew(&address, device).is_some(),
-                false => may_begin && !kept.contains(device),
+                false => may_begin,
             })
             .collect();
         if wanted.is_empty() {
             // Only news of their mailbox and keys was wanted.
-            return match self.contacts.is_reachable(&address, ctx.now) || !kept.is_empty() {
+            return match self.contacts.is_reachable(&address, ctx.now) {
                 true => self.lookups.done(&address),
                 false => self.lookup_failed(address, None, ctx),
             };
@@ -243,22 +244,17 @@ impl Client {
             bundle,
             stale_since,
         };
-        let is_first = !self.contacts.has_session(&address);
-        match self.is_awaited(&address) || !is_first {
+        match self.is_awaited(&address) {
             true => ctx.batch.step(Step::StartSession(Box::new(start))),
             false => self.lookups.keep(start, ctx.now),
         }
     }
 
-    /// Something is said to a contact. Devices without a session get one by the bundles that were fetched when the contact was
-    /// added, or by others.
-    pub(super) fn begin_what_is_kept(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+    /// Something is said to a contact without a session: by the bundles that were fetched when they were added, or by others.
+    pub(super) fn first_words(&mut self, address: Address, ctx: &mut Ctx<'_>) {
         let kept = self.lookups.take_kept(&address, ctx.now);
-        if !self.contacts.has_session(&address) {
-            match kept.is_empty() {
-                true => self.lookups.want_now(address, ctx.now),
-                false => self.lookups.wait_for_all(&address),
-            }
+        if kept.is_empty() {
+            self.lookups.want_now(address, ctx.now);
         }
         for start in kept {
             ctx.batch.step(Step::StartSession(Box::new(start)));

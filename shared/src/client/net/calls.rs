@@ -244,9 +244,7 @@ impl Net {
         for bytes in part.descriptors.iter() {
             let sync = &mut self.sync;
             let vouch = |node| sync.vouch(node, lister, enough);
-            if !self.relays.offer(bytes, vouch, now) {
-                self.sync.has_gap();
-            }
+            self.relays.offer(bytes, vouch, now);
         }
     }
 

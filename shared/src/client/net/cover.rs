@@ -71,10 +71,7 @@ impl Cover {
     /// These guards are up. By one that has come up the first loop leaves at a time of its own: one that left at once
     /// would say nothing but that it has come up.
     fn follow(&mut self, up: BTreeSet<NodeId>, now: Timestamp, rng: &mut impl CryptoRng) {
-        // A clock that was set back would have the next one wait for as long.
-        let latest = self.mode.mean_gap().map_or(now, |mean| now + mean * 40);
-        self.next
-            .retain(|node, next| up.contains(node) && *next <= latest);
+        self.next.retain(|node, _| up.contains(node));
         for node in up {
             if let Some(gap) = self.mode.draw_gap(rng)
                 && let Entry::Vacant(vacant) = self.next.entry(node)
@@ -179,7 +176,7 @@ impl Net {
         match keys.open(body) {
             Ok(_) => {
                 self.cover.count.returned += 1;
-                self.suspects.note(&path, now);
+                self.suspects.succeeded(&path, now);
             }
             Err(_) => {
                 self.dropped.not_authentic += 1;

@@ -6,6 +6,6 @@ mod messages;
 mod network;
 mod node;
 mod store;
-pub(in crate::dht) mod support;
+mod support;
 mod table;
 mod vectors;
