@@ -277,7 +277,8 @@ fn what_was_written_arrives_although_sessions_are_lost() {
         messages: 60,
         ..Plan::standard(seed)
     };
-    let reports = play(0, 4, plan);
+    let (from, to) = seeds((0, 4));
+    let reports = play(from, to, plan);
     for report in &reports {
         for line in &report.stuck {
             println!("seed {}: {line}", report.seed);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::records::{ContactRow, KnownList, MAX_NAME_LEN, PeerDeviceRow, Record, RecordError};
-use super::renewal::RENEW_PAUSE;
+use super::renewal::{RENEW_AT_ONCE, RENEW_EVERY};
 use super::store::{Row, Write};
 use super::view::{ContactView, Verification};
 use crate::id::{Address, DeviceId};
@@ -340,38 +340,46 @@ impl Contacts {
         row.devices.iter().find(|stored| stored.device == *device)
     }
 
-    /// Whether a session with a known device may be begun anew: not if one was within [`RENEW_PAUSE`].
-    pub(super) fn may_renew(&self, peer: &PeerDevice, now: Timestamp) -> bool {
-        let stored = self.device(&peer.address, &peer.device);
-        let last = stored.map(|stored| stored.renewed);
-        last.is_some_and(|last| last.is_none_or(|at| now.since(at) >= RENEW_PAUSE))
-    }
-
     /// A session with a known device is to be begun anew, at `begun` or later: the write that notes it, if that is
     /// news. It is wanted until one was [begun](Self::renewed), or the device is gone.
     pub(super) fn want_anew(&mut self, peer: &PeerDevice, begun: Timestamp) -> Option<Write> {
-        let known = self.wants_anew(&peer.address, &peer.device);
+        let known = self.wish(&peer.address, &peer.device);
         if known.is_some_and(|known| known >= begun) {
             return None;
         }
         self.update_device(peer, |stored| stored.wanted = Some(begun))
     }
 
-    /// If a session with this device is to be begun anew: when that is, at the earliest.
-    pub(super) fn wants_anew(&self, address: &Address, device: &DeviceId) -> Option<Timestamp> {
+    /// If a session with this device is to be begun anew, now or when its time has come: when that one begins, at the
+    /// earliest.
+    pub(super) fn wish(&self, address: &Address, device: &DeviceId) -> Option<Timestamp> {
         self.device(address, device)?.wanted
     }
 
-    /// Whether a session with any device of this contact is to be begun anew.
-    pub(super) fn wants_any_anew(&self, address: &Address) -> bool {
+    /// The same of one whose time has come.
+    pub(super) fn wants_anew(
+        &self,
+        address: &Address,
+        device: &DeviceId,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let stored = self.device(address, device)?;
+        stored.wanted.filter(|_| may_renew(stored, now))
+    }
+
+    /// Whether a session with any device of this contact is to be begun anew, and the time for that has come.
+    pub(super) fn wants_any_anew(&self, address: &Address, now: Timestamp) -> bool {
+        let due = |stored: &PeerDeviceRow| stored.wanted.is_some() && may_renew(stored, now);
         let row = self.rows.get(address);
-        row.is_some_and(|row| row.devices.iter().any(|stored| stored.wanted.is_some()))
+        row.is_some_and(|row| row.devices.iter().any(due))
     }
 
     /// A session with a device was begun anew: the write that notes it.
     pub(super) fn renewed(&mut self, peer: &PeerDevice, now: Timestamp) -> Option<Write> {
         self.update_device(peer, |stored| {
-            (stored.renewed, stored.wanted) = (Some(now), None);
+            let used = used_until(stored, now).saturating_add(RENEW_EVERY);
+            stored.renewed = Some(used.min(all_used_until(now)));
+            stored.wanted = None;
         })
     }
 
@@ -389,6 +397,22 @@ impl Contacts {
             verification: row.verification(),
         }
     }
+}
+
+/// Whether a session with a device may be begun anew: the generic cell rate algorithm (ITU-T I.371), [`RENEW_AT_ONCE`]
+/// and then one each [`RENEW_EVERY`].
+fn may_renew(stored: &PeerDeviceRow, now: Timestamp) -> bool {
+    used_until(stored, now).saturating_add(RENEW_EVERY) <= all_used_until(now)
+}
+
+/// When all sessions that were begun anew will be forgotten. A later time than can be is of a clock that was wrong.
+fn used_until(stored: &PeerDeviceRow, now: Timestamp) -> Timestamp {
+    let noted = stored.renewed.filter(|at| *at <= all_used_until(now));
+    noted.unwrap_or(now).max(now)
+}
+
+const fn all_used_until(now: Timestamp) -> Timestamp {
+    now.saturating_add(RENEW_EVERY.saturating_mul(RENEW_AT_ONCE))
 }
 
 impl Peer {

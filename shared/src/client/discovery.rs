@@ -105,14 +105,14 @@ impl Client {
             self.net.want_directory(ctx.now, &mut ctx.rng);
         }
         // News of somebody to whom nothing is to be said can wait until something is.
-        if !self.is_awaited(&address) && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
+        if !self.is_awaited(&address, ctx.now) && self.lookups.attempts(&address) >= GIVE_UP_NEWS {
             self.lookups.done(&address);
         }
     }
 
     /// Whether something is to be said to a contact.
-    fn is_awaited(&self, address: &Address) -> bool {
-        self.outbox.has_any(address) || self.awaits_renewal(address)
+    fn is_awaited(&self, address: &Address, now: Timestamp) -> bool {
+        self.outbox.has_any(address) || self.awaits_renewal(address, now)
     }
 
     /// Takes up the latest of what relays have. Holders know the record's number only; what its account has signed
@@ -167,7 +167,10 @@ impl Client {
         let wanted: Vec<_> = named
             .filter(|(device, _)| match have.contains(device) {
                 // Somebody may hold a newer list back; but what is in use by this one goes on, and so may be renewed.
-                true => self.contacts.wants_anew(&address, device).is_some(),
+                true => {
+                    let anew = self.contacts.wants_anew(&address, device, ctx.now);
+                    anew.is_some()
+                }
                 false => may_begin,
             })
             .collect();
@@ -244,7 +247,7 @@ impl Client {
             bundle,
             stale_since,
         };
-        match self.is_awaited(&address) {
+        match self.is_awaited(&address, ctx.now) {
             true => ctx.batch.step(Step::StartSession(Box::new(start))),
             false => self.lookups.keep(start, ctx.now),
         }

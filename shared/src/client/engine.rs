@@ -29,7 +29,7 @@ use super::records::{
 };
 use super::requests::Purpose;
 use super::seen::Seen;
-use super::store::{Key, Loaded, Row, Scan, Table, Write};
+use super::store::{Key, Loaded, Row, Scan, Table};
 use super::view::{Connection, ContactView, Me, Network, Onion, Verification, WaitReason};
 use super::work::Works;
 use crate::crypto::ml_dsa::MlDsaSecret;
@@ -40,8 +40,8 @@ use crate::identity::{
     UnverifiedCertificate, UnverifiedDeviceList,
 };
 use crate::session::Reassembly;
-use crate::time::{Duration, Timestamp};
-use crate::wire::codec::{from_cbor, to_secret_cbor};
+use crate::time::Timestamp;
+use crate::wire::codec::from_cbor;
 
 /// Longest device record, in bytes.
 const MAX_DEVICE_LEN: usize = 65_536;
@@ -107,7 +107,7 @@ pub struct Client {
     /// Until when a swarm waits for the directory to grow.
     pub(super) patience: Option<Timestamp>,
     shown: Option<Connection>,
-    housekeeping: Timestamp,
+    pub(super) housekeeping: Timestamp,
 }
 
 /// Who this engine is.
@@ -205,7 +205,7 @@ impl Client {
         for row in contacts.filter(|row| row.verification() == Verification::Changed) {
             client.outbox.block(row.address);
         }
-        client.resume_renewals(now);
+        client.resume_renewals(None, now);
         Ok(Some(client))
     }
 
@@ -342,33 +342,6 @@ impl Client {
             NetOutput::RelaysChanged => self.relays_changed(ctx),
             NetOutput::StockLost => self.mailbox.reset(ctx.now),
             NetOutput::PushesLost => self.mailbox.pushes_lost(ctx.now),
-        }
-    }
-
-    /// Once a minute: what nobody else thinks of.
-    fn housekeep(&mut self, ctx: &mut Ctx<'_>) {
-        if ctx.now < self.housekeeping {
-            return;
-        }
-        self.housekeeping = ctx.now.saturating_add(Duration::from_mins(1));
-        for (item, was_sealed) in self.outbox.expired(ctx.now) {
-            self.give_up(item, was_sealed, ctx);
-        }
-        for key in self.reassembly.expire(ctx.now) {
-            ctx.batch
-                .writes
-                .push(Write::Delete(Key::new(Table::Fragment, key.0)));
-        }
-        ctx.batch.writes.extend(self.held.expire(ctx.now));
-        self.sweep_seen_if_due(ctx);
-        self.mailbox.expire_formers(ctx.now);
-        self.net.former_swarm_is(self.mailbox.former_members());
-        self.replace_lost(ctx);
-        if self.me.device.sealing_mut().rotate(ctx.now, &mut ctx.rng) {
-            ctx.batch
-                .put(Row::plain(meta::device(), to_secret_cbor(&self.me.device)));
-            self.introduction_changed(ctx);
-            self.publication.touch(&self.mailbox.members(), ctx.now);
         }
     }
 

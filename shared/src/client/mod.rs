@@ -21,6 +21,7 @@ mod discovery;
 mod engine;
 mod former;
 mod held;
+mod housekeeping;
 mod inbox;
 mod lookup;
 mod mailbox;

@@ -214,7 +214,8 @@ pub(super) struct PeerDeviceRow {
     /// A ratchet session exists.
     #[n(4)]
     pub(super) has_session: bool,
-    /// When a session was last begun anew because one side had lost it.
+    /// Until when sessions that were begun anew, because one side had lost them, count: each for a day, one after the
+    /// other.
     #[n(5)]
     pub(super) renewed: Option<Timestamp>,
     /// A session is to be begun anew, then or later; absent: none is. Software that does not know this key

@@ -2,14 +2,14 @@
 //! again in it.
 //!
 //! ```text
-//!   a message we cannot open: no such session, no such prekey ──once a day──▶ look up, begin anew ─┐
+//!   a message we cannot open: no such session, no such prekey ──seldom──────▶ look up, begin anew ─┐
 //!   a first message of a peer who had a session with us ───────────────────────────────────────────┤
 //!   one of ours that a peer who was there since has not answered, when we write in it ─────────────┤
 //!   a session of ours whose record is gone ────────────────────────────────────────────────────────┤
 //!                                         texts without a receipt are sent again ◀─────────────────┘
 //! ```
-//! That a session is to be begun anew is stored with the contact in the turn that finds it out, and stays so until
-//! one was: the message that called for it is acknowledged, and may be the last that the peer writes for long.
+//! That a session is to be begun anew is stored with the contact in the turn that finds it out, also if it is not time
+//! for another one, and stays so until one was: the message that called for it is acknowledged, and may be the last that the peer writes for long.
 //!
 //! A text that arrives twice is shown once: its MessageId tells. It is confirmed again, so a receipt that was
 //! lost with the session is made good.
@@ -25,8 +25,10 @@ use crate::session::{PeerDevice, SessionRecord};
 use crate::time::{CLOCK_AHEAD, Duration, Timestamp};
 use crate::wire::codec::BoundedText;
 
-/// Anybody can send what cannot be opened: one new session per device in this time.
-pub(super) const RENEW_PAUSE: Duration = Duration::from_days(1);
+/// Anybody can send what cannot be opened: so many new sessions per device at once,
+pub(super) const RENEW_AT_ONCE: u64 = 3;
+/// and one more in this time. Those beyond wait for it.
+pub(super) const RENEW_EVERY: Duration = Duration::from_days(1);
 
 impl Client {
     /// The contacts that have the device which a message claims to be from, when nothing else tells whose it is. More
@@ -46,12 +48,9 @@ impl Client {
 
     /// A contact relies on a session or on prekeys that this device has not. The new one is begun at `begun`, or later.
     pub(super) fn renew_session(&mut self, peer: &PeerDevice, begun: Timestamp, ctx: &mut Ctx<'_>) {
-        if !self.contacts.may_renew(peer, ctx.now) {
-            return;
-        }
         let write = self.contacts.want_anew(peer, begun);
         ctx.batch.writes.extend(write);
-        if self.awaits_renewal(&peer.address) {
+        if self.awaits_renewal(&peer.address, ctx.now) {
             self.lookups.want(peer.address, ctx.now);
         }
     }
@@ -77,15 +76,16 @@ impl Client {
 
     /// Whether a session with a contact is to be begun anew as soon as that can be. Not while the person has keys to
     /// accept: nothing could be said in it. What they decide leads to a lookup.
-    pub(super) fn awaits_renewal(&self, address: &Address) -> bool {
-        !self.outbox.is_blocked(address) && self.contacts.wants_any_anew(address)
+    pub(super) fn awaits_renewal(&self, address: &Address, now: Timestamp) -> bool {
+        !self.outbox.is_blocked(address) && self.contacts.wants_any_anew(address, now)
     }
 
-    /// After a start: sessions that were to be begun anew still are.
-    pub(super) fn resume_renewals(&mut self, now: Timestamp) {
+    /// After a start: sessions that were to be begun anew still are. Later: the time of some has come since `before`.
+    pub(super) fn resume_renewals(&mut self, before: Option<Timestamp>, now: Timestamp) {
         let addresses: Vec<Address> = self.contacts.iter().map(|row| row.address).collect();
         for address in addresses {
-            if self.awaits_renewal(&address) {
+            let was_due = before.is_some_and(|before| self.awaits_renewal(&address, before));
+            if !was_due && self.awaits_renewal(&address, now) {
                 self.lookups.want(address, now);
             }
         }

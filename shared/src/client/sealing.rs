@@ -199,11 +199,12 @@ impl Client {
         } = start;
         let id = device.certificate.device_id();
         // Somebody who wrote while their prekeys were on the way has opened a session already.
-        let anew = self.contacts.wants_anew(&address, &id);
-        if anew.is_none() && self.contacts.sessions(&address).contains(&id) {
+        let due = self.contacts.wants_anew(&address, &id, ctx.now).is_some();
+        if !due && self.contacts.sessions(&address).contains(&id) {
             self.session_ready(&address, &id, ctx);
             return;
         }
+        let anew = self.contacts.wish(&address, &id);
         if anew.is_none() && stale_since.is_some() && !self.may_begin_by_stale(&address) {
             // Verified while the prekeys were on the way.
             return self.lookup_failed(address, None, ctx);

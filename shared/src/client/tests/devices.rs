@@ -303,8 +303,8 @@ fn a_device_that_is_gone_is_to_get_no_new_session() {
     world.read_list(3, true, false);
     for _ in 0..2 {
         let contacts = &world.ada.client.contacts;
-        assert_eq!(contacts.wants_anew(&world.b, &second), None);
-        assert!(!world.ada.client.awaits_renewal(&world.b));
+        assert_eq!(contacts.wish(&world.b, &second), None);
+        assert!(!world.ada.client.awaits_renewal(&world.b, NOW));
         world.ada.restart();
     }
 }

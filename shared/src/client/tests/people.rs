@@ -19,7 +19,7 @@ use crate::rpc::{
 };
 use crate::session::PeerDevice;
 use crate::time::Duration;
-use crate::wire::codec::{BoundedBytes, from_cbor, to_secret_cbor};
+use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_secret_cbor};
 use crate::x3dh::{PreKeySecrets, UnverifiedBundle};
 
 pub(super) const MEMBER: NodeId = NodeId::from_bytes([5; 20]);
@@ -103,9 +103,14 @@ pub(super) fn start(host: &mut Host, peer: &Host, now: Timestamp) {
     step(host, Step::StartSession(Box::new(start)), now);
 }
 
-/// A session of `host` with this device is to be begun anew.
+/// A session of `host` with this device is to be begun anew, at once.
 pub(super) fn want_anew(host: &mut Host, address: Address, device: DeviceId, begun: Timestamp) {
     let peer = PeerDevice { address, device };
+    host.client.contacts.update(&address, |row| {
+        let mut devices = core::mem::take(&mut row.devices).into_inner();
+        devices.iter_mut().for_each(|stored| stored.renewed = None);
+        row.devices = BoundedList::new(devices).unwrap();
+    });
     let write = host.client.contacts.want_anew(&peer, begun);
     commit(&mut host.rows, write.into_iter().collect());
 }

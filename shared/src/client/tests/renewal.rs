@@ -51,7 +51,7 @@ fn a_text_that_is_written_before_there_is_a_swarm_waits_for_it() {
 }
 
 #[test]
-fn a_lost_session_is_begun_anew_once_a_day_and_people_are_told() {
+fn a_lost_session_is_begun_anew_once_and_people_are_told() {
     let (mut ada, mut bob, a, b) = acquainted();
     lose_sessions(&mut bob);
     for number in 3..6 {
@@ -77,7 +77,7 @@ fn a_lost_session_is_begun_anew_once_a_day_and_people_are_told() {
 fn wants_anew(host: &Host, other: &Host) -> bool {
     let contacts = &host.client.contacts;
     let device = other.client.me.device.id();
-    contacts.wants_anew(&address(other), &device).is_some()
+    contacts.wish(&address(other), &device).is_some()
 }
 
 /// `host` begins a session anew, and both send what they owe each other.
@@ -181,7 +181,7 @@ fn a_wish_is_written_when_it_is_news_and_is_for_known_devices_only() {
     assert!(contacts.want_anew(&peer, soon).is_some());
     assert!(contacts.want_anew(&peer, soon).is_none(), "no news");
     assert!(contacts.want_anew(&peer, NOW).is_none(), "an earlier time");
-    assert_eq!(contacts.wants_anew(&a, &device), Some(soon));
+    assert_eq!(contacts.wish(&a, &device), Some(soon));
     let device = DeviceId::from_bytes([9; 16]);
     let unknown = PeerDevice { address: a, device };
     assert!(contacts.want_anew(&unknown, NOW).is_none());
@@ -303,26 +303,76 @@ fn lost_prekeys_cost_no_session() {
 }
 
 #[test]
-fn whoever_sends_what_cannot_be_opened_provokes_one_session_a_day() {
+fn whoever_sends_what_cannot_be_opened_provokes_three_sessions_and_then_one_a_day() {
     let (ada, mut bob, a, _) = acquainted();
-    let peer = PeerDevice {
-        address: a,
-        device: ada.client.me.device.id(),
-    };
+    let device = ada.client.me.device.id();
+    let peer = PeerDevice { address: a, device };
+    let hours = |hours| later(Duration::from_hours(hours));
+    for (now, begins) in [
+        (hours(0), true),
+        (hours(1), true),
+        (hours(1), true),
+        (hours(2), false),
+        (hours(23), false),
+        (hours(24), true),
+        (hours(24), false),
+        (hours(47), false),
+        (hours(48), true),
+        (hours(200), true),
+        (hours(200), true),
+        (hours(200), true),
+        (hours(200), false),
+    ] {
+        let contacts = &mut bob.client.contacts;
+        let write = contacts.want_anew(&peer, now);
+        let wants = contacts.wants_anew(&a, &device, now).is_some();
+        assert_eq!(wants, begins, "{now:?}");
+        assert!(contacts.wish(&a, &device).is_some(), "none is forgotten");
+        let renewed = begins.then(|| contacts.renewed(&peer, now)).flatten();
+        commit(&mut bob.rows, write.into_iter().chain(renewed).collect());
+        bob.restart();
+    }
+}
+
+#[test]
+fn a_clock_that_was_a_year_ahead_holds_no_new_session_back() {
+    let (ada, mut bob, a, _) = acquainted();
+    let device = ada.client.me.device.id();
+    let peer = PeerDevice { address: a, device };
     let contacts = &mut bob.client.contacts;
-    assert!(contacts.may_renew(&peer, NOW));
-    let write = contacts.renewed(&peer, NOW).unwrap();
-    assert!(!contacts.may_renew(&peer, later(Duration::from_hours(23))));
-    commit(&mut bob.rows, vec![write]);
-    bob.restart();
-    let contacts = &mut bob.client.contacts;
-    assert!(!contacts.may_renew(&peer, later(Duration::from_hours(23))));
-    assert!(contacts.may_renew(&peer, later(Duration::from_hours(24))));
-    let stranger = PeerDevice {
-        address: Address::from_bytes([9; 32]),
-        ..peer
-    };
-    assert!(!contacts.may_renew(&stranger, NOW), "strangers never");
+    for _ in 0..3 {
+        contacts.renewed(&peer, later(Duration::from_days(365)));
+    }
+    contacts.want_anew(&peer, NOW);
+    assert!(contacts.wants_anew(&a, &device, NOW).is_some());
+}
+
+/// What calls for one session too many is acknowledged all the same: the wish waits, and what was written comes then.
+#[test]
+fn a_text_in_a_session_that_is_lost_once_too_often_comes_a_day_later() {
+    let (mut ada, mut bob, a, b) = acquainted();
+    settle(&mut ada);
+    for number in 3..6 {
+        lose_sessions(&mut bob);
+        send(&mut ada, b, number, NOW);
+        deliver(&mut ada, &mut bob, NOW);
+        begin_anew(&mut bob, &mut ada, NOW);
+    }
+    assert_eq!(texts(&bob, a).len(), 5);
+    lose_sessions(&mut bob);
+    send(&mut ada, b, 6, NOW);
+    deliver(&mut ada, &mut bob, NOW);
+    assert!(wants_anew(&bob, &ada));
+    let almost = later(Duration::from_hours(24) - Duration::from_ms(1));
+    bob.turn(Input::Timer, almost);
+    assert!(!bob.client.awaits_renewal(&a, almost), "not yet");
+    bob.client.lookups.done(&a);
+    let then = later(Duration::from_hours(24) + Duration::from_mins(1));
+    bob.turn(Input::Timer, then);
+    assert_eq!(bob.client.lookups.due(then), [a]);
+    begin_anew(&mut bob, &mut ada, then);
+    assert_eq!(texts(&bob, a).last().map(String::as_str), Some("text 6"));
+    assert!(!wants_anew(&bob, &ada));
 }
 
 #[test]

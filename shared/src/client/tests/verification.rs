@@ -326,10 +326,10 @@ fn a_contact_without_wishes_for_new_sessions_is_still_read_and_can_have_some() {
     ada.rows.insert(key.clone(), stored);
     ada.restart();
     let (address, device) = (row.address, row.devices[0].device);
-    assert!(!ada.client.awaits_renewal(&address));
+    assert!(!ada.client.awaits_renewal(&address, NOW));
     want_anew(&mut ada, address, device, NOW);
     assert_eq!(ada.rows[&key].value.len(), bytes.len() + 10, "key and time");
     ada.restart();
     let contacts = &ada.client.contacts;
-    assert_eq!(contacts.wants_anew(&address, &device), Some(NOW));
+    assert_eq!(contacts.wish(&address, &device), Some(NOW));
 }
