@@ -116,7 +116,7 @@ impl Client {
         }
         if !self.contacts.has_session(&address) {
             // So that the first message need not wait for it.
-            self.lookups.want(address, ctx.now);
+            self.lookups.want_early(address, ctx.now);
         }
         self.contact_changed(&address, ctx);
         self.conversation_changed(&talk, ctx);
@@ -182,8 +182,8 @@ impl Client {
             ctx,
         );
         self.accept(&address, ctx);
-        if !self.contacts.has_session(&address) && !self.outbox.is_blocked(&address) {
-            self.first_words(address, ctx);
+        if !self.outbox.is_blocked(&address) {
+            self.begin_what_is_kept(address, ctx);
         }
         let view = self.with_reason(view);
         ctx.batch.event(Event::Message(view));

@@ -145,8 +145,6 @@ impl Client {
             row.record_read = Some(ctx.now);
         });
         ctx.batch.writes.extend(write);
-        // Of the list before.
-        self.lookups.take_kept(&address, ctx.now);
         self.list_read(address, change, ctx);
         self.outbox.hurry_to(&address, ctx.now);
         if self.outbox.is_blocked(&address) {
@@ -156,9 +154,14 @@ impl Client {
         self.begin_sessions(address, contents, ctx);
     }
 
-    /// Takes prekeys of every device that has no session, or is to get another.
+    /// Takes prekeys of every device that has no session, or is to get another. If something is to be said, sessions by
+    /// bundles that were kept begin now.
     fn begin_sessions(&mut self, address: Address, contents: AccountContents, ctx: &mut Ctx<'_>) {
         let have = self.contacts.sessions(&address);
+        let kept = self.lookups.keep_of(&address, &contents.devices, ctx.now);
+        if self.is_awaited(&address, ctx.now) || !have.is_empty() {
+            self.begin_kept(&address, ctx);
+        }
         let is_stale = contents.stale_since.is_some();
         let may_begin = !is_stale || (have.is_empty() && self.may_begin_by_stale(&address));
         let devices = contents.devices.iter();
@@ -171,12 +174,12 @@ impl Client {
                     let anew = self.contacts.wants_anew(&address, device, ctx.now);
                     anew.is_some()
                 }
-                false => may_begin,
+                false => may_begin && !kept.contains(device),
             })
             .collect();
         if wanted.is_empty() {
             // Only news of their mailbox and keys was wanted.
-            return match self.contacts.is_reachable(&address, ctx.now) {
+            return match self.contacts.is_reachable(&address, ctx.now) || !kept.is_empty() {
                 true => self.lookups.done(&address),
                 false => self.lookup_failed(address, None, ctx),
             };
@@ -247,21 +250,33 @@ impl Client {
             bundle,
             stale_since,
         };
-        match self.is_awaited(&address, ctx.now) {
+        let has_begun = self.contacts.has_session(&address);
+        match self.is_awaited(&address, ctx.now) || has_begun {
             true => ctx.batch.step(Step::StartSession(Box::new(start))),
             false => self.lookups.keep(start, ctx.now),
         }
     }
 
-    /// Something is said to a contact without a session: by the bundles that were fetched when they were added, or by others.
-    pub(super) fn first_words(&mut self, address: Address, ctx: &mut Ctx<'_>) {
-        let kept = self.lookups.take_kept(&address, ctx.now);
-        if kept.is_empty() {
-            self.lookups.want_now(address, ctx.now);
+    /// Something is said to a contact. Devices without a session get one by the bundles that were fetched when the contact was
+    /// added, or by others; first words wait for all of them.
+    pub(super) fn begin_what_is_kept(&mut self, address: Address, ctx: &mut Ctx<'_>) {
+        let has_begun = self.begin_kept(&address, ctx);
+        if !self.contacts.has_session(&address) {
+            if !has_begun {
+                self.lookups.want_now(address, ctx.now);
+            }
+            self.lookups.wait_for_all(&address);
         }
+    }
+
+    /// Sessions by bundles that have waited. True if there were any.
+    fn begin_kept(&mut self, address: &Address, ctx: &mut Ctx<'_>) -> bool {
+        let kept = self.lookups.take_kept(address, ctx.now);
+        let any = !kept.is_empty();
         for start in kept {
             ctx.batch.step(Step::StartSession(Box::new(start)));
         }
+        any
     }
 }
 

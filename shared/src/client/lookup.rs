@@ -4,8 +4,8 @@
 //!   Waiting ──3, 6, 12 relays──▶ Record ──newest that verifies──▶ PreKeys ──▶ StartSession, done
 //!      ▲───────── nobody has it, or nothing verifies: backoff ────────┘
 //! ```
-//! It goes on until something is found: a contact who has not published yet will have one day. Who has just been added is
-//! looked up before anything is said to them; the bundles wait in memory for the first message.
+//! It goes on until something is found, while something is to be said: a contact who has not published yet will have one
+//! day. Who has just been added is looked up before, a few times; the bundles wait in memory for the first message.
 
 use std::collections::BTreeMap;
 
@@ -115,6 +115,14 @@ impl Lookups {
     /// Wants a session with every device of this contact.
     pub(super) fn want(&mut self, address: Address, now: Timestamp) {
         self.entry(address, now);
+    }
+
+    /// The same before anything is to be said, unless that was done a moment ago or for enough others.
+    pub(super) fn want_early(&mut self, address: Address, now: Timestamp) {
+        self.forget_kept(now);
+        if !self.fetched.contains_key(&address) && self.fetched.len() < MAX_FETCHED {
+            self.want(address, now);
+        }
     }
 
     /// The same, and without waiting out a pause: a person asks.
@@ -278,8 +286,7 @@ impl Lookups {
     pub(super) fn keep(&mut self, start: StartSession, now: Timestamp) {
         let address = start.address;
         self.started(&address, &start.device.certificate.device_id());
-        self.fetched
-            .retain(|_, fetched| now.since(fetched.at) < FETCHED_FOR);
+        self.forget_kept(now);
         if self.fetched.len() < MAX_FETCHED || self.fetched.contains_key(&address) {
             let new = || Fetched {
                 at: now,
@@ -290,8 +297,39 @@ impl Lookups {
         }
     }
 
-    /// Takes the bundles that have waited for a first message. None if that was too long, or they are of a list that is
-    /// not the newest.
+    fn forget_kept(&mut self, now: Timestamp) {
+        self.fetched
+            .retain(|_, fetched| now.since(fetched.at) < FETCHED_FOR);
+    }
+
+    /// A contact's devices were read again: bundles of those that are not as they were go. Yields those whose bundles stay.
+    pub(super) fn keep_of(
+        &mut self,
+        address: &Address,
+        devices: &[PublishedDevice],
+        now: Timestamp,
+    ) -> Vec<DeviceId> {
+        self.forget_kept(now);
+        let Some(fetched) = self.fetched.get_mut(address) else {
+            return Vec::new();
+        };
+        fetched
+            .starts
+            .retain(|start| devices.contains(&start.device));
+        let devices = fetched.starts.iter();
+        devices
+            .map(|start| start.device.certificate.device_id())
+            .collect()
+    }
+
+    /// First words are to be said: they wait for every device whose bundle is on its way, unless one fails to come.
+    pub(super) fn wait_for_all(&mut self, address: &Address) {
+        if let Some(lookup) = self.open.get_mut(address) {
+            lookup.first |= lookup.attempts == 0;
+        }
+    }
+
+    /// Takes the bundles that have waited for a first message. None if that was too long.
     pub(super) fn take_kept(&mut self, address: &Address, now: Timestamp) -> Vec<StartSession> {
         let fetched = self.fetched.remove(address);
         let fetched = fetched.filter(|fetched| now.since(fetched.at) < FETCHED_FOR);

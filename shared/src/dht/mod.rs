@@ -39,4 +39,4 @@ pub use store::{Held, LocalStore, StoreLimits};
 pub use table::{MAX_TABLE_RECORD_LEN, Table, TableRecordError, decode_table};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

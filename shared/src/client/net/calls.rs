@@ -244,7 +244,9 @@ impl Net {
         for bytes in part.descriptors.iter() {
             let sync = &mut self.sync;
             let vouch = |node| sync.vouch(node, lister, enough);
-            self.relays.offer(bytes, vouch, now);
+            if !self.relays.offer(bytes, vouch, now) {
+                self.sync.has_gap();
+            }
         }
     }
 

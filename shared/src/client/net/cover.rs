@@ -71,7 +71,10 @@ impl Cover {
     /// These guards are up. By one that has come up the first loop leaves at a time of its own: one that left at once
     /// would say nothing but that it has come up.
     fn follow(&mut self, up: BTreeSet<NodeId>, now: Timestamp, rng: &mut impl CryptoRng) {
-        self.next.retain(|node, _| up.contains(node));
+        // A clock that was set back would have the next one wait for as long.
+        let latest = self.mode.mean_gap().map_or(now, |mean| now + mean * 40);
+        self.next
+            .retain(|node, next| up.contains(node) && *next <= latest);
         for node in up {
             if let Some(gap) = self.mode.draw_gap(rng)
                 && let Entry::Vacant(vacant) = self.next.entry(node)
@@ -176,7 +179,7 @@ impl Net {
         match keys.open(body) {
             Ok(_) => {
                 self.cover.count.returned += 1;
-                self.suspects.succeeded(&path, now);
+                self.suspects.note(&path, now);
             }
             Err(_) => {
                 self.dropped.not_authentic += 1;

@@ -199,26 +199,31 @@ impl Relays {
         self.unsaved_directory = true;
     }
 
-    /// A descriptor that some relay has listed. `vouch` decides whether a relay that is not known is taken.
+    /// A descriptor that some relay has listed. `vouch` decides whether a relay that is not known is taken. False if it does
+    /// not verify, or not yet.
     pub(super) fn offer(
         &mut self,
         bytes: &[u8],
         vouch: impl FnOnce(NodeId) -> bool,
         now: Timestamp,
-    ) {
+    ) -> bool {
         let Ok(offered) = UnverifiedDescriptor::decode(bytes) else {
-            return;
+            return false;
         };
         let node = offered.claimed_node();
-        let verified = match self.directory.get(&node) {
-            Some(known) if known.bytes()[..] == *bytes => return,
+        let known = self.directory.get(&node);
+        let verified = match known {
+            Some(known) if known.bytes()[..] == *bytes => return true,
             Some(known) => offered.verify_renewal(known, now),
-            None if vouch(node) => offered.verify(now),
-            None => return,
+            None => offered.verify(now),
         };
-        if let Ok(descriptor) = verified {
+        let Ok(descriptor) = verified else {
+            return false;
+        };
+        if known.is_some() || vouch(node) {
             self.unsaved_directory |= self.directory.insert(descriptor).changed();
         }
+        true
     }
 
     /// Drops what has expired, and looks after guards and vanguards. `proven`: the client's own network

@@ -65,12 +65,19 @@ impl Suspects {
 
     /// A packet came back by this way.
     pub(super) fn succeeded(&mut self, path: &FlightPath, now: Timestamp) {
+        self.note(path, now);
         self.served.retain(|_, at| now.since(*at) < RECENT);
         for node in &path.behind {
-            self.health.note_success(*node, path.took(now), now);
             self.served.insert(*node, now);
         }
         self.recent.retain(|(_, node)| !path.behind.contains(node));
+    }
+
+    /// The same, which counts in the long run only.
+    pub(super) fn note(&mut self, path: &FlightPath, now: Timestamp) {
+        for node in &path.behind {
+            self.health.note_success(*node, path.took(now), now);
+        }
     }
 
     /// Whom to avoid now.

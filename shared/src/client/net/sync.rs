@@ -88,8 +88,8 @@ struct Round {
     known: [u8; 32],
     /// Only what is newer is asked for.
     since: Option<Timestamp>,
-    /// The earliest that any relay asked says that it is.
-    time: Option<Timestamp>,
+    /// The earliest and the latest that the relays asked say that it is.
+    times: Option<(Timestamp, Timestamp)>,
     /// Some relay was not heard to the end.
     cut_short: bool,
     /// Relays that were not known and that one of those asked has listed.
@@ -149,12 +149,20 @@ impl DirectorySync {
     }
 
     /// Begins a round with these relays. With none it is as if nobody had answered.
-    pub(super) fn begin(&mut self, relays: Vec<NodeId>, known: [u8; 32], now: Timestamp) {
-        let steady = self.period == PERIOD && !core::mem::take(&mut self.full);
+    /// `keys_until`: when the onion keys that are known run out, for which everything is asked for.
+    pub(super) fn begin(
+        &mut self,
+        relays: Vec<NodeId>,
+        known: [u8; 32],
+        keys_until: Timestamp,
+        now: Timestamp,
+    ) {
+        let has_keys = keys_until > now + KEYS_MARGIN * 2;
+        let steady = self.period == PERIOD && has_keys && !self.full;
         let since = self.coverage.recent(FULL_EVERY, now);
         self.round = Some(Round {
             since: since.filter(|_| steady),
-            time: None,
+            times: None,
             cut_short: relays.is_empty(),
             heard_once: BTreeSet::new(),
             relays: relays.into(),
@@ -215,9 +223,12 @@ impl DirectorySync {
     /// What the directory covers after a round. Of what only one relay has listed another one is to be asked yet.
     fn cover(&mut self, round: &Round, now: Timestamp) {
         let whole = !round.cut_short && round.heard_once.is_empty();
-        if let Some(time) = round.time.filter(|_| whole) {
+        // One that says another time than the others could choose a number by which to know this client again.
+        let agree = |(early, late): &(Timestamp, Timestamp)| late.since(*early) <= SPREADING;
+        if let Some((time, _)) = round.times.filter(|times| whole && agree(times)) {
             let until = time.saturating_sub(SPREADING).floor_to(SYNC_STEP);
             self.coverage = self.coverage.after(round.since, until, now);
+            self.full &= round.since.is_some();
         }
     }
 
@@ -242,7 +253,8 @@ impl DirectorySync {
     /// last one was answered.
     pub(super) fn hurry(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
         let at = now.max(self.ended + self.wanted) + jitter(WANTED_JITTER, rng);
-        self.full |= self.round.is_none();
+        let asks_for_all = |round: &Round| round.since.is_none();
+        self.full |= !self.round.as_ref().is_some_and(asks_for_all);
         if self.round.is_none() && self.backoff.failures() == 0 && at < self.next {
             self.next = at;
         }
@@ -289,6 +301,13 @@ impl DirectorySync {
         }
     }
 
+    /// A descriptor in it does not verify, or not yet: what it says is not covered.
+    pub(super) fn has_gap(&mut self) {
+        if let Some(round) = &mut self.round {
+            round.cut_short = true;
+        }
+    }
+
     /// A page has come. Yields the relay that it came from.
     pub(super) fn page(&mut self, reply: &DirectorySyncReply) -> Option<NodeId> {
         let round = self.round.as_mut()?;
@@ -302,12 +321,13 @@ impl DirectorySync {
         let first = page.pages == 1;
         let same = reply.digest.0 == round.known;
         // Who does not say the time does not know of asking for what is new.
-        match (reply.time, round.time) {
-            (None, _) => round.cut_short = true,
-            (Some(says), earliest) if first => {
-                round.time = Some(earliest.map_or(says, |earliest| earliest.min(says)));
+        match reply.time {
+            None => round.cut_short = true,
+            Some(says) if first => {
+                let (early, late) = round.times.unwrap_or((says, says));
+                round.times = Some((early.min(says), late.max(says)));
             }
-            _ => {}
+            Some(_) => {}
         }
         let whole = same || page.offset >= reply.total;
         if whole || got == 0 || page.pages >= MAX_PAGES {

@@ -111,7 +111,8 @@ impl Net {
         if self.primary_link().is_some() && self.sync.is_due(now) {
             let relays = self.relays.directory_relays(ASKED, now, rng);
             let known = self.relays.directory().digest();
-            self.sync.begin(relays, known, now);
+            let keys_until = self.relays.keys_until();
+            self.sync.begin(relays, known, keys_until, now);
         }
         let keys_until = self.relays.keys_until();
         loop {

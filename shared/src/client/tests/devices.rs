@@ -1,6 +1,8 @@
 //! Device lists of contacts: rollback, freshness, when they are read again, and what becomes of devices that
 //! are gone or new.
 
+use std::collections::BTreeSet;
+
 use super::people::*;
 use super::*;
 use crate::client::api::Step;
@@ -110,6 +112,21 @@ fn prekeys_asked(host: &Host) -> usize {
     asked
         .filter(|purpose| matches!(purpose, Purpose::TakePreKeys { .. }))
         .count()
+}
+
+/// The bundle of a device that was fetched before there was anything to say is no reason to leave it out.
+#[test]
+fn a_kept_bundle_of_a_further_device_is_used_when_its_list_is_read() {
+    let mut world = world();
+    let start = bundle(&world.second);
+    world.ada.client.lookups.keep(start, NOW);
+    let devices = [&world.bob, &world.second];
+    let list = world.account.list(2, &devices);
+    let record = world.account.record_of(&list, &devices, NOW);
+    read(&mut world.ada, &record, world.b, NOW);
+    let both = [device(&world.bob), device(&world.second)];
+    assert_eq!(BTreeSet::from_iter(world.devices()), both.into());
+    assert_eq!(prekeys_asked(&world.ada), 0, "no second bundle is taken");
 }
 
 #[test]

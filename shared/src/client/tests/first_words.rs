@@ -5,6 +5,7 @@ use super::{Host, NOW};
 use crate::client::view::{Direction, MessageState};
 use crate::client::{Command, Input};
 use crate::id::Address;
+use crate::identity::ContactCode;
 use crate::time::{Duration, Timestamp};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -77,15 +78,39 @@ fn a_bundle_that_has_waited_too_long_is_not_used() {
 }
 
 #[test]
-fn a_newer_list_of_devices_voids_what_was_kept() {
-    let (mut ada, bob) = pair();
+fn a_device_that_was_certified_anew_voids_what_was_kept_of_it() {
+    let (mut ada, mut bob) = pair();
     settle(&mut ada);
     keep(&mut ada, &bob);
     let account = Account::of(&bob, 1);
+    account.certify_again(&mut bob);
     let list = account.list(2, &[&bob]);
     let record = account.record_of(&list, &[&bob], NOW);
     read(&mut ada, &record, address(&bob), NOW);
     assert!(ada.client.lookups.take_kept(&address(&bob), NOW).is_empty());
+}
+
+#[test]
+fn whoever_has_a_session_gets_further_ones_at_once() {
+    let (mut ada, bob) = added();
+    write(&mut ada, bob, 1, NOW);
+    assert!(ada.client.contacts.has_session(&bob));
+    // Somebody's second device was fetched before the first one wrote: it begins with the next text.
+    let mut second = bundle(&Host::new(1));
+    second.address = bob;
+    ada.client.lookups.keep(second, NOW);
+    write(&mut ada, bob, 2, NOW);
+    assert!(ada.client.lookups.take_kept(&bob, NOW).is_empty());
+}
+
+#[test]
+fn nobody_is_looked_up_twice_for_being_added_twice() {
+    let (mut ada, bob) = pair();
+    keep(&mut ada, &bob);
+    let code = ContactCode::parse(&bob.client.me().code).unwrap();
+    let again = Command::AddContact { code, name: None };
+    ada.turn(Input::Command(again), NOW);
+    assert!(ada.client.lookups.due(NOW).is_empty());
 }
 
 #[test]

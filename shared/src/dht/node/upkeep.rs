@@ -13,6 +13,7 @@ use crate::dht::contact::Contact;
 use crate::dht::distance::BUCKETS;
 use crate::dht::lookup::{Breadth, Goal};
 use crate::dht::record::{RecordId, RecordKind, RecordScheme};
+use crate::id::NodeId;
 use crate::time::{Duration, Timestamp};
 
 /// Contacts to begin with, and to begin again with when nobody is known.
@@ -21,6 +22,11 @@ const MAX_SEEDS: usize = 64;
 const REJOIN_EVERY: Duration = Duration::from_mins(10);
 /// Newcomers that records are still to be handed to.
 const MAX_NEWCOMERS: usize = 64;
+/// A relay that comes again within this has been handed what it should hold: where questions get lost, relays go and come
+/// all the time, and what they missed is republished every hour.
+const HANDED_FOR: Duration = Duration::from_hours(1);
+/// Relays of which it is remembered.
+const MAX_HANDED: usize = 1024;
 /// Records that are looked through for a newcomer at a time.
 const LOOK_THROUGH: usize = 1024;
 /// From one part of them to the next.
@@ -44,6 +50,8 @@ pub(super) struct Upkeep {
     changed: bool,
     /// Who has come, and from which record on it has yet to be looked through.
     newcomers: VecDeque<(Contact, Option<RecordId>)>,
+    /// Whom records were handed to, or are to be, and when they came; the earliest first.
+    handed: VecDeque<(Timestamp, NodeId)>,
 }
 
 impl Upkeep {
@@ -58,6 +66,7 @@ impl Upkeep {
             persists: now,
             changed: false,
             newcomers: VecDeque::new(),
+            handed: VecDeque::new(),
         }
     }
 
@@ -78,10 +87,18 @@ impl Upkeep {
             self.joins = Some(now + join_after);
             self.next = self.next.min(now + join_after);
         }
-        if self.newcomers.len() < MAX_NEWCOMERS {
+        if self.newcomers.len() < MAX_NEWCOMERS && !self.was_here(&contact.node(), now) {
             self.newcomers.push_back((contact.clone(), None));
+            self.handed.push_back((now, contact.node()));
             self.next = self.next.min(now + HAND_OVER_EVERY);
         }
+    }
+
+    fn was_here(&mut self, node: &NodeId, now: Timestamp) -> bool {
+        self.handed.retain(|(at, _)| now.since(*at) < HANDED_FOR);
+        let excess = (self.handed.len() + 1).saturating_sub(MAX_HANDED);
+        self.handed.drain(..excess);
+        self.handed.iter().any(|(_, handed)| handed == node)
     }
 
     pub(super) fn publish_own(&mut self, record: Vec<u8>, now: Timestamp) {
@@ -265,5 +282,49 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
             nearer_than_them += usize::from(distance < theirs);
         }
         nearer_than_me < HANDING && nearer_than_them < K
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dht::tests::support::contact;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+    const SOON: Duration = Duration::from_secs(30);
+
+    /// How many are to be handed records after these have come, one after the other.
+    fn handed(came: impl IntoIterator<Item = (u32, Timestamp)>) -> usize {
+        let mut upkeep = Upkeep::new(NOW);
+        let came = came.into_iter().filter(|(n, at)| {
+            upkeep.newcomers.clear();
+            upkeep.newcomer(&contact(*n), SOON, *at);
+            !upkeep.newcomers.is_empty()
+        });
+        came.count()
+    }
+
+    #[test]
+    fn who_comes_again_within_an_hour_is_handed_nothing_again() {
+        let minutes = |n| NOW + Duration::from_mins(n);
+        let flapping = (0..60).map(|n| (1, minutes(n)));
+        assert_eq!(handed(flapping), 1);
+        assert_eq!(handed([(1, NOW), (2, NOW), (1, minutes(59))]), 2);
+        assert_eq!(handed([(1, NOW), (1, minutes(60)), (1, minutes(61))]), 2);
+    }
+
+    #[test]
+    fn as_many_are_remembered_as_there_is_room_for() {
+        let mut upkeep = Upkeep::new(NOW);
+        for n in 0..2_000 {
+            upkeep.newcomers.clear();
+            upkeep.newcomer(&contact(n), SOON, NOW);
+            assert!(upkeep.handed.len() <= MAX_HANDED);
+        }
+        upkeep.newcomers.clear();
+        upkeep.newcomer(&contact(1_999), SOON, NOW);
+        assert!(upkeep.newcomers.is_empty(), "the latest are");
+        upkeep.newcomer(&contact(0), SOON, NOW);
+        assert_eq!(upkeep.newcomers.len(), 1);
     }
 }

@@ -6,6 +6,6 @@ mod messages;
 mod network;
 mod node;
 mod store;
-mod support;
+pub(in crate::dht) mod support;
 mod table;
 mod vectors;

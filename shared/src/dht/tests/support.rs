@@ -29,7 +29,7 @@ pub(super) fn address(n: u32) -> Ipv4Addr {
 }
 
 /// The `n`-th relay, in a network of its own.
-pub(super) fn contact(n: u32) -> Contact {
+pub(in crate::dht) fn contact(n: u32) -> Contact {
     contact_in(n, n)
 }
 
