@@ -5,7 +5,7 @@ use std::thread;
 
 use zentalk_shared::onion::{MixMode, Suite};
 use zentalk_shared::time::Duration;
-use zentalk_tests::sim::{Mutation, Plan, Report, Violation, World};
+use zentalk_tests::sim::{Mutation, Plan, Report, Skew, Violation, World};
 
 /// Seeds of one run; `ZENTALK_SEEDS=0..1000` plays more, `ZENTALK_SEEDS=117` one again.
 fn seeds(default: (u64, u64)) -> (u64, u64) {
@@ -302,6 +302,59 @@ fn a_push_that_is_lost_with_its_guard_is_not_waited_for() {
             assert!(
                 slowest < Some(Duration::from_secs(15)),
                 "seed {seed}, back {back:?}: {slowest:?}"
+            );
+        }
+    }
+}
+
+/// Clocks of relays and of people: two of them may be three hours apart, and each two hours off.
+#[test]
+fn clocks_that_are_two_hours_off_lose_nothing() {
+    let minutes = |ahead, behind| Skew {
+        ahead: Duration::from_mins(ahead),
+        behind: Duration::from_mins(behind),
+    };
+    for skew in [minutes(120, 0), minutes(0, 120), minutes(90, 85)] {
+        let plan = |seed| Plan {
+            skew,
+            ..Plan::standard(seed)
+        };
+        let (from, to) = seeds((400, 401));
+        for report in &play(from, to, plan) {
+            let (seed, stuck) = (report.seed, &report.stuck);
+            assert_eq!(report.violations, [], "seed {seed}, {skew:?}: {stuck:?}");
+        }
+    }
+}
+
+/// Two of twelve relays would see a sixth of all packets, and more, since what they swallow is sent again.
+#[test]
+fn relays_that_drop_or_delay_packets_are_avoided_and_hold_nothing_up_for_long() {
+    for late_by in [None, Some(Duration::from_secs(8))] {
+        let (from, to) = seeds((420, 421));
+        for report in &play(from, to, |seed| Plan::droppers(seed, late_by)) {
+            let (seed, stuck) = (report.seed, &report.stuck);
+            assert_eq!(report.violations, [], "seed {seed}, {late_by:?}: {stuck:?}");
+            let slowest = report.delays.iter().max().copied();
+            // The longest pause between two attempts.
+            let minutes = Duration::from_mins(5);
+            assert!(slowest < Some(minutes), "seed {seed}: {slowest:?}");
+            let [_, (reached, all)] = report.reached;
+            assert!(reached * 6 < all, "seed {seed}: {reached} of {all}");
+        }
+    }
+}
+
+#[test]
+fn a_network_of_one_relay_or_two_carries_mail() {
+    for relays in [1, 2] {
+        let (from, to) = seeds((440, 441));
+        for report in &play(from, to, |seed| Plan::few_relays(seed, relays)) {
+            let (seed, stuck) = (report.seed, &report.stuck);
+            assert_eq!(
+                report.violations,
+                [],
+                "seed {seed}, {relays} relays: {stuck:?}"
             );
         }
     }

@@ -10,6 +10,7 @@ use zentalk_shared::client::{Batch, Client, Config, Effect, Input, NewAccount, T
 use zentalk_shared::id::MessageId;
 use zentalk_shared::time::Timestamp;
 
+use super::clock::Clock;
 use crate::keys;
 
 /// Where a crash hits.
@@ -31,6 +32,7 @@ pub struct ClientHost {
     pub(super) crash: Option<Crash>,
     /// Broken on purpose: effects leave before the commit, and a crash comes between.
     pub(super) commits_late: bool,
+    pub(super) clock: Clock,
     /// What was stored, in order, where somebody asks for it.
     written: Option<Vec<Write>>,
 }
@@ -56,6 +58,7 @@ impl ClientHost {
             engine: None,
             crash: None,
             commits_late: false,
+            clock: Clock::RIGHT,
             written: None,
         };
         host.start(now, rng);
@@ -69,6 +72,7 @@ impl ClientHost {
     pub(super) fn start(&mut self, now: Timestamp, rng: &mut ChaCha20Rng) {
         let scans = Client::boot_scans();
         let rows = scans.iter().flat_map(|scan| self.scan(scan)).collect();
+        let now = self.clock.read(now);
         let engine = Client::restore(self.config.clone(), rows, now, rng).expect("a whole store");
         self.engine = Some(engine.expect("an identity"));
     }
@@ -103,8 +107,15 @@ impl ClientHost {
         self.engine.as_ref()
     }
 
+    /// When the engine wants the next [`Input::Timer`].
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        let wanted = self.engine.as_ref().and_then(Client::next_timeout);
+        wanted.map(|shown| self.clock.when(shown))
+    }
+
     /// One turn of the host's loop.
     pub fn turn(&mut self, input: Input, now: Timestamp, rng: &mut ChaCha20Rng) -> Turned {
+        let now = self.clock.read(now);
         let Some(engine) = &mut self.engine else {
             return Turned::Effects(Vec::new());
         };

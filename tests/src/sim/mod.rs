@@ -11,6 +11,7 @@
 
 mod checker;
 mod client_host;
+mod clock;
 mod mesh;
 mod plan;
 mod recording;
@@ -22,6 +23,7 @@ mod world;
 
 pub use checker::{Checker, Sent, Violation};
 pub use client_host::{ClientHost, Turned};
+pub use clock::Skew;
 pub use mesh::Mesh;
 pub use plan::{GuardDeath, Mutation, Plan};
 pub use recording::{Recording, hex};

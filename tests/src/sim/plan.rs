@@ -3,6 +3,8 @@
 use zentalk_shared::onion::{MixMode, Suite};
 use zentalk_shared::time::Duration;
 
+use super::clock::Skew;
+
 /// A schedule's parameters. The seed draws everything else.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -40,6 +42,12 @@ pub struct Plan {
     pub deaf_relays: usize,
     /// How long they do.
     pub deaf_for: Duration,
+    /// How far clocks are off: of three hosts one has the right time, one is ahead, one behind.
+    pub skew: Skew,
+    /// Relays that pass no packet on, at all or before [`late_by`](Self::late_by); the last ones.
+    pub droppers: usize,
+    /// They pass packets on after this time, instead.
+    pub late_by: Option<Duration>,
     /// One member was away when mail came, and is the only one that is left when its owner comes.
     pub survivor: bool,
     /// Client crashes between commit and send.
@@ -162,6 +170,33 @@ impl Plan {
         }
     }
 
+    /// Two of twelve relays pass no packets on, or late, from the first minute to the last: 8 clients, an hour.
+    pub fn droppers(seed: u64, late_by: Option<Duration>) -> Self {
+        Self {
+            relays: 12,
+            clients: 8,
+            messages: 60,
+            droppers: 2,
+            late_by,
+            relay_crashes: 0,
+            cuts: 0,
+            loss: 0,
+            trouble: Duration::from_hours(1),
+            ..Self::standard(seed)
+        }
+    }
+
+    /// A network of few relays, down to one.
+    pub fn few_relays(seed: u64, relays: usize) -> Self {
+        Self {
+            relays,
+            clients: 6,
+            messages: 24,
+            relay_crashes: 1,
+            ..Self::standard(seed)
+        }
+    }
+
     /// The schedule that every build must pass: 20 clients, 9 relays, at least 40 messages.
     pub fn standard(seed: u64) -> Self {
         Self {
@@ -179,6 +214,9 @@ impl Plan {
             sleepers: 0,
             deaf_relays: 0,
             deaf_for: Duration::from_hours(6),
+            skew: Skew::NONE,
+            droppers: 0,
+            late_by: None,
             survivor: false,
             clients: 20,
             late: 0,

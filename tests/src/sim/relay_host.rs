@@ -18,6 +18,7 @@ use zentalk_shared::onion::{
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::{Header, Tag};
 
+use super::clock::Clock;
 use super::plan::Mutation;
 use crate::keys;
 
@@ -42,6 +43,7 @@ pub(super) struct RelayHost {
     /// Turns owners away: its store fails at what they ask for.
     pub(super) is_deaf: bool,
     turned_away: Vec<Ticket>,
+    pub(super) clock: Clock,
     /// Broken on purpose: it says nothing of what it holds, and hears nothing of it.
     compares: bool,
 }
@@ -93,6 +95,7 @@ impl RelayHost {
             watched: None,
             is_deaf: false,
             turned_away: Vec::new(),
+            clock: Clock::RIGHT,
             compares: mutation != Some(Mutation::NoAntiEntropy),
         }
     }
@@ -132,7 +135,7 @@ impl RelayHost {
             self.config.clone(),
             self.secrets.clone(),
             restored,
-            now,
+            self.clock.read(now),
             rng,
         );
         self.core = Some(core.expect("a whole disk"));
@@ -145,7 +148,8 @@ impl RelayHost {
 
     /// When the core wants the next [`Input::Timer`].
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
-        self.core.as_ref().and_then(Relay::next_timeout)
+        let wanted = self.core.as_ref().and_then(Relay::next_timeout);
+        wanted.map(|shown| self.clock.when(shown))
     }
 
     /// `kill -9`: the first `applied` of the unanswered operations reached the disk.
@@ -178,7 +182,7 @@ impl RelayHost {
         let Some(core) = &mut self.core else {
             return Vec::new();
         };
-        core.handle(input, now, rng);
+        core.handle(input, self.clock.read(now), rng);
         let mut outputs = Vec::new();
         while let Some(output) = core.poll() {
             match output {

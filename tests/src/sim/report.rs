@@ -43,4 +43,6 @@ pub struct Report {
     pub delays: Vec<Duration>,
     /// Whether the plan's guard died.
     pub guard_died: bool,
+    /// Onion packets that have reached relays in the first and in the second half of the trouble: the plan's droppers, all.
+    pub reached: [(u64, u64); 2],
 }

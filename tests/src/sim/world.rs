@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zentalk_relay::core::mem_store::MemStore;
 use zentalk_relay::core::{ConnId, Dial, Input as RelayInput, Metric, Output};
-use zentalk_shared::client::{Client, Effect, Event, Input as ClientInput, WorkId};
+use zentalk_shared::client::{Effect, Event, Input as ClientInput, WorkId};
 use zentalk_shared::id::{Address, ConnectionTag, MessageId};
 use zentalk_shared::identity::ContactCode;
 use zentalk_shared::onion::Suite;
@@ -126,6 +126,8 @@ pub struct World {
     said: BTreeMap<MessageId, Timestamp>,
     delays: BTreeMap<MessageId, Duration>,
     guard_died: bool,
+    /// Packets that have reached relays in the first and in the second half of the trouble: those that drop them, all.
+    reached: [(u64, u64); 2],
     /// Relays that are gone for good.
     lost: BTreeSet<usize>,
     /// Copies of disks.
@@ -180,6 +182,7 @@ impl World {
             said: BTreeMap::new(),
             delays: BTreeMap::new(),
             guard_died: false,
+            reached: [(0, 0); 2],
             lost: BTreeSet::new(),
             backups: BTreeMap::new(),
             bereft: 0,
@@ -278,6 +281,7 @@ impl World {
             took,
             delays: self.delays.into_values().collect(),
             guard_died: self.guard_died,
+            reached: self.reached,
         }
     }
 
@@ -453,7 +457,7 @@ impl World {
     /// Sets the timer of a host to what it wants now.
     fn arm(&mut self, who: Who) {
         let wanted = match who {
-            Who::Client(index) => self.clients[index].engine().and_then(Client::next_timeout),
+            Who::Client(index) => self.clients[index].next_timeout(),
             Who::Relay(index) => self.relays[index].next_timeout(),
         };
         let Some(wanted) = wanted else { return };

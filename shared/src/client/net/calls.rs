@@ -1,7 +1,5 @@
 //! The requests of [`Net`]: sent through a guard, answered, lost; and pushes through the stock.
 
-use std::collections::BTreeSet;
-
 use rand_core::CryptoRng;
 
 use super::guard_links::Shunned;
@@ -175,7 +173,10 @@ impl Net {
     fn unanswered(&mut self, path: &FlightPath, now: Timestamp, rng: &mut impl CryptoRng) {
         // With the guard's link down it is no wonder.
         if self.guards.up(path.guard).is_some() {
-            self.suspects.lost(&path.behind, path.sent, now);
+            if !self.guards.doubts.are_grave(&path.guard) {
+                self.suspects.lost(&path.behind, path.sent, now);
+                self.probe(path.guard, now, rng);
+            }
             let verdict = self.guards.unanswered(path.guard, now);
             self.judge(path.guard, verdict, now, rng);
         }
@@ -288,14 +289,8 @@ impl Net {
 impl Flight {
     fn new(call: &Call, guard: NodeId, rpc: MessageId, path: &PathPair, now: Timestamp) -> Self {
         let hops = path.out.nodes().into_iter().chain(path.back.nodes());
-        let behind: BTreeSet<_> = hops.filter(|node| *node != guard).collect();
         Self {
-            path: FlightPath {
-                guard,
-                behind: behind.into_iter().collect(),
-                sent: now,
-                held: path.held(),
-            },
+            path: FlightPath::by(guard, hops, path.held(), now),
             rpc,
             asked: call.request.tag(),
             class: call.class,

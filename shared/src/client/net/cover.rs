@@ -6,7 +6,8 @@
 //! To relays, and to who watches them, a loop is a request and its reply. So they cannot tell when the client asks
 //! something. What they still can tell is in docs/THREAT_MODEL.md, "Mixing". Loops that do not come back are held against
 //! the relays of their path in the long run; whoever drops packets to see who falls silent is found out. But no single one
-//! has others avoided, nor a guard given up or kept: guards could steer by that, or please. Source: `onion::mixing`.
+//! has others avoided, nor a primary guard given up or kept: guards could steer by that, or please. Other guards are probed
+//! by loops when they leave requests unanswered, and lose their place if they lose several in a row. Source: `onion::mixing`.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use super::requests::{DEADLINE, FlightPath};
 use super::{Net, NetOutput};
 use crate::client::view::{Loops, Mixing};
 use crate::id::{NodeId, SurbId};
-use crate::onion::{Class, MixMode, Route, SurbKeys, VanguardSet};
+use crate::onion::{Class, MixMode, SurbKeys, VanguardSet};
 use crate::time::{Duration, Timestamp};
 
 /// One loop in so many is of class `bulk`, as what is fetched, looked up and published is.
@@ -113,6 +114,10 @@ impl Cover {
         late.map(|(_, entry)| entry.path).collect()
     }
 
+    fn flies_via(&self, guard: NodeId) -> bool {
+        self.flying.values().any(|entry| entry.path.guard == guard)
+    }
+
     /// The guard was given up: nothing comes back through it, and nobody is to blame.
     pub(super) fn forget_via(&mut self, guard: NodeId) {
         self.flying.retain(|_, entry| entry.path.guard != guard);
@@ -139,6 +144,14 @@ impl Net {
         }
     }
 
+    /// A request through this guard was not answered. If it is not the primary, a loop is to tell whether that is the guard's
+    /// doing: its other relays are of this client's choice, not of anybody whom the request is for.
+    pub(super) fn probe(&mut self, guard: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
+        if self.guards.primary() != Some(guard) && !self.cover.flies_via(guard) {
+            let _ = self.send_loop(guard, now, rng);
+        }
+    }
+
     fn send_loop(&mut self, guard: NodeId, now: Timestamp, rng: &mut impl CryptoRng) -> Option<()> {
         let link = self.guards.up(guard)?;
         let finder = self.relays.finder(self.suspects.health(), now);
@@ -157,7 +170,7 @@ impl Net {
         let packet = surb.reply(&[], class).ok()?;
         let frame = packet_frame(&packet, rng);
         self.outputs.push_back(NetOutput::Send { link, frame });
-        let path = way(guard, &route, now);
+        let path = FlightPath::by(guard, route.nodes(), route.held(), now);
         let by = now + DEADLINE + path.held;
         let entry = Loop { path, keys, by };
         self.cover.flying.insert(entry.keys.id(), entry);
@@ -179,6 +192,7 @@ impl Net {
         match keys.open(body) {
             Ok(_) => {
                 self.cover.count.returned += 1;
+                self.guards.doubts.returned(&guard);
                 self.suspects.note(&path, now);
             }
             Err(_) => {
@@ -190,11 +204,17 @@ impl Net {
     }
 
     /// Loops that are late are held against the relays of their path.
-    pub(super) fn expire_loops(&mut self, now: Timestamp) {
+    pub(super) fn expire_loops(&mut self, now: Timestamp, rng: &mut impl CryptoRng) {
         for path in self.cover.expire(now) {
             // With the guard's link down it is no wonder.
-            if self.guards.up(path.guard).is_some() {
-                self.lost_loop(&path, now);
+            if self.guards.up(path.guard).is_none() {
+                continue;
+            }
+            self.lost_loop(&path, now);
+            // Of the primary it says nothing that counts.
+            let judged = self.guards.primary() != Some(path.guard);
+            if judged && self.guards.doubts.lost(path.guard, now) {
+                self.probe(path.guard, now, rng);
             }
         }
     }
@@ -202,16 +222,5 @@ impl Net {
     fn lost_loop(&mut self, path: &FlightPath, now: Timestamp) {
         self.cover.count.lost += 1;
         self.suspects.charge(&path.behind, now);
-    }
-}
-
-fn way(guard: NodeId, route: &Route, now: Timestamp) -> FlightPath {
-    let behind = route.nodes().into_iter().filter(|node| *node != guard);
-    let behind: BTreeSet<_> = behind.collect();
-    FlightPath {
-        guard,
-        behind: behind.into_iter().collect(),
-        sent: now,
-        held: route.held(),
     }
 }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_core::CryptoRng;
 
 use super::backoff::{Backoff, jitter};
+use super::doubts::Doubts;
 use super::link::LinkId;
 use crate::client::view::Connection;
 use crate::id::{ConnectionTag, NodeId};
@@ -46,6 +47,8 @@ pub(super) struct GuardLinks {
     primary: Option<NodeId>,
     slots: BTreeMap<NodeId, Slot>,
     tags: BTreeMap<NodeId, TagCount>,
+    /// Of others than the primary.
+    pub(super) doubts: Doubts,
     /// How fast primaries are tried, whichever they are.
     pace: Backoff,
     /// The guard whose tag stocks are bound to.
@@ -157,13 +160,14 @@ impl Slot {
 
 impl GuardLinks {
     /// No guard yet.
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             kept: Vec::new(),
             spare: Vec::new(),
             primary: None,
             slots: BTreeMap::new(),
             tags: BTreeMap::new(),
+            doubts: Doubts::default(),
             pace: Backoff::new(RETRY_BASE, RETRY_CAP),
             stock: None,
         }
@@ -235,6 +239,7 @@ impl GuardLinks {
             return Some(*primary);
         }
         let reluctance = |node: &NodeId| match self.slots.get(node) {
+            _ if self.doubts.are_grave(node) => MAX_FAILURES + 1,
             Some(slot) if matches!(slot.state, SlotState::Up(..)) => 0,
             Some(slot) => 1 + slot.backoff.failures(),
             None => 1,
@@ -434,6 +439,7 @@ impl GuardLinks {
 
     /// Forgets guards other than the primary that no request has needed for long; yields their links.
     pub(super) fn drop_idle(&mut self, now: Timestamp) -> Vec<LinkId> {
+        self.doubts.expire(now);
         let primary = self.primary;
         let mut links = Vec::new();
         self.slots.retain(|node, slot| {

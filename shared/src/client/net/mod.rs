@@ -16,6 +16,7 @@ mod backoff;
 mod bootstrap;
 mod calls;
 mod cover;
+mod doubts;
 mod guard_links;
 mod link;
 mod records;
@@ -249,7 +250,7 @@ impl Net {
         for lost in self.requests.expire(now) {
             self.lose(lost, now, rng);
         }
-        self.expire_loops(now);
+        self.expire_loops(now, rng);
         self.send_loops(now, rng);
         self.stock.expire(now);
         self.relays_timeout(now, rng);

@@ -7,7 +7,7 @@
 //!             Failed                 Failed, the keys stay: a late reply is still a Reply
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::guard_links::Shunned;
 use crate::id::{MessageId, NodeId, SurbId};
@@ -354,6 +354,23 @@ impl Waiting {
 }
 
 impl FlightPath {
+    /// Of packets that leave by a guard now, and pass these relays.
+    pub(super) fn by(
+        guard: NodeId,
+        hops: impl IntoIterator<Item = NodeId>,
+        held: Duration,
+        now: Timestamp,
+    ) -> Self {
+        let behind = hops.into_iter().filter(|node| *node != guard);
+        let behind: BTreeSet<_> = behind.collect();
+        Self {
+            guard,
+            behind: behind.into_iter().collect(),
+            sent: now,
+            held,
+        }
+    }
+
     /// How long the way took, without the delays that were asked for.
     pub(super) fn took(&self, now: Timestamp) -> Duration {
         now.since(self.sent).saturating_sub(self.held)

@@ -12,6 +12,7 @@ use zentalk_shared::time::Duration;
 
 use super::{Happening, World};
 use crate::sim::client_host::{ClientHost, Crash};
+use crate::sim::clock::Clock;
 use crate::sim::plan::Mutation;
 use crate::sim::relay_host::RelayHost;
 use crate::sim::wire::End;
@@ -39,6 +40,7 @@ impl World {
             };
             let mut host = RelayHost::new(index, &urls, suites, self.plan.mutation, self.now);
             host.lies = index + self.plan.liars >= self.plan.relays;
+            host.clock = Clock::of(index, self.plan.skew);
             if self.sightings.is_some() {
                 host.watch();
             }
@@ -49,7 +51,7 @@ impl World {
     }
 
     pub(super) fn make_clients(&mut self) {
-        let bootstrap = (0..3).map(|index| Bootstrap {
+        let bootstrap = (0..self.plan.relays.min(3)).map(|index| Bootstrap {
             node: self.relays[index].node(),
             url: Self::url(index),
         });
@@ -68,6 +70,7 @@ impl World {
         };
         for index in 0..self.plan.clients {
             let mut host = ClientHost::new(index, config.clone(), self.now, &mut self.rng);
+            host.clock = Clock::of(index, self.plan.skew);
             host.commits_late = self.plan.mutation == Some(Mutation::CommitAfterSend);
             let me = host.engine().map(Client::me).expect("a running engine");
             self.addresses.push(me.address);

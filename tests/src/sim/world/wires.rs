@@ -131,7 +131,13 @@ impl World {
             self.report.2 += 1;
             return;
         }
-        let latency = self.latency();
+        let mut latency = self.latency();
+        if packet && self.is_dropper(from) {
+            let Some(late_by) = self.plan.late_by else {
+                return;
+            };
+            latency = late_by;
+        }
         let Some(state) = self.wires.get_mut(&wire) else {
             return;
         };
@@ -159,9 +165,26 @@ impl World {
                 let there = self.wires[&wire].ends[1 - side];
                 self.see_came(end, there, &bytes);
                 self.record_arrived(index, &bytes);
+                self.count_reached(end, &bytes);
                 self.relay(index, RelayInput::Frame(conn, bytes));
             }
         }
+    }
+
+    fn is_dropper(&self, end: End) -> bool {
+        let is_late = |index| index + self.plan.droppers >= self.plan.relays;
+        matches!(end, End::Relay(index, _) if is_late(index))
+    }
+
+    fn count_reached(&mut self, end: End, bytes: &[u8]) {
+        if !is_packet(bytes) || self.now < self.begin() || self.now > self.calm() {
+            return;
+        }
+        let half = usize::from(self.now.since(self.begin()) * 2 > self.plan.trouble);
+        let is_dropper = self.is_dropper(end);
+        let (droppers, all) = &mut self.reached[half];
+        *droppers += u64::from(is_dropper);
+        *all += 1;
     }
 
     /// 10 to 60 ms, sometimes much more.

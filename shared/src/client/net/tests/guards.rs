@@ -404,3 +404,48 @@ fn own_requests_go_by_a_vanguard() {
         "guard, vanguard, fresh there; fresh, vanguard back"
     );
 }
+
+/// A world in which the primary guard is a member of the swarm that is asked; and the guard that takes its place.
+fn by_another_guard(seed: u64) -> (World, Vec<usize>, usize) {
+    let mut world = World::connected(12, seed);
+    let target = world.stranger();
+    let swarm = vec![target, world.guard()];
+    let before = world.relays[target].served.len();
+    let links: Vec<usize> = (0..12).filter(|n| world.links_to(*n) > 0).collect();
+    let id = world.ask(target, &swarm);
+    assert!(world.outcome(id).is_ok());
+    assert_eq!(world.relays[target].served.len(), before + 1);
+    let mut other = (0..12).filter(|n| world.links_to(*n) > 0 && !links.contains(n));
+    let other = other.next().expect("another guard");
+    (world, swarm, other)
+}
+
+#[test]
+fn another_guard_that_swallows_everything_is_left_for_a_third_one() {
+    let (mut world, swarm, other) = by_another_guard(31);
+    world.relays[other].hole = true;
+    let id = world.ask(swarm[0], &swarm);
+    world.advance(Duration::from_mins(1));
+    assert_eq!(world.failures[&id], NetFailure::Timeout);
+    let opened = world.opened.len();
+    // Its retries are minutes apart: nothing of what the guard did is forgotten with its link.
+    world.advance(Duration::from_mins(5));
+    let id = world.ask(swarm[0], &swarm);
+    assert!(world.outcome(id).is_ok());
+    let third = world.opened[opened..].iter().map(|(_, node)| *node);
+    assert!(!third.clone().any(|node| node == other) && third.count() == 1);
+}
+
+#[test]
+fn a_target_that_is_silent_brings_no_guard_into_doubt() {
+    let (mut world, swarm, other) = by_another_guard(32);
+    world.relays[swarm[0]].manner = Manner::Silent;
+    let opened = world.opened.len();
+    for _ in 0..20 {
+        let id = world.ask(swarm[0], &swarm);
+        world.advance(Duration::from_secs(20));
+        assert_eq!(world.failures[&id], NetFailure::Timeout);
+    }
+    let more: Vec<_> = world.opened[opened..].to_vec();
+    assert!(more.iter().all(|(_, node)| *node == other), "{more:?}");
+}
