@@ -138,7 +138,7 @@ impl Drop for Queued {
 
 impl Outbound {
     /// False: the socket does not keep up, or is gone.
-    fn send(&self, frame: Vec<u8>) -> bool {
+    pub(super) fn send(&self, frame: Vec<u8>) -> bool {
         if !self.queued.has_room(frame.len()) {
             return false;
         }
