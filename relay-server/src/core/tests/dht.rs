@@ -21,7 +21,7 @@ use super::links::{error_code, visitor};
 use super::net::{Net, claimed_at, signer, url};
 use super::people::{Caller, frame};
 use crate::core::store::Quotas;
-use crate::core::{Limits, Metric};
+use crate::core::{Input, Limits, Metric};
 
 /// Relays of which each is told of the first one alone.
 fn of_one_seed(relays: usize) -> Net {
@@ -77,6 +77,24 @@ fn relays_that_know_one_seed_find_each_other() {
     for index in 0..7 {
         assert!(count(&net, index, "crawled") > 0, "{index}");
     }
+}
+
+#[test]
+fn whether_a_relay_reaches_its_own_url_is_counted() {
+    let mut net = Net::cold(1, Limits::default(), Quotas::default());
+    net.hanging.insert(url(0).as_str().to_owned());
+    net.start(0);
+    for failures in 1..4 {
+        net.advance(Duration::from_mins(1));
+        let (index, dial) = net.hung.pop().unwrap();
+        net.input(index, Input::DialFailed(dial));
+        assert_eq!(count(&net, 0, "own_place_not_found"), failures);
+    }
+    assert_eq!(net.relay(0).dht_holdings(), None);
+    net.hanging.clear();
+    net.advance(Duration::from_mins(1));
+    assert_eq!(count(&net, 0, "own_place_found"), 1);
+    assert_eq!(net.relay(0).dht_holdings(), Some([0, 0, 0]));
 }
 
 #[test]
