@@ -98,6 +98,32 @@ fn whether_a_relay_reaches_its_own_url_is_counted() {
 }
 
 #[test]
+fn a_relay_holds_no_more_for_the_dht_than_its_operator_grants() {
+    let mut net = Net::cold(3, Limits::default(), Quotas::default());
+    net.nodes[1].config.limits.dht_records = 4;
+    (0..3).for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(10));
+    for _ in 0..6 {
+        let (_, record) = record(&mut net, 1);
+        put(&mut net, 0, &record);
+    }
+    net.advance(Duration::from_mins(1));
+    let held = |net: &mut Net, index: usize| net.relay(index).dht_holdings().map(|[_, all, _]| all);
+    assert_eq!(held(&mut net, 1), Some(4));
+    assert!(held(&mut net, 2) > Some(6), "theirs and the relays' own");
+    // A smaller grant counts from the next start on, on the disk as well.
+    net.kill(1, 0);
+    net.nodes[1].config.limits.dht_bytes = 20_000;
+    net.start(1);
+    net.advance(Duration::from_mins(1));
+    let [_, _, bytes] = net.relay(1).dht_holdings().unwrap();
+    assert!((1..=20_000).contains(&bytes), "{bytes}");
+    let on_disk = net.nodes[1].store.restore().dht_records;
+    let on_disk: usize = on_disk.iter().map(|(_, held)| held.length).sum();
+    assert_eq!(on_disk, bytes);
+}
+
+#[test]
 fn links_that_were_made_for_a_question_are_closed_again_and_others_stay() {
     let mut net = of_one_seed(4);
     assert!(count(&net, 1, "dialed") + count(&net, 2, "dialed") > 0);
