@@ -241,7 +241,11 @@ impl Config {
             operator: new.operator.clone(),
             region: new.region.clone(),
             peers: new.peers.clone(),
-            limits: new.limits,
+            limits: LimitsConfig {
+                dht_records: self.limits.dht_records,
+                dht_bytes: self.limits.dht_bytes,
+                ..new.limits
+            },
             log: LogConfig {
                 format: self.log.format,
                 level: new.log.level.clone(),
@@ -407,6 +411,8 @@ impl LimitsConfig {
                 per_minute: self.client_frames_per_minute,
                 ..limits.client_frames
             },
+            dht_records: self.dht_records,
+            dht_bytes: self.dht_bytes,
             ..limits
         }
     }

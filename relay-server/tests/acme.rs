@@ -8,8 +8,9 @@ mod support;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -26,7 +27,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use support::{Network, eventually};
+use support::{Network, Process, eventually};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -46,7 +47,10 @@ struct Authority {
     thumbprint: Arc<Mutex<String>>,
     chain: Arc<Mutex<Option<String>>>,
     proven: Arc<Mutex<bool>>,
+    accounts: Arc<AtomicU32>,
     orders: Arc<AtomicU32>,
+    /// The next certificate has ten minutes left of an hour and ten.
+    aged: Arc<AtomicBool>,
 }
 
 impl Authority {
@@ -67,7 +71,9 @@ impl Authority {
             thumbprint: Arc::default(),
             chain: Arc::default(),
             proven: Arc::default(),
+            accounts: Arc::default(),
             orders: Arc::default(),
+            aged: Arc::default(),
         };
         let own_key = KeyPair::generate().unwrap();
         let own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
@@ -214,6 +220,7 @@ async fn account(State(authority): State<Authority>, body: Bytes) -> Response {
         jwk["crv"], jwk["kty"], jwk["x"], jwk["y"]
     );
     let digest = Sha256::digest(canonical.as_bytes());
+    authority.accounts.fetch_add(1, Ordering::Relaxed);
     *authority.thumbprint.lock().unwrap() = BASE64_URL_SAFE_NO_PAD.encode(digest);
     let location = Some(authority.url("/account/1"));
     json_answer(StatusCode::CREATED, location, &json!({"status": "valid"}))
@@ -227,6 +234,8 @@ async fn new_order(State(authority): State<Authority>, body: Bytes) -> Response 
     );
     assert_eq!(wanted["profile"], "shortlived");
     authority.orders.fetch_add(1, Ordering::Relaxed);
+    *authority.chain.lock().unwrap() = None;
+    *authority.proven.lock().unwrap() = false;
     let location = Some(authority.url("/order/1"));
     json_answer(StatusCode::CREATED, location, &authority.order())
 }
@@ -267,7 +276,12 @@ async fn finalize(State(authority): State<Authority>, body: Bytes) -> Response {
     let payload = part(&body, "payload");
     let csr = base64url(payload["csr"].as_str().unwrap());
     let csr = CertificateSigningRequestDer::from(csr);
-    let request = CertificateSigningRequestParams::from_der(&csr).unwrap();
+    let mut request = CertificateSigningRequestParams::from_der(&csr).unwrap();
+    if authority.aged.swap(false, Ordering::Relaxed) {
+        let (now, minute) = (SystemTime::now(), Duration::from_mins(1));
+        request.params.not_before = (now - minute * 60).into();
+        request.params.not_after = (now + minute * 10).into();
+    }
     let issued = request.signed_by(&authority.issuer).unwrap();
     *authority.chain.lock().unwrap() = Some(issued.pem());
     json_answer(StatusCode::OK, None, &authority.order())
@@ -278,13 +292,14 @@ async fn certificate(State(authority): State<Authority>) -> Response {
     answer(StatusCode::OK, None, chain)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_relay_without_a_name_gets_a_certificate_for_its_address_and_keeps_it() {
+/// A relay and the authority that it gets its certificates from, the first one `aged`.
+fn relay_and_authority(aged: bool) -> (Network, Authority) {
     let mut authority = None;
-    let mut network = Network::start_secure(1, |url, home| {
+    let network = Network::start_secure(1, |url, home| {
         let relay = url.split('/').nth(2).unwrap().parse().unwrap();
         let root = home.join("root.pem");
         let started = Authority::start(relay, &root);
+        started.aged.store(aged, Ordering::Relaxed);
         let config = format!(
             "[tls]\nmode = \"acme\"\nacme_directory = {:?}\nacme_root = {root:?}\n",
             started.url("/directory")
@@ -292,9 +307,19 @@ async fn a_relay_without_a_name_gets_a_certificate_for_its_address_and_keeps_it(
         authority = Some(started);
         config
     });
-    let authority = authority.unwrap();
+    (network, authority.unwrap())
+}
+
+/// How often a certificate has come.
+fn got(relay: &Process) -> usize {
+    relay.log().matches("a new certificate is in use").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_without_a_name_gets_a_certificate_for_its_address_and_keeps_it() {
+    let (mut network, authority) = relay_and_authority(false);
     let relay = &mut network.relays[0];
-    eventually(|| relay.log().contains("a new certificate is in use")).await;
+    eventually(|| got(relay) == 1).await;
     let trusts = support::tls_client(&authority.root);
     let connected = support::connect_tls(relay, &trusts).await;
     assert!(connected.is_ok(), "{connected:?}");
@@ -309,4 +334,31 @@ async fn a_relay_without_a_name_gets_a_certificate_for_its_address_and_keeps_it(
     let connected = support::connect_tls(relay, &trusts).await;
     assert!(connected.is_ok(), "after a restart at once");
     assert_eq!(authority.orders.load(Ordering::Relaxed), 1, "it was stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_with_little_left_is_renewed_by_the_same_account_and_the_new_one_is_shown() {
+    let (mut network, authority) = relay_and_authority(true);
+    let relay = &mut network.relays[0];
+    eventually(|| got(relay) == 1).await;
+    let until = |relay: &Process| {
+        let status: Value = serde_json::from_str(&relay.status()).unwrap();
+        status["certificate_until"].as_u64().unwrap()
+    };
+    let first = until(relay);
+    let now = support::now().as_ms() / 1000;
+    assert!(first <= now + 600, "{first}");
+    // After an order it waits for two minutes, but not after a start.
+    relay.kill();
+    relay.start();
+    eventually(|| got(relay) == 2).await;
+    assert!(until(relay) > first + 86_400);
+    let trusts = support::tls_client(&authority.root);
+    let connected = support::connect_tls(relay, &trusts).await;
+    assert!(connected.is_ok(), "{connected:?}");
+    relay.kill();
+    relay.start();
+    assert!(until(relay) > first + 86_400, "it was stored");
+    assert_eq!(authority.orders.load(Ordering::Relaxed), 2);
+    assert_eq!(authority.accounts.load(Ordering::Relaxed), 1);
 }

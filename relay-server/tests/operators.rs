@@ -242,8 +242,9 @@ async fn a_torn_database_is_set_aside_and_everybody_is_told() {
         status.contains(node.trim()),
         "it is the same relay: {status}"
     );
-    let (serves, _) = relay.command(&["status"]);
-    assert!(serves);
+    assert!(status.contains("\"dht_contacts\":"), "{status}");
+    let (serves, said) = relay.command(&["status"]);
+    assert!(serves && said.contains("dht  "), "{said}");
 }
 
 #[tokio::test]

@@ -88,7 +88,15 @@ pub const KEYS: &[Key] = &[
         "limits.bytes_per_mailbox",
         "Bytes that wait in one mailbox.",
     ),
-    live("limits.records", "Account records in all."),
+    live(
+        "limits.records",
+        "Account records in all that clients have put here.",
+    ),
+    fixed(
+        "limits.dht_records",
+        "Records of accounts and relays held for the DHT; those nearest to this relay stay.",
+    ),
+    fixed("limits.dht_bytes", "Bytes of the records held for the DHT."),
     live(
         "limits.database_bytes",
         "What the database may grow to. 0: until 32 MiB are left on the disk. A tenth of it, at most 4 MiB, is kept for what makes room.",
@@ -325,6 +333,7 @@ mod tests {
         (all.client_frames_per_minute, all.mailboxes) = (1, 1);
         (all.envelopes_per_mailbox, all.bytes_per_mailbox) = (1, 1);
         (all.records, all.database_bytes) = (1, 1);
+        (all.dht_records, all.dht_bytes) = (1, 1);
         (new.strangers.effort, new.strangers.per_minute) = (1, 1);
         (new.log.format, new.log.level) = (LogFormat::Json, "warn".to_owned());
         new.tls = TlsConfig {

@@ -28,6 +28,10 @@ pub struct LimitsConfig {
     pub bytes_per_mailbox: u64,
     /// Account records.
     pub records: u32,
+    /// Records held for the DHT.
+    pub dht_records: usize,
+    /// Their bytes.
+    pub dht_bytes: usize,
     /// Size that the database may reach; 0: until the disk is full.
     pub database_bytes: u64,
 }
@@ -43,6 +47,8 @@ impl Default for LimitsConfig {
             envelopes_per_mailbox: quotas.envelopes,
             bytes_per_mailbox: quotas.bytes,
             records: quotas.records,
+            dht_records: limits.dht_records,
+            dht_bytes: limits.dht_bytes,
             database_bytes: 0,
         }
     }

@@ -1,5 +1,6 @@
 //! What the operator decides, and what the relay must keep secret.
 
+use zentalk_shared::dht::StoreLimits;
 use zentalk_shared::onion::{RelayInfo, RelaySigner, RelayUrl, ReplayLimits, Suites};
 
 use super::admission::Rate;
@@ -61,6 +62,10 @@ pub struct Limits {
     pub operations: usize,
     /// Puts on their way to a majority.
     pub puts: usize,
+    /// Records held for the DHT. Of this and the next the next start takes note.
+    pub dht_records: usize,
+    /// Bytes of the records held for the DHT.
+    pub dht_bytes: usize,
     /// Envelopes and tombstones that other members have not confirmed.
     pub replication: usize,
     /// Of these, for one member.
@@ -71,6 +76,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let dht = StoreLimits::default();
         Self {
             connections: 10_000,
             connections_per_origin: 256,
@@ -107,6 +113,8 @@ impl Default for Limits {
             peer_queues: 64,
             operations: 20_000,
             puts: 4_000,
+            dht_records: dht.records,
+            dht_bytes: dht.bytes,
             replication: 20_000,
             replication_each: 4_000,
             prekeys: Rate {

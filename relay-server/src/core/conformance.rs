@@ -70,7 +70,7 @@ pub(crate) fn envelope(n: u8) -> PutEnvelope {
     }
 }
 
-fn stamp(sequence: u64) -> OwnerStamp {
+pub(crate) fn stamp(sequence: u64) -> OwnerStamp {
     OwnerStamp {
         sequence,
         digest: [sequence as u8; 32],

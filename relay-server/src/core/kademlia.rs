@@ -17,7 +17,7 @@ mod readers;
 
 use zentalk_shared::dht::{
     Answer, Contact, DialBack as Met, Held, Node, NodeConfig, Output as DhtOutput, Peer, QueryId,
-    RecordId, SignedRecords, Ticket, Verified,
+    RecordId, SignedRecords, StoreLimits, Ticket, Verified,
 };
 use zentalk_shared::id::NodeId;
 use zentalk_shared::time::{Duration, Timestamp};
@@ -60,6 +60,8 @@ pub(super) struct Kademlia {
     /// When the timer is due that counts; others are left over.
     timer: Option<Timestamp>,
     payment: Payment,
+    /// What is held for others.
+    limits: StoreLimits,
 }
 
 /// What a former run has left.
@@ -93,6 +95,11 @@ impl Kademlia {
             crawls: Timestamp::MAX,
             timer: None,
             payment: Payment::with(config.work),
+            limits: StoreLimits {
+                records: config.limits.dht_records,
+                bytes: config.limits.dht_bytes,
+                ..StoreLimits::default()
+            },
         }
     }
 
@@ -100,6 +107,7 @@ impl Kademlia {
     fn begin(&mut self, me: Contact, now: Timestamp) -> Result<(), StaleTable> {
         let config = NodeConfig {
             persist_every: PERSIST_EVERY,
+            store: self.limits,
             ..NodeConfig::default()
         };
         let mut node = Node::new(me, config, SignedRecords, self.payment, now);

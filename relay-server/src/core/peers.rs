@@ -190,6 +190,15 @@ impl Peers {
         dialer.is_some_and(|dialer| matches!(dialer.state, DialState::Waiting | DialState::Dialing))
     }
 
+    /// Frames that wait in each queue.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> Vec<usize> {
+        self.queues
+            .values()
+            .map(|queue| queue.frames.len())
+            .collect()
+    }
+
     fn is_dialing(&self, node: &NodeId) -> bool {
         self.dialers
             .values()

@@ -63,6 +63,11 @@ impl Swarm {
         let each = self.puts.range(id(0)..=id(u8::MAX)).count();
         self.puts.len() < limit && each < MAX_PUTS_EACH
     }
+
+    #[cfg(test)]
+    pub(super) fn on_their_way(&self) -> usize {
+        self.puts.len()
+    }
 }
 
 impl Relay {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand_chacha::ChaCha20Rng;
 use tokio::runtime::{Builder, Handle};
@@ -13,6 +13,7 @@ use zentalk_shared::time::Timestamp;
 
 use super::dial;
 use super::metrics;
+use super::own_place::OwnPlace;
 use super::status::Seen;
 use crate::core::store::{StoreError, StoreReply};
 use crate::core::{ConnId, CoreConfig, Dial, Input, Output, Relay, Remote, Ticket};
@@ -138,7 +139,7 @@ impl Drop for Queued {
 
 impl Outbound {
     /// False: the socket does not keep up, or is gone.
-    fn send(&self, frame: Vec<u8>) -> bool {
+    pub(super) fn send(&self, frame: Vec<u8>) -> bool {
         if !self.queued.has_room(frame.len()) {
             return false;
         }
@@ -185,6 +186,7 @@ struct Running {
     actor: Actor,
     conns: HashMap<ConnId, Outbound>,
     runtime: Handle,
+    own_place: OwnPlace,
     stopping: bool,
 }
 
@@ -207,6 +209,7 @@ pub(super) fn start(actor: Actor, runtime: Handle) -> std::io::Result<JoinHandle
                 actor,
                 conns,
                 runtime,
+                own_place: OwnPlace::default(),
                 stopping: false,
             };
             let actor = timers.block_on(running.run());
@@ -306,7 +309,10 @@ impl Running {
                         self.stopping = true;
                     }
                 }
-                Output::Count(metric, n) => metrics::count(metric, n),
+                Output::Count(metric, n) => {
+                    self.own_place.heard(metric, Instant::now());
+                    metrics::count(metric, n);
+                }
                 Output::Peer(node, true) => tracing::info!(%node, "relay linked"),
                 Output::Peer(node, false) => tracing::info!(%node, "relay link lost"),
             }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::actor::{Event, OutboundQueue, Outgoing, outbound};
 use crate::core::{ConnId, Remote};
 
-/// A socket that takes nothing for this long is given up.
+/// A socket that takes no frame for this long is given up; one that is slow is not.
 const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 /// After the last word a socket is read for this long, until the peer has closed it, too.
 const LINGER: Duration = Duration::from_secs(1);
@@ -112,37 +112,29 @@ async fn write_frames<M, E>(
 ) -> bool {
     loop {
         let first = queue.next().await;
-        match timeout(
-            WRITE_DEADLINE,
-            write_batch(&mut sink, first, &mut queue, write),
-        )
-        .await
-        {
-            Ok(Ok(true)) => {}
-            Ok(Ok(false)) => {
-                let closed = timeout(WRITE_DEADLINE, sink.close()).await;
-                return matches!(closed, Ok(Ok(())));
-            }
-            Ok(Err(_)) | Err(_) => return false,
+        match write_batch(&mut sink, first, &mut queue, write).await {
+            Some(true) => {}
+            Some(false) => return in_time(sink.close()).await.is_some(),
+            None => return false,
         }
     }
 }
 
-/// Writes what is ready and flushes once. False: that was the last.
+/// Writes what is ready and flushes once. False: that was the last; `None`: the socket takes no more.
 async fn write_batch<M, E>(
     sink: &mut (impl Sink<M, Error = E> + Unpin),
     first: Outgoing,
     queue: &mut OutboundQueue,
     write: fn(Vec<u8>) -> M,
-) -> Result<bool, E> {
+) -> Option<bool> {
     let mut next = Some(first);
     let mut written = 0;
     while let Some(outgoing) = next {
         match outgoing {
-            Outgoing::Frame(frame) => sink.feed(write(frame)).await?,
+            Outgoing::Frame(frame) => in_time(sink.feed(write(frame))).await?,
             Outgoing::Close => {
-                sink.flush().await?;
-                return Ok(false);
+                in_time(sink.flush()).await?;
+                return Some(false);
             }
         }
         written += 1;
@@ -152,6 +144,164 @@ async fn write_batch<M, E>(
             None
         };
     }
-    sink.flush().await?;
-    Ok(true)
+    in_time(sink.flush()).await?;
+    Some(true)
+}
+
+/// What a socket does within the deadline and without an error.
+async fn in_time<T, E>(step: impl Future<Output = Result<T, E>>) -> Option<T> {
+    timeout(WRITE_DEADLINE, step).await.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::actor::Outbound;
+    use super::*;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+    use tokio::sync::mpsc::UnboundedSender;
+    use tokio::time::{Instant, Sleep};
+
+    /// A socket from which nothing comes.
+    struct Socket {
+        /// It takes a frame in so much time; `None`: never.
+        every: Option<Duration>,
+        flushes: bool,
+        closes: bool,
+        next: Option<Pin<Box<Sleep>>>,
+        taken: UnboundedSender<Vec<u8>>,
+    }
+
+    type Done = Poll<Result<(), ()>>;
+
+    fn done_or_never(done: bool) -> Done {
+        match done {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+
+    impl Stream for Socket {
+        type Item = Result<Vec<u8>, ()>;
+
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Pending
+        }
+    }
+
+    impl Sink<Vec<u8>> for Socket {
+        type Error = ();
+
+        fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Done {
+            let Some(every) = self.every else {
+                return Poll::Pending;
+            };
+            let next = self
+                .next
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(every)));
+            ready!(next.as_mut().poll(context));
+            self.next = None;
+            Poll::Ready(Ok(()))
+        }
+
+        fn start_send(self: Pin<&mut Self>, frame: Vec<u8>) -> Result<(), ()> {
+            self.taken.send(frame).map_err(drop)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Done {
+            done_or_never(self.flushes)
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Done {
+            done_or_never(self.closes)
+        }
+    }
+
+    /// A socket that is served, as the core and its peer see it.
+    struct Served {
+        conn: ConnId,
+        outbound: Option<Outbound>,
+        events: mpsc::Receiver<Event>,
+        taken: mpsc::UnboundedReceiver<Vec<u8>>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    impl Served {
+        async fn new(every: Option<Duration>, flushes: bool, closes: bool) -> Self {
+            let (taker, taken) = mpsc::unbounded_channel();
+            let socket = Socket {
+                every,
+                flushes,
+                closes,
+                next: None,
+                taken: taker,
+            };
+            let (sender, mut events) = mpsc::channel(8);
+            let remote = Remote::Accepted(None);
+            let write = |frame| frame;
+            let task = tokio::spawn(serve(socket, remote, sender, Message::Binary, write));
+            let Some(Event::Opened(conn, _, outbound)) = events.recv().await else {
+                panic!("it is announced")
+            };
+            Self {
+                conn,
+                outbound: Some(outbound),
+                events,
+                taken,
+                task,
+            }
+        }
+
+        fn send(&self, frame: Vec<u8>) -> bool {
+            self.outbound.as_ref().is_some_and(|out| out.send(frame))
+        }
+
+        /// How long it takes until the core hears of its end; then nothing of it is left.
+        async fn end(&mut self) -> Duration {
+            let began = Instant::now();
+            let event = self.events.recv().await;
+            assert!(matches!(event, Some(Event::Closed(conn)) if conn == self.conn));
+            let took = began.elapsed();
+            (&mut self.task).await.unwrap();
+            assert!(self.taken.is_closed() || self.taken.recv().await.is_none());
+            took
+        }
+    }
+
+    fn is_the_deadline(took: Duration) -> bool {
+        // Timers count in milliseconds, upwards.
+        (WRITE_DEADLINE..WRITE_DEADLINE + Duration::from_millis(5)).contains(&took)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_takes_nothing_is_given_up_after_the_deadline() {
+        let at_once = Some(Duration::ZERO);
+        for (every, flushes) in [(None, true), (at_once, false)] {
+            let mut served = Served::new(every, flushes, true).await;
+            assert!(served.send(vec![1]) && served.send(vec![2]));
+            assert!(is_the_deadline(served.end().await));
+            assert!(!served.send(vec![3]), "nobody takes it any more");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_does_not_close_is_given_up_after_the_deadline() {
+        let mut served = Served::new(Some(Duration::ZERO), true, false).await;
+        served.outbound = None;
+        assert!(is_the_deadline(served.end().await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_takes_a_frame_every_19_seconds_gets_them_all() {
+        let mut served = Served::new(Some(Duration::from_secs(19)), true, true).await;
+        let frames = u8::try_from(WRITE_BATCH * 2 + 1).unwrap();
+        assert!((0..frames).all(|n| served.send(vec![n])));
+        for n in 0..frames {
+            assert_eq!(served.taken.recv().await, Some(vec![n]));
+        }
+        assert!(served.events.try_recv().is_err(), "it is not ended");
+        served.outbound = None;
+        let took = served.end().await;
+        assert!(took < LINGER, "the core hears of its end at once: {took:?}");
+    }
 }

@@ -19,6 +19,7 @@ mod listen;
 mod live;
 mod metrics;
 mod origin;
+mod own_place;
 mod proxy;
 mod run;
 mod status;

@@ -23,6 +23,7 @@ pub(super) struct Seen {
     relays_linked: usize,
     relays_known: usize,
     mailboxes: usize,
+    dht: Option<[usize; 3]>,
 }
 
 impl Seen {
@@ -33,6 +34,7 @@ impl Seen {
             relays_linked: relay.linked_relays(),
             relays_known: relay.known_relays(),
             mailboxes: relay.mailboxes_held(),
+            dht: relay.dht_holdings(),
         }
     }
 }
@@ -62,6 +64,12 @@ pub struct Status {
     pub relays_known: usize,
     /// Mailboxes held.
     pub mailboxes: usize,
+    /// Relays in the table of the DHT; none until this relay has found its own URL, like the next two.
+    pub dht_contacts: Option<usize>,
+    /// Records held for the DHT.
+    pub dht_records: Option<usize>,
+    /// Their bytes.
+    pub dht_bytes: Option<usize>,
     /// Size of the database and its log.
     pub database_bytes: u64,
     /// Free on its disk.
@@ -125,6 +133,9 @@ impl Reporter {
             relays_linked: seen.relays_linked,
             relays_known: seen.relays_known,
             mailboxes: seen.mailboxes,
+            dht_contacts: seen.dht.map(|[contacts, ..]| contacts),
+            dht_records: seen.dht.map(|[_, records, _]| records),
+            dht_bytes: seen.dht.map(|[.., bytes]| bytes),
             database_bytes: store::size(&self.data_dir),
             disk_free_bytes: files::free_bytes(&self.data_dir),
             certificate_until: self.certificate_until(),

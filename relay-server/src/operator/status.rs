@@ -99,6 +99,7 @@ pub fn describe(status: &Status) -> String {
             ),
         ),
         ("mailboxes", status.mailboxes.to_string()),
+        ("dht", dht(status)),
         ("database", size(status.database_bytes) + &free),
         ("certificate", certificate),
     ];
@@ -111,6 +112,16 @@ pub fn describe(status: &Status) -> String {
         let _ = writeln!(text, "! {notice}");
     }
     text
+}
+
+fn dht(status: &Status) -> String {
+    match (status.dht_contacts, status.dht_records, status.dht_bytes) {
+        (Some(contacts), Some(records), Some(bytes)) => {
+            let bytes = size(bytes as u64);
+            format!("{contacts} relays in the table, {records} records held ({bytes})")
+        }
+        _ => "no part in it until this relay reaches its own URL".to_owned(),
+    }
 }
 
 fn span(seconds: u64) -> String {
@@ -149,6 +160,25 @@ mod tests {
         assert_eq!(size(10_239), "10239 B");
         assert_eq!(size(10_240), "10 KiB");
         assert_eq!(size(u64::MAX), "16777215 TiB");
+    }
+
+    /// What a relay answers that says nothing of the DHT.
+    const ANSWER: &str = r#"{"version":"1","node":"n","url":"u","ready":true,"uptime_seconds":1,"clients":2,
+        "relay_connections":3,"other_connections":4,"relays_linked":5,"relays_known":6,"mailboxes":7,
+        "database_bytes":8,"disk_free_bytes":null,"certificate_until":null,"notices":[]}"#;
+
+    #[test]
+    fn what_the_dht_holds_is_told_or_why_it_holds_nothing() {
+        let mut status: Status = serde_json::from_str(ANSWER).unwrap();
+        let said = describe(&status);
+        let why = "dht          no part in it until this relay reaches its own URL";
+        assert!(said.contains(why), "{said}");
+        status.dht_contacts = Some(6);
+        status.dht_records = Some(12_345);
+        status.dht_bytes = Some(20 << 20);
+        let said = describe(&status);
+        let held = "dht          6 relays in the table, 12345 records held (20 MiB)";
+        assert!(said.contains(held), "{said}");
     }
 
     #[test]

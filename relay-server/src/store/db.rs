@@ -101,25 +101,26 @@ impl Db {
             path: path.clone(),
             source,
         })?;
-        let mut connection = connect(&path, options).map_err(|source| OpenError::Database {
+        let database = |source| OpenError::Database {
             path: path.clone(),
             source,
-        })?;
-        match schema::migrate(&mut connection) {
-            Ok(Ok(())) => Ok(Self {
-                connection,
-                options,
-                directory: directory.to_owned(),
-                free_bytes: files::free_bytes,
-                full: false,
-            }),
-            Ok(Err(found)) => Err(OpenError::Newer {
-                path,
-                found,
-                known: schema::VERSION,
-            }),
-            Err(source) => Err(OpenError::Database { path, source }),
+        };
+        let mut connection = connect(&path).map_err(database)?;
+        // Before anything is set: the settings below lie in the file.
+        if let Some(found) = schema::newer(&connection).map_err(database)? {
+            let known = schema::VERSION;
+            return Err(OpenError::Newer { path, found, known });
         }
+        configure(&connection, options)
+            .and_then(|()| schema::migrate(&mut connection))
+            .map_err(database)?;
+        Ok(Self {
+            connection,
+            options,
+            directory: directory.to_owned(),
+            free_bytes: files::free_bytes,
+            full: false,
+        })
     }
 
     /// Changes how much is kept from the next operation on.
@@ -274,9 +275,13 @@ fn has_room(db: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<bool> {
     Ok(u64::try_from(used).unwrap_or(0) + reserve < pages)
 }
 
-fn connect(path: &Path, options: DbOptions) -> rusqlite::Result<Connection> {
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection, options: DbOptions) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -284,8 +289,7 @@ fn connect(path: &Path, options: DbOptions) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "secure_delete", "FAST")?;
-    limit_size(&connection, options.max_bytes)?;
-    Ok(connection)
+    limit_size(connection, options.max_bytes)
 }
 
 /// SQLite never lets the limit fall below what is there already.

@@ -150,8 +150,10 @@ fn read(db: Db, answer: Answer) -> impl FnOnce(Queue) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::conformance;
+    use crate::core::conformance::{self, TestStore};
     use crate::core::store::{PutOutcome, Quotas};
+    use crate::store::db::tests::Scratch;
+    use std::time::Duration;
 
     #[test]
     fn everything_submitted_is_answered_before_the_store_closes() {
@@ -181,6 +183,44 @@ mod tests {
         let unknown = Ok(StoreReply::Put(PutOutcome::Unknown));
         assert!(answered[..100].iter().all(|(_, reply)| *reply == unknown));
         assert_eq!(answered[100].1, Ok(StoreReply::Envelope(None)));
+    }
+
+    #[test]
+    fn who_reads_does_not_wait_for_the_writer() {
+        let mut scratch = conformance::with_mailbox::<Scratch>(Quotas::default());
+        let put = |n| StoreOp::Put(conformance::envelope(n));
+        let stored = Ok(StoreReply::Put(PutOutcome::Stored));
+        assert_eq!(scratch.run(put(1)), stored);
+        let (mut writer, directory) = (scratch.db, scratch.directory);
+        let patience = Duration::from_hours(1);
+        writer.connection().busy_timeout(patience).unwrap();
+        let reader = Db::open(directory.path(), DbOptions::default()).unwrap();
+        let (answers, answered) = channel();
+        let answer = || {
+            let answers = answers.clone();
+            Box::new(move |ticket, reply| answers.send((ticket, reply)).unwrap()) as Answer
+        };
+        let options = SharedOptions::default();
+        let store = StoreThreads {
+            writer: spawn("writer", write(writer, Arc::clone(&options), answer())).unwrap(),
+            reader: spawn("reader", read(reader, answer())).unwrap(),
+            options,
+        };
+        // A transaction that has changed what is read, and does not end.
+        let long = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+        let sql = "BEGIN IMMEDIATE; DELETE FROM envelopes";
+        long.execute_batch(sql).unwrap();
+        assert!(store.submit(Ticket(1), put(2)));
+        let (mailbox, id) = (conformance::MAILBOX, conformance::id(1));
+        let op = StoreOp::ReadEnvelope { mailbox, id };
+        assert!(store.submit(Ticket(2), op));
+        let (ticket, reply) = answered.recv_timeout(Duration::from_mins(1)).unwrap();
+        assert_eq!(ticket, Ticket(2), "the other one is not done yet");
+        assert!(matches!(reply, Ok(StoreReply::Envelope(Some(_)))));
+        long.execute_batch("ROLLBACK").unwrap();
+        let (ticket, reply) = answered.recv_timeout(Duration::from_mins(1)).unwrap();
+        assert_eq!((ticket, reply), (Ticket(1), stored));
+        store.finish();
     }
 
     #[test]

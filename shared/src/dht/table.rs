@@ -142,8 +142,7 @@ impl Table {
         self.contacts().filter(nearer).take(limit).count()
     }
 
-    /// Buckets in whose range nothing was looked up since `since`: those with contacts, and the ones farther than the
-    /// nearest of these.
+    /// Buckets with contacts in whose range nothing was looked up since `since`. Empty ones the join and crawls see to.
     pub fn stale_buckets(&self, since: Timestamp) -> Vec<u8> {
         let stale = |(_, bucket): &(&u8, &KBucket)| bucket.refreshed <= since;
         self.buckets

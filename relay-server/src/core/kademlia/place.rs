@@ -78,6 +78,7 @@ impl Relay {
             due: Some(step.now + LOOK_AGAIN + step.jitter(LOOK_AGAIN)),
             failures: 0,
         };
+        self.count(Metric::Dht("own_place_found"));
         let me = Contact::new(self.me, network, &url);
         let same = self
             .dht

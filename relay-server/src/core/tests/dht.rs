@@ -21,7 +21,7 @@ use super::links::{error_code, visitor};
 use super::net::{Net, claimed_at, signer, url};
 use super::people::{Caller, frame};
 use crate::core::store::Quotas;
-use crate::core::{Limits, Metric};
+use crate::core::{Input, Limits, Metric};
 
 /// Relays of which each is told of the first one alone.
 fn of_one_seed(relays: usize) -> Net {
@@ -77,6 +77,50 @@ fn relays_that_know_one_seed_find_each_other() {
     for index in 0..7 {
         assert!(count(&net, index, "crawled") > 0, "{index}");
     }
+}
+
+#[test]
+fn whether_a_relay_reaches_its_own_url_is_counted() {
+    let mut net = Net::cold(1, Limits::default(), Quotas::default());
+    net.hanging.insert(url(0).as_str().to_owned());
+    net.start(0);
+    for failures in 1..4 {
+        net.advance(Duration::from_mins(1));
+        let (index, dial) = net.hung.pop().unwrap();
+        net.input(index, Input::DialFailed(dial));
+        assert_eq!(count(&net, 0, "own_place_not_found"), failures);
+    }
+    assert_eq!(net.relay(0).dht_holdings(), None);
+    net.hanging.clear();
+    net.advance(Duration::from_mins(1));
+    assert_eq!(count(&net, 0, "own_place_found"), 1);
+    assert_eq!(net.relay(0).dht_holdings(), Some([0, 0, 0]));
+}
+
+#[test]
+fn a_relay_holds_no_more_for_the_dht_than_its_operator_grants() {
+    let mut net = Net::cold(3, Limits::default(), Quotas::default());
+    net.nodes[1].config.limits.dht_records = 4;
+    (0..3).for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(10));
+    for _ in 0..6 {
+        let (_, record) = record(&mut net, 1);
+        put(&mut net, 0, &record);
+    }
+    net.advance(Duration::from_mins(1));
+    let held = |net: &mut Net, index: usize| net.relay(index).dht_holdings().map(|[_, all, _]| all);
+    assert_eq!(held(&mut net, 1), Some(4));
+    assert!(held(&mut net, 2) > Some(6), "theirs and the relays' own");
+    // A smaller grant counts from the next start on, on the disk as well.
+    net.kill(1, 0);
+    net.nodes[1].config.limits.dht_bytes = 20_000;
+    net.start(1);
+    net.advance(Duration::from_mins(1));
+    let [_, _, bytes] = net.relay(1).dht_holdings().unwrap();
+    assert!((1..=20_000).contains(&bytes), "{bytes}");
+    let on_disk = net.nodes[1].store.restore().dht_records;
+    let on_disk: usize = on_disk.iter().map(|(_, held)| held.length).sum();
+    assert_eq!(on_disk, bytes);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Relays, their disks and clients in one thread: what the parts of the core do together.
 
 mod abuse;
+mod caps;
 mod crash;
 mod dht;
 mod dial_back;
