@@ -148,7 +148,8 @@ impl Client {
         self.list_read(address, change, ctx);
         self.outbox.hurry_to(&address, ctx.now);
         if self.outbox.is_blocked(&address) {
-            // No session begins with devices that the person has yet to accept.
+            // No session begins with devices that the person has yet to accept, nor later by what was kept of others.
+            self.lookups.keep_of(&address, &contents.devices, ctx.now);
             return self.lookups.done(&address);
         }
         self.begin_sessions(address, contents, ctx);

@@ -209,7 +209,9 @@ impl Client {
             // Verified while the prekeys were on the way.
             return self.lookup_failed(address, None, ctx);
         }
-        let not_before = anew.unwrap_or(ctx.now);
+        // A clock that was far ahead may have said when.
+        let sane = anew.filter(|begun| !begun.is_ahead_of(ctx.now));
+        let not_before = sane.unwrap_or(ctx.now);
         let before = load_record(&address, &id, ctx);
         let record = match &before {
             Some(record) => {

@@ -67,6 +67,8 @@ fn who_asks_while_the_disk_has_enough_to_do_is_told_and_served_when_there_is_roo
         assert_eq!(reply, refused(Refusal::Busy));
     }
     assert_eq!(net.count(0, Metric::Refused("busy")), 5);
+    let reply = bystander.call(&mut net, &[3, 0], &question());
+    assert!(matches!(reply, Some(Reply::DirectorySync(_))), "{reply:?}");
     // What another member brings is passed over, and brought again.
     let put = shared.put(&net, 1, 10);
     assert_eq!(bystander.call(&mut net, &[3, 1], &put), None);

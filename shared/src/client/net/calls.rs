@@ -98,7 +98,7 @@ impl Net {
             && self.guards.has_room_for_spare()
             && shunned.kin.is_empty();
         let spare = may_draw
-            .then(|| self.relays.spare_guard(shunned, rng))
+            .then(|| self.relays.spare_guard(shunned, &self.guards.known(), rng))
             .flatten();
         match spare {
             Some(spare) => self.guards.add_spare(spare),
@@ -173,7 +173,8 @@ impl Net {
     fn unanswered(&mut self, path: &FlightPath, now: Timestamp, rng: &mut impl CryptoRng) {
         // With the guard's link down it is no wonder.
         if self.guards.up(path.guard).is_some() {
-            if !self.guards.doubts.are_grave(&path.guard) {
+            let is_primary = self.guards.primary() == Some(path.guard);
+            if is_primary || !self.guards.doubts.are_grave(&path.guard) {
                 self.suspects.lost(&path.behind, path.sent, now);
                 self.probe(path.guard, now, rng);
             }

@@ -145,10 +145,17 @@ impl Net {
     }
 
     /// A request through this guard was not answered. If it is not the primary, a loop is to tell whether that is the guard's
-    /// doing: its other relays are of this client's choice, not of anybody whom the request is for.
+    /// doing: its other relays are of this client's choice, not of anybody whom the request is for. Another one by the
+    /// primary tells whether the client's own network works.
     pub(super) fn probe(&mut self, guard: NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
-        if self.guards.primary() != Some(guard) && !self.cover.flies_via(guard) {
-            let _ = self.send_loop(guard, now, rng);
+        let primary = self.guards.primary();
+        if primary == Some(guard) {
+            return;
+        }
+        for by in [Some(guard), primary].into_iter().flatten() {
+            if !self.cover.flies_via(by) {
+                let _ = self.send_loop(by, now, rng);
+            }
         }
     }
 
@@ -210,17 +217,23 @@ impl Net {
             if self.guards.up(path.guard).is_none() {
                 continue;
             }
-            self.lost_loop(&path, now);
-            // Of the primary it says nothing that counts.
-            let judged = self.guards.primary() != Some(path.guard);
-            if judged && self.guards.doubts.lost(path.guard, now) {
+            if self.lost_loop(&path, now) {
                 self.probe(path.guard, now, rng);
             }
         }
     }
 
-    fn lost_loop(&mut self, path: &FlightPath, now: Timestamp) {
+    /// True if another one is to tell whether that is the guard's doing. Of the primary it says nothing that counts; nor of
+    /// another guard, if nothing has come by the primary since: it is tried again, until its link is idle or down.
+    fn lost_loop(&mut self, path: &FlightPath, now: Timestamp) -> bool {
         self.cover.count.lost += 1;
         self.suspects.charge(&path.behind, now);
+        match self.guards.primary() {
+            Some(primary) if primary != path.guard => {
+                !self.guards.hears_primary(path.sent)
+                    || self.guards.doubts.lost(path.guard, path.sent, now)
+            }
+            _ => false,
+        }
     }
 }

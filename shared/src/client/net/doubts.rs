@@ -29,9 +29,14 @@ struct Doubt {
 }
 
 impl Doubts {
-    /// A loop through this guard has not come back. True if another one is to tell whether that is the guard's doing.
-    pub(super) fn lost(&mut self, guard: NodeId, now: Timestamp) -> bool {
-        let doubt = self.of.entry(guard).or_insert(Doubt { lost: 0, at: now });
+    /// A loop that left at `sent` through this guard has not come back. True if another one is to tell whether that is the
+    /// guard's doing. Those that were under way together count once.
+    pub(super) fn lost(&mut self, guard: NodeId, sent: Timestamp, now: Timestamp) -> bool {
+        let new = Doubt { lost: 0, at: sent };
+        let doubt = self.of.entry(guard).or_insert(new);
+        if sent < doubt.at {
+            return false;
+        }
         doubt.lost = doubt.lost.saturating_add(1);
         doubt.at = now;
         doubt.lost < MAX_LOST
@@ -65,17 +70,30 @@ mod tests {
     fn doubts_are_grave_after_several_in_a_row_and_for_an_hour() {
         let mut doubts = Doubts::default();
         for _ in 0..2 {
-            assert!(doubts.lost(GUARD, NOW) && doubts.lost(GUARD, NOW));
+            assert!(doubts.lost(GUARD, NOW, NOW) && doubts.lost(GUARD, NOW, NOW));
             doubts.returned(&GUARD);
         }
         for again in [true, true, false, false] {
             assert!(!doubts.are_grave(&GUARD) || !again);
-            assert_eq!(doubts.lost(GUARD, NOW), again);
+            assert_eq!(doubts.lost(GUARD, NOW, NOW), again);
         }
         assert!(doubts.are_grave(&GUARD));
         doubts.expire(NOW + DOUBTED_FOR - Duration::from_ms(1));
         assert!(doubts.are_grave(&GUARD));
         doubts.expire(NOW + DOUBTED_FOR);
         assert!(!doubts.are_grave(&GUARD));
+    }
+
+    #[test]
+    fn loops_that_are_lost_together_count_once() {
+        let mut doubts = Doubts::default();
+        let seconds = |n| NOW + Duration::from_secs(n);
+        for sent in 0..8 {
+            doubts.lost(GUARD, seconds(sent), seconds(sent + 8));
+        }
+        assert!(!doubts.are_grave(&GUARD));
+        doubts.lost(GUARD, seconds(8), seconds(16));
+        doubts.lost(GUARD, seconds(16), seconds(24));
+        assert!(doubts.are_grave(&GUARD));
     }
 }

@@ -71,12 +71,11 @@ pub(super) struct TagCount {
 /// Relays that a request must not leave by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shunned {
-    /// The swarm concerned: with few relays that rule gives way.
+    /// The swarm concerned; with few relays it gives way.
     pub(super) swarm: Vec<NodeId>,
     /// The target, and guards that turned out not to fit.
     pub(super) never: Vec<NodeId>,
-    /// Guards whose operator or network the target says that it has. Nobody checks that: another guard that there is
-    /// may take the request, but none is drawn for it.
+    /// Guards whose kin the target says that it is. Nobody checks that: another guard may take it, none is drawn for it.
     pub(super) kin: Vec<NodeId>,
 }
 
@@ -254,6 +253,11 @@ impl GuardLinks {
         self.spare.len() < MAX_SPARE
     }
 
+    /// The guards that are kept, and those of this run.
+    pub(super) fn known(&self) -> Vec<NodeId> {
+        [self.kept.as_slice(), &self.spare].concat()
+    }
+
     /// Another guard for this run.
     pub(super) fn add_spare(&mut self, node: NodeId) {
         if self.has_room_for_spare() {
@@ -292,6 +296,12 @@ impl GuardLinks {
         if let Some(tag) = self.tags.get_mut(&node) {
             tag.heard = Some(now);
         }
+    }
+
+    /// Whether something has come from the primary since then.
+    pub(super) fn hears_primary(&self, since: Timestamp) -> bool {
+        let tag = self.primary.and_then(|primary| self.tags.get(&primary));
+        tag.and_then(|tag| tag.heard) >= Some(since)
     }
 
     /// Guards to connect to now.

@@ -341,10 +341,11 @@ impl Relays {
         related.chain(swarm.iter().copied()).collect()
     }
 
-    /// A guard for requests that no kept one may carry.
+    /// A guard for requests that no kept one may carry, none of those that are `known`.
     pub(super) fn spare_guard(
         &self,
         shunned: &Shunned,
+        known: &[NodeId],
         rng: &mut impl CryptoRng,
     ) -> Option<NodeId> {
         let offers = |relay: &&RelayDescriptor| {
@@ -352,7 +353,8 @@ impl Relays {
         };
         let guards = self.directory.iter().filter(offers);
         let mut guards: Vec<_> = guards.map(RelayDescriptor::node).collect();
-        guards.retain(|node| !shunned.never.contains(node) && self.guard_url(*node).is_some());
+        let is_new = |node: &NodeId| !shunned.never.contains(node) && !known.contains(node);
+        guards.retain(|node| is_new(node) && self.guard_url(*node).is_some());
         let outside = |node: &&NodeId| !shunned.swarm.contains(node);
         let strict: Vec<_> = guards.iter().filter(outside).copied().collect();
         match strict.is_empty() && self.is_small() {

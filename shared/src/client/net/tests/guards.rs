@@ -449,3 +449,24 @@ fn a_target_that_is_silent_brings_no_guard_into_doubt() {
     let more: Vec<_> = world.opened[opened..].to_vec();
     assert!(more.iter().all(|(_, node)| *node == other), "{more:?}");
 }
+
+#[test]
+fn a_network_that_swallows_everything_brings_no_guard_into_doubt() {
+    let (mut world, swarm, other) = by_another_guard(33);
+    let opened = world.opened.len();
+    let swallow = |world: &mut World, all: bool| {
+        let relays = world.relays.iter_mut();
+        relays.for_each(|relay| relay.hole = all);
+    };
+    swallow(&mut world, true);
+    for _ in 0..4 {
+        let id = world.ask(swarm[0], &swarm);
+        world.advance(Duration::from_secs(20));
+        assert_eq!(world.failures[&id], NetFailure::Timeout);
+    }
+    swallow(&mut world, false);
+    let id = world.ask(swarm[0], &swarm);
+    assert!(world.outcome(id).is_ok());
+    let more: Vec<_> = world.opened[opened..].to_vec();
+    assert!(more.iter().all(|(_, node)| *node == other), "{more:?}");
+}
