@@ -98,6 +98,7 @@ class Onions:
     due: dict = fresh(default_factory=dict)       # what a relay must send: (relay, receiver, frame type, payload) -> times
     surbs: dict = fresh(default_factory=dict)     # reply blocks that relays have, by (relay, header): surb, request id
     replies: dict = fresh(default_factory=dict)   # replies under way, by packet
+    entered: dict = fresh(default_factory=dict)   # the relay at which packets under way were first seen, by packet
     tags: dict = fresh(default_factory=dict)      # clients by the connection tags of what was delivered to them
     delivered: dict = fresh(default_factory=dict)  # when a relay sent a delivery last, by (relay, client, message id, payload)
     unseen: dict = fresh(default_factory=dict)    # reply blocks that begin at the relay that has them, by (relay, SURB id)
@@ -120,9 +121,10 @@ class Onions:
         except Refused as refusal:
             return self.faults.append(f"relay {relay}: a packet is refused: {refusal}")
         self.count[f"suite {packet[1]}"] += 1
-        reply = self.replies.get(packet)
+        reply, entered = self.replies.get(packet), self.entered.get(packet, relay)
         match peeled:
             case onion.Forward():
+                self.entered[peeled.packet] = entered
                 key = relay, f"r{self._index[peeled.next]}", frames.RELAY_FORWARD, peeled.packet
                 self.due.setdefault(key, []).append((time + peeled.delay, None))
                 if reply:
@@ -132,7 +134,10 @@ class Onions:
                 key = relay, "client", frames.DELIVER, peeled.surb_id + peeled.body
                 self.due.setdefault(key, []).append((time, peeled.tag))
                 self.count["deliver"] += 1
-                self._open_reply(packet[1], reply, peeled)
+                if reply is None and entered == relay:
+                    self.count["loop"] += 1  # begun by the client itself, whose secrets nobody else has
+                else:
+                    self._open_reply(packet[1], reply, peeled)
             case onion.Process():
                 self.count["process"] += 1
                 self._request(time, relay, Frame.padded(peeled.payload), peeled.surb)
