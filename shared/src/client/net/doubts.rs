@@ -10,9 +10,9 @@ use crate::id::NodeId;
 use crate::time::{Duration, Timestamp};
 
 /// So many in a row are no accident.
-pub(super) const MAX_LOST: u32 = 3;
+const MAX_LOST: u32 = 3;
 /// Then it gets another chance.
-pub(super) const DOUBTED_FOR: Duration = Duration::from_hours(1);
+const DOUBTED_FOR: Duration = Duration::from_hours(1);
 
 /// What loops say of guards.
 #[derive(Debug, Default)]
