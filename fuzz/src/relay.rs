@@ -356,7 +356,11 @@ impl World {
             }
             Output::Count(Metric::Peeled(_), n) => self.peeled += n,
             Output::Close(client, _) if self.client == Some(client) => self.client = None,
-            Output::Count(..) | Output::Close(..) | Output::Connect(..) | Output::Peer(..) => {}
+            Output::Count(..)
+            | Output::Close(..)
+            | Output::Connect(..)
+            | Output::ExpectDirectory(..)
+            | Output::Peer(..) => {}
         }
     }
 

@@ -24,6 +24,7 @@ use zentalk_shared::wire::{HEADER_LEN, Tag};
 
 use super::config::CoreConfig;
 use super::dial_back::DialBack;
+use super::gossip::Questions;
 use super::io::{ConnId, Metric, Output};
 use super::relay::{Relay, StartError, Step, Timer};
 use super::requests::After;
@@ -63,8 +64,8 @@ pub(super) struct RelayDirectory {
     began: Timestamp,
     /// Digest and encoded answer for who has nothing; rebuilt when the directory changes.
     cached: Option<([u8; 32], Vec<u8>)>,
-    /// Links on which a directory was asked for.
-    pub(super) asked: Vec<NodeId>,
+    /// Relays that were asked for theirs.
+    pub(super) questions: Questions,
 }
 
 impl RelayDirectory {
@@ -107,7 +108,7 @@ impl RelayDirectory {
             taken: HashMap::new(),
             began: step.now,
             cached: None,
-            asked: Vec::new(),
+            questions: Questions::default(),
         })
     }
 
@@ -126,11 +127,6 @@ impl RelayDirectory {
 
     pub(super) fn known(&self) -> usize {
         self.relays.len()
-    }
-
-    /// A relay that was asked is gone.
-    pub(super) fn forget_question(&mut self, node: &NodeId) {
-        self.asked.retain(|asked| asked != node);
     }
 
     pub(super) fn insert(&mut self, descriptor: RelayDescriptor, now: Timestamp) -> Inserted {

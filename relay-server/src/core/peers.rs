@@ -363,7 +363,7 @@ impl Relay {
         self.peers.links.remove(&node);
         self.output(Output::Peer(node, false));
         self.members_unlinked(&node, step);
-        self.directory.forget_question(&node);
+        self.directory.questions.close(&node);
         let theirs =
             |dialer: &Dialer| dialer.node == Some(node) && dialer.state != DialState::Myself;
         self.peers

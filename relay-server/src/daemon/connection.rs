@@ -2,14 +2,16 @@
 //!
 //! A WebSocket message is one frame. Only this task writes to the socket, so frames cannot interleave.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::actor::{Event, OutboundQueue, Outgoing, outbound};
+use super::events::{Event, Events};
+use super::inbound::Allowance;
+use super::outbound::{OutboundQueue, Outgoing, outbound};
 use crate::core::{ConnId, Remote};
 
 /// A socket that takes no frame for this long is given up; one that is slow is not.
@@ -38,18 +40,20 @@ fn next_conn() -> ConnId {
     ConnId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Serves a socket until either side ends it.
+/// Serves a socket until either side ends it. With an allowance the peer may send that much, and else what the
+/// socket lets through.
 pub(super) async fn serve<S, M, E>(
     socket: S,
     remote: Remote,
-    events: mpsc::Sender<Event>,
+    allowance: Option<Arc<Allowance>>,
+    events: Events,
     read: fn(M) -> Message,
     write: fn(Vec<u8>) -> M,
 ) where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
 {
     let conn = next_conn();
-    let (outbound, queue) = outbound();
+    let (outbound, queue) = outbound(allowance.clone());
     if events
         .send(Event::Opened(conn, remote, outbound))
         .await
@@ -58,9 +62,12 @@ pub(super) async fn serve<S, M, E>(
         return;
     }
     let (sink, mut stream) = socket.split();
+    let given_up = queue.given_up();
+    let reading = read_frames(&mut stream, conn, &events, allowance.as_deref(), read);
     // The end of one direction is the end of both.
     let said_all = tokio::select! {
-        () = read_frames(&mut stream, conn, &events, read) => false,
+        () = reading => false,
+        () = given_up => false,
         said_all = write_frames(sink, queue, write) => said_all,
     };
     // If the core is gone there is nobody to tell.
@@ -79,14 +86,18 @@ pub(super) async fn serve<S, M, E>(
 async fn read_frames<M, E>(
     stream: &mut (impl Stream<Item = Result<M, E>> + Unpin),
     conn: ConnId,
-    events: &mpsc::Sender<Event>,
+    events: &Events,
+    allowance: Option<&Allowance>,
     read: fn(M) -> Message,
 ) {
     let mut controls = (Instant::now(), 0);
     while let Some(Ok(message)) = stream.next().await {
         match read(message) {
             Message::Binary(frame) => {
-                if events.send(Event::Frame(conn, frame)).await.is_err() {
+                if let Some(allowance) = allowance {
+                    allowance.message_has_come(frame.len());
+                }
+                if events.send_frame(conn, frame).await.is_err() {
                     return;
                 }
             }
@@ -155,11 +166,12 @@ async fn in_time<T, E>(step: impl Future<Output = Result<T, E>>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::actor::Outbound;
+    use super::super::events::events;
+    use super::super::outbound::Outbound;
     use super::*;
     use std::pin::Pin;
     use std::task::{Context, Poll, ready};
-    use tokio::sync::mpsc::UnboundedSender;
+    use tokio::sync::mpsc::{self, UnboundedSender};
     use tokio::time::{Instant, Sleep};
 
     /// A socket from which nothing comes.
@@ -236,10 +248,10 @@ mod tests {
                 next: None,
                 taken: taker,
             };
-            let (sender, mut events) = mpsc::channel(8);
+            let (sender, mut events) = events();
             let remote = Remote::Accepted(None);
             let write = |frame| frame;
-            let task = tokio::spawn(serve(socket, remote, sender, Message::Binary, write));
+            let task = tokio::spawn(serve(socket, remote, None, sender, Message::Binary, write));
             let Some(Event::Opened(conn, _, outbound)) = events.recv().await else {
                 panic!("it is announced")
             };
@@ -289,6 +301,14 @@ mod tests {
         let mut served = Served::new(Some(Duration::ZERO), true, false).await;
         served.outbound = None;
         assert!(is_the_deadline(served.end().await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_is_given_up_ends_at_once_with_frames_still_waiting() {
+        let mut served = Served::new(None, true, true).await;
+        assert!(served.send(vec![1]) && served.send(vec![2]));
+        served.outbound.as_ref().unwrap().give_up();
+        assert_eq!(served.end().await, Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

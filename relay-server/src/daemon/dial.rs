@@ -8,18 +8,17 @@ use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use zentalk_shared::onion::address::is_public;
-use zentalk_shared::wire::{HEADER_LEN, Tag};
 
-use super::actor::Event;
 use super::certificate;
 use super::connection::{Message, serve};
+use super::events::{Event, Events};
+use super::inbound::{Allowance, MAX_LONG_MESSAGE, Metered};
 use crate::core::{Dial, Remote};
 
 /// From the name to the open WebSocket.
@@ -28,10 +27,12 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const MAX_ADDRESSES: usize = 4;
 const BUFFER: usize = 16 << 10;
 
+type Socket = WebSocketStream<MaybeTlsStream<Metered<TcpStream>>>;
+
 /// Makes connections for the core.
 #[derive(Clone)]
 pub(super) struct Dialer {
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: Events,
     pub(super) allow_private: bool,
     pub(super) tls: Arc<rustls::ClientConfig>,
 }
@@ -72,11 +73,14 @@ impl Dialer {
     pub(super) fn dial(&self, dial: Dial, url: String, runtime: &Handle) {
         let dialer = self.clone();
         runtime.spawn(async move {
-            let connected = timeout(DEADLINE, dialer.connect(&url)).await;
+            let allowance = Arc::<Allowance>::default();
+            let connecting = dialer.connect(&url, Arc::clone(&allowance));
+            let connected = timeout(DEADLINE, connecting).await;
             match connected.unwrap_or(Err(DialError::Deadline)) {
                 Ok((socket, address)) => {
                     let remote = Remote::Dialed(dial, address);
-                    serve(socket, remote, dialer.events, read, write).await;
+                    let allowance = Some(allowance);
+                    serve(socket, remote, allowance, dialer.events, read, write).await;
                 }
                 Err(error) => {
                     tracing::debug!(url, %error, "cannot connect to a relay");
@@ -91,7 +95,8 @@ impl Dialer {
     async fn connect(
         &self,
         url: &str,
-    ) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, SocketAddr), DialError> {
+        allowance: Arc<Allowance>,
+    ) -> Result<(Socket, SocketAddr), DialError> {
         let uri: Uri = url.parse().map_err(|_| DialError::Host)?;
         let host = uri.host().ok_or(DialError::Host)?;
         let secure = uri.scheme_str() == Some("wss");
@@ -109,8 +114,9 @@ impl Dialer {
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = BUFFER;
         config.write_buffer_size = BUFFER;
-        config.max_message_size = Some(HEADER_LEN + Tag::Directory.max_payload());
+        config.max_message_size = Some(MAX_LONG_MESSAGE);
         config.max_frame_size = config.max_message_size;
+        let stream = Metered::new(stream, allowance);
         let connector = Connector::Rustls(Arc::clone(&self.tls));
         let opened = client_async_tls_with_config(url, stream, Some(config), Some(connector)).await;
         let (socket, _) = opened.map_err(Box::new)?;
@@ -141,14 +147,18 @@ fn write(frame: Vec<u8>) -> WsMessage {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{SinkExt, StreamExt};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use zentalk_shared::wire::HEADER_LEN;
+    use zentalk_shared::wire::budget::MAX_PACKET_LEN;
 
+    use super::super::events::events;
     use super::*;
 
     fn dialer(allow_private: bool) -> Dialer {
         Dialer {
-            events: mpsc::channel(1).0,
+            events: events().0,
             allow_private,
             tls: client_tls([]).unwrap(),
         }
@@ -176,7 +186,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         for host in ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"] {
             let refused = dialer(false)
-                .connect(&format!("ws://{host}:{port}/v1"))
+                .connect(&format!("ws://{host}:{port}/v1"), Arc::default())
                 .await;
             assert!(matches!(refused, Err(DialError::Address)), "{host}");
         }
@@ -206,10 +216,62 @@ mod tests {
         };
         let url = format!("ws://127.0.0.1:{port}/v1");
         let dialer = dialer(true);
-        let (dialed, _socket) = tokio::join!(dialer.connect(&url), redirect);
+        let (dialed, _socket) = tokio::join!(dialer.connect(&url, Arc::default()), redirect);
         let Err(DialError::WebSocket(error)) = dialed else {
             panic!("a redirection is no relay");
         };
         assert!(matches!(*error, WsError::Http(answer) if answer.status() == 302));
+    }
+
+    /// A peer that answers the first message with one of a length, once for each connection.
+    async fn one_that_answers(length: usize) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/v1", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
+                socket.next().await.unwrap().unwrap();
+                // It may be hung up on meanwhile.
+                drop(socket.send(write(vec![7; length])).await);
+                while let Some(Ok(_)) = socket.next().await {}
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_long_message_is_taken_only_when_it_was_asked_for() {
+        let longest = MAX_LONG_MESSAGE;
+        let packet = HEADER_LEN + MAX_PACKET_LEN;
+        let cases = [
+            (packet, false, true),
+            (longest, false, false),
+            (longest, true, true),
+            (longest + 1, true, false),
+        ];
+        for (length, asked, taken) in cases {
+            let url = one_that_answers(length).await;
+            let (events, mut received) = events();
+            let dialer = Dialer {
+                events,
+                ..dialer(true)
+            };
+            dialer.dial(Dial(1), url, &Handle::current());
+            let opened = received.recv().await;
+            let Some(Event::Opened(conn, _, outbound)) = opened else {
+                panic!("it opens")
+            };
+            if asked {
+                outbound.expect_long_message();
+            }
+            assert!(outbound.send(vec![1]));
+            match received.recv().await {
+                Some(Event::Frame(from, frame, _)) => {
+                    assert!(taken && from == conn && frame.len() == length, "{length}");
+                }
+                Some(Event::Closed(from)) => assert!(!taken && from == conn, "{length}"),
+                _ => panic!("one or the other"),
+            }
+        }
     }
 }

@@ -15,16 +15,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower_service::Service;
 use zentalk_shared::wire::HEADER_LEN;
 use zentalk_shared::wire::budget::MAX_PACKET_LEN;
 
 use super::actor;
-use super::actor::Event;
 use super::connection::{Message, serve};
 use super::door::Place;
+use super::events::{Event, Events};
 use super::live::Live;
 use super::status::Reporter;
 use crate::core::Remote;
@@ -49,7 +49,7 @@ const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "
 /// What handlers share.
 #[derive(Clone)]
 pub(super) struct Shared {
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: Events,
     pub(super) metrics: PrometheusHandle,
     pub(super) live: Arc<Live>,
     pub(super) reporter: Arc<Reporter>,
@@ -134,7 +134,7 @@ async fn websocket(
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE);
     upgrade.on_upgrade(move |socket: WebSocket| async move {
-        serve(socket, remote, shared.events, read, write).await;
+        serve(socket, remote, None, shared.events, read, write).await;
         drop(place);
     })
 }

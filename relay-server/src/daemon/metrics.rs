@@ -62,6 +62,10 @@ pub const SERIES: &[(&str, &str)] = &[
         "Frames dropped for sockets that do not keep up",
     ),
     (
+        "zentalk_sockets_given_up_total",
+        "Sockets given up because they read slowest while too much waited for all",
+    ),
+    (
         "zentalk_packets_held",
         "Onion packets held back now: among so many hides each that leaves",
     ),
@@ -142,6 +146,10 @@ pub(super) fn count(metric: Metric, n: u64) {
 
 pub(super) fn dropped_for_slow_socket() {
     counter!("zentalk_slow_sockets_total").increment(1);
+}
+
+pub(super) fn gave_up_slow_socket() {
+    counter!("zentalk_sockets_given_up_total").increment(1);
 }
 
 pub(super) fn set_gauges(relay: &Relay) {

@@ -20,9 +20,10 @@ use zentalk_shared::onion::RelaySigner;
 use zeroize::Zeroizing;
 
 use super::acme::AcmeError;
-use super::actor::{self, Actor, EVENT_QUEUE, Event};
+use super::actor::{self, Actor};
 use super::certificate::CertificateError;
 use super::dial::{self, Dialer};
+use super::events::{self, Event, Events};
 use super::http::{self, Shared};
 use super::listen::{self, Front};
 use super::live::Live;
@@ -244,7 +245,7 @@ fn control(data_dir: &Path) -> Option<tokio::net::UnixListener> {
 struct Running {
     config: Config,
     live: Arc<Live>,
-    events: mpsc::Sender<Event>,
+    events: Events,
     store: SharedOptions,
     tls: Option<Arc<Tls>>,
     reporter: Arc<Reporter>,
@@ -288,11 +289,7 @@ impl Running {
     }
 
     /// Works until it is told to stop, or the core ends. Yields the way to the core.
-    async fn until_told(
-        mut self,
-        mut controls: Controls,
-        ready: impl FnOnce(),
-    ) -> mpsc::Sender<Event> {
+    async fn until_told(mut self, mut controls: Controls, ready: impl FnOnce()) -> Events {
         if wait_until_ready(&self.events).await {
             ready();
             loop {
@@ -346,7 +343,7 @@ impl Running {
 }
 
 /// Nobody is let in any more: tells the core to finish, and waits for it, for sockets, and for the store.
-async fn end(events: mpsc::Sender<Event>, core: JoinHandle<()>) -> Result<(), RunError> {
+async fn end(events: Events, core: JoinHandle<()>) -> Result<(), RunError> {
     let asked = events.send(Event::Shutdown).await.is_ok();
     let joining = tokio::task::spawn_blocking(move || core.join());
     let joined = tokio::time::timeout(STOP_DEADLINE, joining).await;
@@ -365,7 +362,7 @@ fn start_core(
     config: &Config,
     prepared: Prepared,
     notices: &Notices,
-) -> Result<(mpsc::Sender<Event>, JoinHandle<()>, SharedOptions), RunError> {
+) -> Result<(Events, JoinHandle<()>, SharedOptions), RunError> {
     let Prepared {
         signer,
         mut rng,
@@ -397,7 +394,7 @@ fn start_core(
         actor::now(),
         &mut rng,
     )?;
-    let (events, incoming) = mpsc::channel(EVENT_QUEUE);
+    let (events, incoming) = events::events();
     let dialer = Dialer {
         events: events.clone(),
         allow_private: config.allow_private,
@@ -420,7 +417,7 @@ fn start_core(
 }
 
 /// True once the core says so; false if it ends before.
-async fn wait_until_ready(events: &mpsc::Sender<Event>) -> bool {
+async fn wait_until_ready(events: &Events) -> bool {
     loop {
         let (answer, answered) = oneshot::channel();
         if events.send(Event::Probe(answer)).await.is_err() {
@@ -435,9 +432,9 @@ async fn wait_until_ready(events: &mpsc::Sender<Event>) -> bool {
 }
 
 /// Connection tasks end when they have sent what was queued; their senders go with them.
-async fn flush(events: &mpsc::Sender<Event>) {
+async fn flush(events: &Events) {
     let started = tokio::time::Instant::now();
-    while events.strong_count() > 1 && started.elapsed() < FLUSH_DEADLINE {
+    while events.is_shared() && started.elapsed() < FLUSH_DEADLINE {
         tokio::time::sleep(READY_POLL).await;
     }
 }

@@ -245,7 +245,10 @@ impl Mesh {
                 Output::Send(conn, frame) => self.transmit((Some(index), conn), frame),
                 Output::Close(conn, _) => self.cut((Some(index), conn)),
                 Output::Connect(dial, target) => self.dial(index, dial, &target),
-                Output::Store(..) | Output::Count(..) | Output::Peer(..) => {}
+                Output::Store(..)
+                | Output::Count(..)
+                | Output::Peer(..)
+                | Output::ExpectDirectory(..) => {}
             }
         }
         if self.relays[index].is_dirty() {

@@ -436,7 +436,10 @@ impl World {
                     let hybrid = usize::from(suite == Suite::XWing.name());
                     self.packets[hybrid] += n;
                 }
-                Output::Store(..) | Output::Count(..) | Output::Peer(..) => {}
+                Output::Store(..)
+                | Output::Count(..)
+                | Output::Peer(..)
+                | Output::ExpectDirectory(..) => {}
             }
         }
         if self.relays[index].is_dirty() && !self.syncing[index] {

@@ -14,7 +14,8 @@ use zentalk_shared::onion::{
     ReplayLimits, Route, Suite, Suites, UnverifiedDescriptor,
 };
 use zentalk_shared::time::{Duration, Timestamp};
-use zentalk_shared::wire::{Header, Tag};
+use zentalk_shared::wire::budget::MAX_PACKET_LEN;
+use zentalk_shared::wire::{HEADER_LEN, Header, Tag};
 
 use crate::core::mem_store::MemStore;
 use crate::core::store::{Quotas, StoreError, StoreOp};
@@ -63,6 +64,8 @@ pub(super) struct Net {
     pub(super) hung: Vec<(usize, Dial)>,
     /// Names that lead to a relay besides its own, and the address that they stand for.
     pub(super) names: BTreeMap<String, (usize, SocketAddr)>,
+    /// Where the relay has said that a directory will come.
+    expecting: BTreeSet<(usize, ConnId)>,
     /// How often a URL was connected to.
     pub(super) dialed: BTreeMap<String, usize>,
 }
@@ -175,6 +178,7 @@ impl Net {
             hanging: BTreeSet::new(),
             hung: Vec::new(),
             names: BTreeMap::new(),
+            expecting: BTreeSet::new(),
             dialed: BTreeMap::new(),
         }
     }
@@ -389,6 +393,7 @@ impl Net {
             }
             Output::Store(ticket, op) => self.nodes[index].store.submit(ticket, op),
             Output::Count(metric, n) => *self.nodes[index].counts.entry(metric).or_default() += n,
+            Output::ExpectDirectory(conn) => drop(self.expecting.insert((index, conn))),
             Output::Peer(..) => {}
         }
         true
@@ -441,6 +446,11 @@ impl Net {
             (End::Relay(index, _), _) if self.nodes[index].deaf => {}
             (End::Client(client), frame) => self.inboxes.entry(client).or_default().push(frame),
             (End::Relay(index, conn), Some(frame)) => {
+                let is_long = frame.len() > HEADER_LEN + MAX_PACKET_LEN;
+                assert!(
+                    !is_long || self.expecting.remove(&(index, conn)),
+                    "a host hangs up on long frames that the relay did not expect"
+                );
                 if let Some(relay) = &mut self.nodes[index].relay {
                     relay.handle(Input::Frame(conn, frame), self.now, &mut self.rng);
                 }
