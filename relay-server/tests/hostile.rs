@@ -19,8 +19,8 @@ use zentalk_shared::crypto::rsa::RsaSecret;
 use zentalk_shared::crypto::sign::SigningKey;
 use zentalk_shared::id::{ConnectionTag, MessageId};
 use zentalk_shared::onion::{
-    Epoch, Features, LinkSide, LinkTranscript, OnionKey, Publication, RelayInfo, RelaySigner,
-    RelayUrl, Suite,
+    Class, Epoch, Features, LinkSide, LinkTranscript, OnionKey, Publication, RelayInfo,
+    RelaySigner, RelayUrl, Suite,
 };
 use zentalk_shared::rpc::{
     EnvelopeBytes, Refusal, Refused, ReplicatePut, ReplicatePutAck, Reply, Request,
@@ -242,6 +242,58 @@ async fn fault_15_who_asks_and_never_reads_costs_little_and_blocks_nobody() {
         // What did fit is there, whole.
         let bytes = next_frame(socket).await.expect("a directory");
         assert_eq!(decode_frame(&bytes).unwrap().tag, Tag::Directory);
+    }
+}
+
+#[tokio::test]
+async fn fault_15_a_flood_of_packets_for_clients_that_are_away_is_bounded_and_costs_others_nothing()
+{
+    const AWAY: u8 = 230;
+    const SENDERS: u64 = 16;
+    // What a relay keeps for all of them, as OPERATORS.md says, and what it takes otherwise.
+    const BOUND: std::ops::Range<u64> = (150 << 10)..(290 << 10) + (48 << 10);
+    let network = Network::start(1, |_| String::new());
+    let relay = &network.relays[0];
+    let directory = complete_directory(&relay.url, 1).await;
+    let honest = Client::at(&relay.url, 1).await.tag;
+    let mut tags = Vec::new();
+    for n in 0..AWAY {
+        let tag = ConnectionTag::from_bytes([n; 16]);
+        drop(handshake(&relay.url, Role::Client, Some(tag)).await);
+        tags.push(tag);
+    }
+    let mut bystander = Client::at(&relay.url, 2).await;
+    let path = bystander.path(&directory, &[]);
+    let mut packet_for = |tag: &ConnectionTag| {
+        let route = path.route();
+        let (surb, _) = route.surb(*tag, now(), &mut bystander.rng).unwrap();
+        let packet = surb.reply(&[], Class::Bulk).unwrap();
+        encode_frame(Tag::RelayForward, MessageId::from_bytes([1; 16]), &packet)
+    };
+    let before = relay.resident();
+    let mut friend = Client::at(&relay.url, 3).await;
+    friend.say(packet_for(&honest)).await;
+    friend.ping().await;
+    let share = tags.len().div_ceil(usize::try_from(SENDERS).unwrap());
+    for (n, tags) in (4..).zip(tags.chunks(share)) {
+        let mut sender = Client::at(&relay.url, n).await;
+        for tag in tags.iter().cycle().take(64 * tags.len()) {
+            sender.say(packet_for(tag)).await;
+        }
+        // It answers in order: all of them have arrived.
+        sender.ping().await;
+    }
+    let grown = relay.resident().saturating_sub(before);
+    println!("{grown} KiB more than before");
+    assert!(BOUND.contains(&grown), "{grown} KiB");
+    for _ in 0..2 {
+        friend.say(packet_for(&honest)).await;
+    }
+    friend.ping().await;
+    let (mut socket, _) = handshake(&relay.url, Role::Client, Some(honest)).await;
+    for _ in 0..3 {
+        let bytes = next_frame(&mut socket).await.expect("what was kept");
+        assert_eq!(decode_frame(&bytes).unwrap().tag, Tag::Deliver);
     }
 }
 

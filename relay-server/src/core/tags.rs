@@ -40,6 +40,8 @@ struct Buffer {
     count: u64,
     /// The last of them.
     kept: VecDeque<(Timestamp, Vec<u8>)>,
+    /// Bytes of those.
+    bytes: usize,
     /// Something was delivered to it.
     used: bool,
 }
@@ -137,13 +139,15 @@ impl Tags {
         frame: &[u8],
         now: Timestamp,
     ) -> Delivery {
-        let room = self.bytes + frame.len() <= self.max_bytes;
+        if frame.len() > self.max_bytes || !self.buffers.contains_key(tag) {
+            return Delivery::Dropped;
+        }
+        if self.bytes + frame.len() > self.max_bytes {
+            self.make_room(frame.len());
+        }
         let Some(buffer) = self.buffers.get_mut(tag) else {
             return Delivery::Dropped;
         };
-        if !room && buffer.conn.is_none() {
-            return Delivery::Dropped;
-        }
         if buffer.conn.is_none() && !buffer.used {
             self.away.remove(&buffer.rank(*tag));
             buffer.used = true;
@@ -151,17 +155,33 @@ impl Tags {
         }
         buffer.used = true;
         buffer.count += 1;
-        match room {
-            true => {
-                buffer.kept.push_back((now, frame.to_vec()));
-                self.bytes += frame.len();
-            }
-            // What is kept must be the last of what was counted.
-            false => self.bytes -= buffer.forget(usize::MAX),
-        }
+        buffer.kept.push_back((now, frame.to_vec()));
+        buffer.bytes += frame.len();
+        self.bytes += frame.len();
         let surplus = buffer.kept.len().saturating_sub(KEPT_FRAMES);
         self.bytes -= buffer.forget(surplus);
         buffer.conn.map_or(Delivery::Kept, Delivery::Send)
+    }
+
+    /// Nothing more fits: the longest buffers are cut to one length, oldest frames first, so that whoever has
+    /// little kept loses none of it to floods for others. An eighth is freed, so that this is seldom done.
+    fn make_room(&mut self, length: usize) {
+        let enough = (self.max_bytes / 8 * 7).min(self.max_bytes - length);
+        let mut lengths: Vec<usize> = self.buffers.values().map(|buffer| buffer.bytes).collect();
+        lengths.sort_unstable();
+        let (mut left, mut longer) = (enough, lengths.len());
+        let mut most = 0;
+        for length in lengths {
+            most = left / longer;
+            if length > most {
+                break;
+            }
+            left -= length;
+            longer -= 1;
+        }
+        for buffer in self.buffers.values_mut() {
+            self.bytes -= buffer.shorten(most);
+        }
     }
 
     /// The client has counted `received` frames.
@@ -195,6 +215,7 @@ impl Buffer {
             left: now,
             count: 0,
             kept: VecDeque::new(),
+            bytes: 0,
             used: false,
         }
     }
@@ -218,10 +239,24 @@ impl Buffer {
         self.forget(old)
     }
 
+    /// Forgets the oldest frames until no more than so many bytes are left; yields those that it forgot.
+    fn shorten(&mut self, most: usize) -> usize {
+        let mut left = self.bytes;
+        let surplus = |(_, frame): &&(Timestamp, Vec<u8>)| {
+            let is_surplus = left > most;
+            left -= frame.len();
+            is_surplus
+        };
+        let surplus = self.kept.iter().take_while(surplus).count();
+        self.forget(surplus)
+    }
+
     /// Forgets the `n` oldest frames; yields their bytes.
     fn forget(&mut self, n: usize) -> usize {
         let n = n.min(self.kept.len());
-        self.kept.drain(..n).map(|(_, frame)| frame.len()).sum()
+        let bytes = self.kept.drain(..n).map(|(_, frame)| frame.len()).sum();
+        self.bytes -= bytes;
+        bytes
     }
 }
 
@@ -364,14 +399,55 @@ mod tests {
         for n in 0..3 {
             assert_eq!(tags.deliver(&TAG, &[n; 10], NOW), Delivery::Send(ConnId(1)));
         }
-        assert_eq!(
-            tags.bytes, 0,
-            "the third did not fit, so the first two are of no use"
-        );
-        tags.deliver(&TAG, &[3; 10], NOW);
-        assert_eq!(attach(&mut tags, 2, 3, NOW).missed, [[3; 10]]);
+        assert_eq!(tags.bytes, 20, "the third did not fit beside the first");
+        let missed = attach(&mut tags, 2, 0, NOW).missed;
+        assert_eq!(missed, [[1; 10], [2; 10]]);
         tags.detach(&TAG, ConnId(2), NOW);
         assert_eq!(tags.deliver(&TAG, &[4; 30], NOW), Delivery::Dropped);
+        assert_eq!(tags.deliver(&TAG, &[4; 25], NOW), Delivery::Kept);
+        assert_eq!(attach(&mut tags, 3, 2, NOW).missed, [[4; 25]]);
+    }
+
+    #[test]
+    fn fault_15_floods_for_some_clients_cost_the_others_nothing() {
+        const FLOODED: u8 = 10;
+        let mut tags = Tags::new(100, 10_000);
+        let tag = |n: u8| ConnectionTag::from_bytes([n; 16]);
+        for n in 0..FLOODED + 5 {
+            let attached = tags.attach(tag(n), ConnId(n.into()), 0, NOW);
+            assert!(attached.is_some());
+            // Some of those that a flood is for are there, and count nothing.
+            if n % 2 == 0 {
+                tags.detach(&tag(n), ConnId(n.into()), NOW);
+            }
+        }
+        for n in FLOODED..FLOODED + 5 {
+            for frame in 0..5 {
+                let delivery = tags.deliver(&tag(n), &[frame; 100], NOW);
+                assert_ne!(delivery, Delivery::Dropped);
+            }
+        }
+        for frame in 0..1000 {
+            let delivery = tags.deliver(&tag(frame as u8 % FLOODED), &[1; 100], NOW);
+            assert_ne!(delivery, Delivery::Dropped);
+            assert!(tags.bytes <= 10_000);
+        }
+        let kept: usize = tags.buffers.values().map(|buffer| buffer.bytes).sum();
+        assert_eq!(tags.bytes, kept);
+        assert!(kept > 8_000, "no more is freed than has to be: {kept}");
+        for n in FLOODED..FLOODED + 5 {
+            let attached = tags.attach(tag(n), ConnId(99), 0, NOW).unwrap();
+            assert_eq!(
+                attached.missed,
+                [[0; 100], [1; 100], [2; 100], [3; 100], [4; 100]]
+            );
+        }
+        for n in 0..FLOODED {
+            let attached = tags.attach(tag(n), ConnId(99), 0, NOW).unwrap();
+            let (missed, count) = (attached.missed.len(), tags.buffers[&tag(n)].count);
+            assert!((5..64).contains(&missed), "{missed}");
+            assert!(count >= missed as u64);
+        }
     }
 
     #[test]
