@@ -66,6 +66,8 @@ pub(super) struct RelayDirectory {
     cached: Option<([u8; 32], Vec<u8>)>,
     /// Relays that were asked for theirs.
     pub(super) questions: Questions,
+    /// When one is asked next.
+    pub(super) sync_at: Timestamp,
 }
 
 impl RelayDirectory {
@@ -109,6 +111,7 @@ impl RelayDirectory {
             began: step.now,
             cached: None,
             questions: Questions::default(),
+            sync_at: step.now,
         })
     }
 

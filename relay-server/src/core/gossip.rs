@@ -13,75 +13,118 @@ use super::relay::{Relay, Step, Timer};
 
 /// A directory is asked of one peer this often.
 const SYNC_EVERY: Duration = Duration::from_mins(10);
+/// If enough others owe an answer, or there is nobody to ask, this is looked at again.
+const SYNC_AGAIN: Duration = Duration::from_secs(30);
 /// An answer is waited for this long.
 const ANSWER_DEADLINE: Duration = Duration::from_mins(5);
+/// Who has kept silent for this long gives way to another question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// Relays that may owe an answer at a time: each may be 4 MiB.
 const MAX_QUESTIONS: usize = 8;
 /// To verify the descriptor of a relay that is not known yet costs as much as this many frames.
 const DESCRIPTOR_COST: u32 = 100;
 
-/// Who was asked for a directory and has not answered.
+/// Connections on which a directory was asked for that has not come, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Questions(Vec<(NodeId, Timestamp)>);
+pub(super) struct Questions(Vec<(ConnId, Timestamp)>);
+
+/// Whether one more may be asked.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Yes,
+    /// Yes, and this one's answer is waited for no longer.
+    InsteadOf(ConnId),
+    /// It owes an answer, or enough others have been asked just now.
+    No,
+}
 
 impl Questions {
-    /// False: enough others owe an answer.
-    fn ask(&mut self, node: NodeId, now: Timestamp) -> bool {
-        self.0
-            .retain(|(asked, at)| *asked != node && now.since(*at) < ANSWER_DEADLINE);
-        let has_room = self.0.len() < MAX_QUESTIONS;
-        if has_room {
-            self.0.push((node, now));
-        }
-        has_room
+    /// Forgets those that are waited for no longer.
+    fn expire(&mut self, now: Timestamp) -> Vec<ConnId> {
+        let is_over = |(_, at): &mut (ConnId, Timestamp)| now.since(*at) >= ANSWER_DEADLINE;
+        let over = self.0.extract_if(.., is_over);
+        over.map(|(conn, _)| conn).collect()
     }
 
-    fn is_open(&self, node: &NodeId, now: Timestamp) -> bool {
+    fn ask(&mut self, conn: ConnId, now: Timestamp) -> Asked {
+        if self.0.iter().any(|(asked, _)| *asked == conn) {
+            return Asked::No;
+        }
+        let asked = match self.0.first() {
+            Some((first, at)) if self.0.len() >= MAX_QUESTIONS => {
+                if now.since(*at) < ANSWER_PATIENCE {
+                    return Asked::No;
+                }
+                Asked::InsteadOf(*first)
+            }
+            _ => Asked::Yes,
+        };
+        if let Asked::InsteadOf(first) = asked {
+            self.close(first);
+        }
+        self.0.push((conn, now));
+        asked
+    }
+
+    fn is_open(&self, conn: ConnId, now: Timestamp) -> bool {
         let owes =
-            |(asked, at): &(NodeId, Timestamp)| asked == node && now.since(*at) < ANSWER_DEADLINE;
+            |(asked, at): &(ConnId, Timestamp)| *asked == conn && now.since(*at) < ANSWER_DEADLINE;
         self.0.iter().any(owes)
     }
 
     /// It has answered, or is gone.
-    pub(super) fn close(&mut self, node: &NodeId) {
-        self.0.retain(|(asked, _)| asked != node);
+    pub(super) fn close(&mut self, conn: ConnId) {
+        self.0.retain(|(asked, _)| *asked != conn);
     }
 }
 
 impl Relay {
     pub(super) fn schedule_directory_sync(&mut self, step: &mut Step<'_>) {
         let spread = step.jitter(SYNC_EVERY);
+        self.directory.sync_at = step.now + spread + SYNC_EVERY;
         self.timers
-            .set(step.now + spread + SYNC_EVERY, Timer::SyncDirectory);
+            .set(self.directory.sync_at, Timer::SyncDirectory);
+    }
+
+    /// Somebody was not asked.
+    pub(super) fn sync_soon(&mut self, step: &Step<'_>) {
+        let at = step.now + SYNC_AGAIN;
+        if self.directory.sync_at <= step.now || at < self.directory.sync_at {
+            self.directory.sync_at = at;
+            self.timers.set(at, Timer::SyncDirectory);
+        }
     }
 
     /// Asks one linked relay, chosen at random.
     pub(super) fn sync_directory(&mut self, step: &mut Step<'_>) {
+        if step.now < self.directory.sync_at {
+            // It was done meanwhile.
+            return;
+        }
         let linked = self.peers.dialed();
         let pick = step
             .rng
             .next_u64()
             .checked_rem(linked.len() as u64)
             .unwrap_or(0);
-        if let Some(conn) = usize::try_from(pick).ok().and_then(|pick| linked.get(pick)) {
-            self.ask_directory(*conn, step);
+        let conn = usize::try_from(pick).ok().and_then(|pick| linked.get(pick));
+        match conn.is_some_and(|conn| self.ask_directory(*conn, step)) {
+            true => self.schedule_directory_sync(step),
+            false => self.sync_soon(step),
         }
-        self.schedule_directory_sync(step);
     }
 
-    pub(super) fn ask_directory(&mut self, conn: ConnId, step: &mut Step<'_>) {
-        let Some(node) = self
-            .peers
-            .nodes()
-            .find(|node| self.peers.conn(node) == Some(conn))
-            .copied()
-        else {
-            return;
-        };
-        if !self.directory.questions.ask(node, step.now) {
-            return;
+    /// False: not now.
+    pub(super) fn ask_directory(&mut self, conn: ConnId, step: &mut Step<'_>) -> bool {
+        for over in self.directory.questions.expire(step.now) {
+            self.output(Output::ExpectDirectory(over, false));
         }
-        self.output(Output::ExpectDirectory(conn));
+        match self.directory.questions.ask(conn, step.now) {
+            Asked::No => return false,
+            Asked::InsteadOf(over) => self.output(Output::ExpectDirectory(over, false)),
+            Asked::Yes => {}
+        }
+        self.output(Output::ExpectDirectory(conn, true));
         let known = Some(Bytes(self.directory.answer().0));
         self.send(
             conn,
@@ -89,6 +132,7 @@ impl Relay {
             &to_cbor(&DirectoryGet { known }),
             step,
         );
+        true
     }
 
     /// A directory that was asked for, or a relay's announcement of its own descriptor. To verify one
@@ -100,13 +144,14 @@ impl Relay {
         body: DirectoryBody,
         step: &mut Step<'_>,
     ) -> Result<(), LinkErrorCode> {
-        let asked = self.directory.questions.is_open(&from, step.now);
+        let asked = self.directory.questions.is_open(conn, step.now);
         if body.descriptors.len() > 1 && !asked {
             return Err(LinkErrorCode::Malformed);
         }
         // One may be an announcement that crossed the question.
-        if body.descriptors.len() != 1 {
-            self.directory.questions.close(&from);
+        if asked && body.descriptors.len() != 1 {
+            self.directory.questions.close(conn);
+            self.output(Output::ExpectDirectory(conn, false));
         }
         let source = match asked {
             true => Source::Gossip(from),
@@ -146,27 +191,45 @@ impl Relay {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_so_many_may_owe_a_directory_and_none_for_ever() {
-        let node = |n: usize| NodeId::from_bytes([u8::try_from(n).unwrap(); 20]);
-        let mut now = Timestamp::from_secs(1_800_000_000);
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn full() -> Questions {
         let mut questions = Questions::default();
         for n in 0..MAX_QUESTIONS {
-            assert!(questions.ask(node(n), now));
+            assert_eq!(questions.ask(ConnId(n as u64), NOW), Asked::Yes);
         }
-        assert!(
-            questions.ask(node(0), now),
-            "who owes one may be asked again"
-        );
-        assert!(!questions.ask(node(99), now) && !questions.is_open(&node(99), now));
-        questions.close(&node(3));
-        assert!(questions.ask(node(99), now) && !questions.is_open(&node(3), now));
-        now += ANSWER_DEADLINE;
-        assert!(!questions.is_open(&node(1), now));
-        assert!(
-            questions.ask(node(3), now),
-            "those that keep silent are forgotten"
-        );
-        assert_eq!(questions.0.len(), 1);
+        questions
+    }
+
+    #[test]
+    fn only_so_many_may_owe_a_directory_and_none_for_ever() {
+        let mut questions = full();
+        let (new, newer) = (ConnId(98), ConnId(99));
+        assert_eq!(questions.ask(ConnId(0), NOW), Asked::No, "it owes one");
+        assert_eq!(questions.ask(new, NOW), Asked::No);
+        assert!(!questions.is_open(new, NOW) && questions.is_open(ConnId(3), NOW));
+        questions.close(ConnId(3));
+        assert_eq!(questions.ask(new, NOW), Asked::Yes);
+        assert!(questions.is_open(new, NOW) && !questions.is_open(ConnId(3), NOW));
+        let later = NOW + ANSWER_DEADLINE;
+        assert!(!questions.is_open(ConnId(1), later));
+        assert_eq!(questions.expire(later).len(), MAX_QUESTIONS);
+        assert_eq!(questions.ask(newer, later), Asked::Yes);
+        assert_eq!(questions.expire(later), []);
+    }
+
+    #[test]
+    fn those_that_keep_silent_do_not_keep_the_others_from_being_asked() {
+        let mut questions = full();
+        let soon = NOW + ANSWER_PATIENCE;
+        for n in 0..2 * MAX_QUESTIONS as u64 {
+            let asked = questions.ask(ConnId(100 + n), soon);
+            match n < MAX_QUESTIONS as u64 {
+                true => assert_eq!(asked, Asked::InsteadOf(ConnId(n))),
+                false => assert_eq!(asked, Asked::No, "these were asked just now"),
+            }
+        }
+        assert!(!questions.is_open(ConnId(0), soon) && questions.is_open(ConnId(100), soon));
+        assert_eq!(questions.0.len(), MAX_QUESTIONS);
     }
 }

@@ -60,9 +60,9 @@ pub enum Input {
 pub enum Output {
     /// Send a frame. If the connection's queue is full the host may drop it.
     Send(ConnId, Vec<u8>),
-    /// A directory was asked for here: the next long message may come. Of all others a host may hang up on those that are
-    /// longer than a packet.
-    ExpectDirectory(ConnId),
+    /// Whether a directory was asked for here: then one message longer than a packet may come, and a host may hang up on
+    /// all others.
+    ExpectDirectory(ConnId, bool),
     /// Send what is queued, then close. The code is for the log; the peer has been told.
     Close(ConnId, Option<LinkErrorCode>),
     /// Connect to a relay.

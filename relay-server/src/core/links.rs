@@ -364,7 +364,10 @@ impl Relay {
         }
         match link.state {
             State::Client(tag) => self.tags.detach(&tag, conn, step.now),
-            State::Relay(node) => self.relay_unlinked(node, conn, step),
+            State::Relay(node) => {
+                self.directory.questions.close(conn);
+                self.relay_unlinked(node, conn, step);
+            }
             State::Dialing(dial, _) => self.on_dial_failed(dial, step),
             _ => {}
         }

@@ -349,8 +349,8 @@ impl Relay {
             self.output(Output::Send(conn, frame));
         }
         // Links for a question or two are many.
-        if dialed && !self.links.is_on_demand(conn) {
-            self.ask_directory(conn, step);
+        if dialed && !self.links.is_on_demand(conn) && !self.ask_directory(conn, step) {
+            self.sync_soon(step);
         }
         self.members_linked(node, step);
     }
@@ -363,7 +363,6 @@ impl Relay {
         self.peers.links.remove(&node);
         self.output(Output::Peer(node, false));
         self.members_unlinked(&node, step);
-        self.directory.questions.close(&node);
         let theirs =
             |dialer: &Dialer| dialer.node == Some(node) && dialer.state != DialState::Myself;
         self.peers

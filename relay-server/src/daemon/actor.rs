@@ -42,6 +42,9 @@ pub(super) struct Actor {
 struct Running {
     actor: Actor,
     conns: HashMap<ConnId, Outbound>,
+    /// The core is done with these; what was queued for them is still there.
+    closing: HashMap<ConnId, Outbound>,
+    look_at: Instant,
     slowest: Slowest,
     runtime: Handle,
     own_place: OwnPlace,
@@ -62,10 +65,11 @@ pub(super) fn start(actor: Actor, runtime: Handle) -> std::io::Result<JoinHandle
     std::thread::Builder::new()
         .name("core".to_owned())
         .spawn(move || {
-            let conns = HashMap::new();
             let running = Running {
                 actor,
-                conns,
+                conns: HashMap::new(),
+                closing: HashMap::new(),
+                look_at: Instant::now(),
                 slowest: Slowest::default(),
                 runtime,
                 own_place: OwnPlace::default(),
@@ -78,7 +82,6 @@ pub(super) fn start(actor: Actor, runtime: Handle) -> std::io::Result<JoinHandle
 
 impl Running {
     async fn run(mut self) -> Actor {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
         let (mut batch, mut answered) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         self.carry_out();
         while !self.stopping {
@@ -95,9 +98,12 @@ impl Running {
                     self.stopping |= count == 0;
                 }
                 () = tokio::time::sleep(timeout) => self.handle(Input::Timer),
-                _ = looks.tick() => self.look(),
+                () = tokio::time::sleep_until(self.look_at.into()) => {}
             }
-            // Timers are never starved by traffic.
+            // Neither looks nor timers are starved by traffic.
+            if self.look_at <= Instant::now() {
+                self.look();
+            }
             if self
                 .actor
                 .relay
@@ -135,6 +141,7 @@ impl Running {
                 drop(room);
             }
             Event::Closed(conn) => {
+                self.closing.remove(&conn);
                 if self.conns.remove(&conn).is_some() {
                     self.handle(Input::Closed(conn));
                 }
@@ -160,11 +167,15 @@ impl Running {
                 Output::Close(conn, _) => {
                     if let Some(outbound) = self.conns.remove(&conn) {
                         outbound.close();
+                        self.closing.insert(conn, outbound);
                     }
                 }
-                Output::ExpectDirectory(conn) => {
+                Output::ExpectDirectory(conn, expected) => {
                     if let Some(outbound) = self.conns.get(&conn) {
-                        outbound.expect_long_message();
+                        match expected {
+                            true => outbound.expect_long_message(),
+                            false => outbound.expect_no_long_message(),
+                        }
                     }
                 }
                 Output::Connect(dial, url) => self.actor.dialer.dial(dial, url, &self.runtime),
@@ -187,12 +198,16 @@ impl Running {
 
     fn look(&mut self) {
         metrics::set_gauges(&self.actor.relay);
-        for conn in self.slowest.look(&self.conns) {
+        let conns = || self.conns.iter().chain(&self.closing);
+        let slowest = self.slowest.look(conns());
+        for outbound in slowest
+            .iter()
+            .filter_map(|conn| self.conns.get(conn).or_else(|| self.closing.get(conn)))
+        {
             metrics::gave_up_slow_socket();
-            if let Some(outbound) = self.conns.get(&conn) {
-                outbound.give_up();
-            }
+            outbound.give_up();
         }
+        self.look_at = Instant::now() + LOOK_EVERY;
     }
 
     fn send(&self, conn: ConnId, frame: Vec<u8>) {

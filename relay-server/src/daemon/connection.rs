@@ -1,6 +1,7 @@
 //! One socket: frames in one way, frames out the other, by one task and one writer.
 //!
-//! A WebSocket message is one frame. Only this task writes to the socket, so frames cannot interleave.
+//! A WebSocket message is one frame. Only this task writes to the socket, so frames cannot interleave. What is longer than
+//! a packet goes in fragments, so that neither end keeps a buffer of its length.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,13 +9,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
 use super::events::{Event, Events};
-use super::inbound::Allowance;
-use super::outbound::{OutboundQueue, Outgoing, outbound};
+use super::inbound::{Allowance, MAX_MESSAGE};
+use super::outbound::{End, OutboundQueue, Outgoing, outbound};
 use crate::core::{ConnId, Remote};
 
-/// A socket that takes no frame for this long is given up; one that is slow is not.
+/// A socket that does not take a frame, or a fragment of one, within this time is given up; one that is slow is not, as
+/// long as there is room for all.
 const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 /// After the last word a socket is read for this long, until the peer has closed it, too.
 const LINGER: Duration = Duration::from_secs(1);
@@ -24,14 +29,15 @@ const CONTROL_PERIOD: Duration = Duration::from_secs(60);
 /// Frames written before they are flushed.
 const WRITE_BATCH: usize = 64;
 
-/// A socket's message, whatever the library.
-pub(super) enum Message {
-    /// A frame.
-    Binary(Vec<u8>),
-    /// WebSocket's own: pings, which the library answers.
-    Control,
-    /// The end, or text, which nobody sends.
-    End,
+/// What a WebSocket is to this module.
+pub(super) trait Socket:
+    Stream<Item = Result<Message, WsError>> + Sink<Message, Error = WsError> + Unpin
+{
+}
+
+impl<S> Socket for S where
+    S: Stream<Item = Result<Message, WsError>> + Sink<Message, Error = WsError> + Unpin
+{
 }
 
 /// Connections are named in the order in which they open.
@@ -42,16 +48,12 @@ fn next_conn() -> ConnId {
 
 /// Serves a socket until either side ends it. With an allowance the peer may send that much, and else what the
 /// socket lets through.
-pub(super) async fn serve<S, M, E>(
-    socket: S,
+pub(super) async fn serve(
+    socket: impl Socket,
     remote: Remote,
     allowance: Option<Arc<Allowance>>,
     events: Events,
-    read: fn(M) -> Message,
-    write: fn(Vec<u8>) -> M,
-) where
-    S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
-{
+) {
     let conn = next_conn();
     let (outbound, queue) = outbound(allowance.clone());
     if events
@@ -62,13 +64,13 @@ pub(super) async fn serve<S, M, E>(
         return;
     }
     let (sink, mut stream) = socket.split();
-    let given_up = queue.given_up();
-    let reading = read_frames(&mut stream, conn, &events, allowance.as_deref(), read);
+    let end = queue.end();
+    let reading = read_frames(&mut stream, conn, &events, allowance.as_deref(), &end);
     // The end of one direction is the end of both.
     let said_all = tokio::select! {
         () = reading => false,
-        () = given_up => false,
-        said_all = write_frames(sink, queue, write) => said_all,
+        () = end.given_up() => false,
+        said_all = write_frames(sink, queue) => said_all,
     };
     // If the core is gone there is nobody to tell.
     drop(events.send(Event::Closed(conn)).await);
@@ -83,25 +85,27 @@ pub(super) async fn serve<S, M, E>(
     }
 }
 
-async fn read_frames<M, E>(
-    stream: &mut (impl Stream<Item = Result<M, E>> + Unpin),
+async fn read_frames(
+    stream: &mut (impl Stream<Item = Result<Message, WsError>> + Unpin),
     conn: ConnId,
     events: &Events,
     allowance: Option<&Allowance>,
-    read: fn(M) -> Message,
+    end: &End,
 ) {
     let mut controls = (Instant::now(), 0);
     while let Some(Ok(message)) = stream.next().await {
-        match read(message) {
-            Message::Binary(frame) => {
+        match message {
+            // It is read all the same: the peer may wait for that before it reads why its connection ends.
+            Message::Binary(_) if end.closes() => {}
+            Message::Binary(bytes) => {
                 if let Some(allowance) = allowance {
-                    allowance.message_has_come(frame.len());
+                    allowance.message_has_come(bytes.len());
                 }
-                if events.send_frame(conn, frame).await.is_err() {
+                if events.send_frame(conn, bytes.into()).await.is_err() {
                     return;
                 }
             }
-            Message::Control => {
+            Message::Ping(_) | Message::Pong(_) => {
                 if controls.0.elapsed() > CONTROL_PERIOD {
                     controls = (Instant::now(), 0);
                 }
@@ -110,20 +114,20 @@ async fn read_frames<M, E>(
                     return;
                 }
             }
-            Message::End => return,
+            // The end, or text, which nobody sends.
+            Message::Text(_) | Message::Close(_) | Message::Frame(_) => return,
         }
     }
 }
 
 /// Writes until the core has no more to say (true) or the socket takes no more (false).
-async fn write_frames<M, E>(
-    mut sink: impl Sink<M, Error = E> + Unpin,
+async fn write_frames(
+    mut sink: impl Sink<Message, Error = WsError> + Unpin,
     mut queue: OutboundQueue,
-    write: fn(Vec<u8>) -> M,
 ) -> bool {
     loop {
         let first = queue.next().await;
-        match write_batch(&mut sink, first, &mut queue, write).await {
+        match write_batch(&mut sink, first, &mut queue).await {
             Some(true) => {}
             Some(false) => return in_time(sink.close()).await.is_some(),
             None => return false,
@@ -132,17 +136,22 @@ async fn write_frames<M, E>(
 }
 
 /// Writes what is ready and flushes once. False: that was the last; `None`: the socket takes no more.
-async fn write_batch<M, E>(
-    sink: &mut (impl Sink<M, Error = E> + Unpin),
+async fn write_batch(
+    sink: &mut (impl Sink<Message, Error = WsError> + Unpin),
     first: Outgoing,
     queue: &mut OutboundQueue,
-    write: fn(Vec<u8>) -> M,
 ) -> Option<bool> {
     let mut next = Some(first);
     let mut written = 0;
     while let Some(outgoing) = next {
         match outgoing {
-            Outgoing::Frame(frame) => in_time(sink.feed(write(frame))).await?,
+            Outgoing::Frame(frame) => {
+                for (message, length) in fragments(frame) {
+                    in_time(sink.feed(message)).await?;
+                    queue.taken(length);
+                }
+                queue.taken_whole();
+            }
             Outgoing::Close => {
                 in_time(sink.flush()).await?;
                 return Some(false);
@@ -159,15 +168,34 @@ async fn write_batch<M, E>(
     Some(true)
 }
 
+/// A frame as it is written, and the length of each part.
+fn fragments(frame: Vec<u8>) -> impl Iterator<Item = (Message, usize)> {
+    let mut left = Some(Bytes::from(frame));
+    let mut kind = Data::Binary;
+    core::iter::from_fn(move || {
+        let mut part = left.take()?;
+        if part.len() > MAX_MESSAGE {
+            left = Some(part.split_off(MAX_MESSAGE));
+        }
+        let (length, is_last) = (part.len(), left.is_none());
+        let kind = core::mem::replace(&mut kind, Data::Continue);
+        let message = match is_last && kind == Data::Binary {
+            true => Message::Binary(part),
+            false => Message::Frame(Frame::message(part, OpCode::Data(kind), is_last)),
+        };
+        Some((message, length))
+    })
+}
+
 /// What a socket does within the deadline and without an error.
-async fn in_time<T, E>(step: impl Future<Output = Result<T, E>>) -> Option<T> {
+async fn in_time<T>(step: impl Future<Output = Result<T, WsError>>) -> Option<T> {
     timeout(WRITE_DEADLINE, step).await.ok()?.ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::events::events;
-    use super::super::outbound::Outbound;
+    use super::super::outbound::{CLOSING_DEADLINE, Outbound};
     use super::*;
     use std::pin::Pin;
     use std::task::{Context, Poll, ready};
@@ -175,7 +203,7 @@ mod tests {
     use tokio::time::{Instant, Sleep};
 
     /// A socket from which nothing comes.
-    struct Socket {
+    struct Mock {
         /// It takes a frame in so much time; `None`: never.
         every: Option<Duration>,
         flushes: bool,
@@ -184,7 +212,7 @@ mod tests {
         taken: UnboundedSender<Vec<u8>>,
     }
 
-    type Done = Poll<Result<(), ()>>;
+    type Done = Poll<Result<(), WsError>>;
 
     fn done_or_never(done: bool) -> Done {
         match done {
@@ -193,16 +221,16 @@ mod tests {
         }
     }
 
-    impl Stream for Socket {
-        type Item = Result<Vec<u8>, ()>;
+    impl Stream for Mock {
+        type Item = Result<Message, WsError>;
 
         fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
             Poll::Pending
         }
     }
 
-    impl Sink<Vec<u8>> for Socket {
-        type Error = ();
+    impl Sink<Message> for Mock {
+        type Error = WsError;
 
         fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Done {
             let Some(every) = self.every else {
@@ -216,8 +244,9 @@ mod tests {
             Poll::Ready(Ok(()))
         }
 
-        fn start_send(self: Pin<&mut Self>, frame: Vec<u8>) -> Result<(), ()> {
-            self.taken.send(frame).map_err(drop)
+        fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), WsError> {
+            let taken = self.taken.send(message.into_data().into());
+            taken.map_err(|_| WsError::AlreadyClosed)
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Done {
@@ -241,7 +270,7 @@ mod tests {
     impl Served {
         async fn new(every: Option<Duration>, flushes: bool, closes: bool) -> Self {
             let (taker, taken) = mpsc::unbounded_channel();
-            let socket = Socket {
+            let socket = Mock {
                 every,
                 flushes,
                 closes,
@@ -250,8 +279,7 @@ mod tests {
             };
             let (sender, mut events) = events();
             let remote = Remote::Accepted(None);
-            let write = |frame| frame;
-            let task = tokio::spawn(serve(socket, remote, None, sender, Message::Binary, write));
+            let task = tokio::spawn(serve(socket, remote, None, sender));
             let Some(Event::Opened(conn, _, outbound)) = events.recv().await else {
                 panic!("it is announced")
             };
@@ -301,6 +329,35 @@ mod tests {
         let mut served = Served::new(Some(Duration::ZERO), true, false).await;
         served.outbound = None;
         assert!(is_the_deadline(served.end().await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_is_closed_gets_20_seconds_for_all_that_waits() {
+        let mut served = Served::new(Some(Duration::from_secs(15)), true, true).await;
+        assert!((0..9).all(|n| served.send(vec![n])));
+        served.outbound.as_ref().unwrap().close();
+        let began = Instant::now();
+        let event = served.events.recv().await;
+        assert!(matches!(event, Some(Event::Closed(_))));
+        let took = began.elapsed();
+        assert!((CLOSING_DEADLINE..CLOSING_DEADLINE + Duration::from_millis(5)).contains(&took));
+        assert_eq!(served.taken.recv().await, Some(vec![0]));
+        assert_eq!(served.taken.recv().await, None);
+    }
+
+    #[test]
+    fn long_frames_go_in_fragments() {
+        for (length, count) in [(0, 1), (1, 1), (MAX_MESSAGE, 1), (MAX_MESSAGE + 1, 2)] {
+            let frame: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            let parts: Vec<_> = fragments(frame.clone()).collect();
+            assert_eq!(parts.len(), count);
+            assert_eq!(
+                parts.iter().map(|(_, length)| length).sum::<usize>(),
+                length
+            );
+            let parts = parts.into_iter().map(|(message, _)| message.into_data());
+            assert_eq!(parts.collect::<Vec<_>>().concat(), frame);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,16 +9,16 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use zentalk_shared::onion::address::is_public;
 
 use super::certificate;
-use super::connection::{Message, serve};
+use super::connection::serve;
 use super::events::{Event, Events};
-use super::inbound::{Allowance, MAX_LONG_MESSAGE, Metered};
+use super::inbound::{Allowance, MAX_LONG_MESSAGE, MAX_MESSAGE, Metered};
 use crate::core::{Dial, Remote};
 
 /// From the name to the open WebSocket.
@@ -26,6 +26,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 4;
 const BUFFER: usize = 16 << 10;
+/// What TLS holds of what the peer does not read; without a bound of ours 64 KiB.
+pub(super) const TLS_BUFFER: usize = 16 << 10;
 
 type Socket = WebSocketStream<MaybeTlsStream<Metered<TcpStream>>>;
 
@@ -80,7 +82,7 @@ impl Dialer {
                 Ok((socket, address)) => {
                     let remote = Remote::Dialed(dial, address);
                     let allowance = Some(allowance);
-                    serve(socket, remote, allowance, dialer.events, read, write).await;
+                    serve(socket, remote, allowance, dialer.events).await;
                 }
                 Err(error) => {
                     tracing::debug!(url, %error, "cannot connect to a relay");
@@ -115,11 +117,14 @@ impl Dialer {
         config.read_buffer_size = BUFFER;
         config.write_buffer_size = BUFFER;
         config.max_message_size = Some(MAX_LONG_MESSAGE);
-        config.max_frame_size = config.max_message_size;
+        config.max_frame_size = Some(MAX_MESSAGE);
         let stream = Metered::new(stream, allowance);
         let connector = Connector::Rustls(Arc::clone(&self.tls));
         let opened = client_async_tls_with_config(url, stream, Some(config), Some(connector)).await;
-        let (socket, _) = opened.map_err(Box::new)?;
+        let (mut socket, _) = opened.map_err(Box::new)?;
+        if let MaybeTlsStream::Rustls(stream) = socket.get_mut() {
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+        }
         Ok((socket, address))
     }
 
@@ -133,25 +138,14 @@ impl Dialer {
     }
 }
 
-fn read(message: WsMessage) -> Message {
-    match message {
-        WsMessage::Binary(bytes) => Message::Binary(bytes.into()),
-        WsMessage::Ping(_) | WsMessage::Pong(_) => Message::Control,
-        _ => Message::End,
-    }
-}
-
-fn write(frame: Vec<u8>) -> WsMessage {
-    WsMessage::Binary(frame.into())
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::{SinkExt, StreamExt};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use zentalk_shared::wire::HEADER_LEN;
-    use zentalk_shared::wire::budget::MAX_PACKET_LEN;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
     use super::super::events::events;
     use super::*;
@@ -223,34 +217,44 @@ mod tests {
         assert!(matches!(*error, WsError::Http(answer) if answer.status() == 302));
     }
 
-    /// A peer that answers the first message with one of a length, once for each connection.
-    async fn one_that_answers(length: usize) -> String {
+    /// A peer that answers the first message with one of a length, in fragments of at most another.
+    async fn one_that_answers(length: usize, fragment: usize) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}/v1", listener.local_addr().unwrap());
         tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
-                socket.next().await.unwrap().unwrap();
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut socket = tokio_tungstenite::accept_async(socket).await.unwrap();
+            socket.next().await.unwrap().unwrap();
+            let all = vec![7; length];
+            let parts = all.chunks(fragment).enumerate();
+            for (n, part) in parts {
+                let kind = if n == 0 { Data::Binary } else { Data::Continue };
+                let is_last = n + 1 == length.div_ceil(fragment);
+                let frame = Frame::message(part.to_vec(), OpCode::Data(kind), is_last);
                 // It may be hung up on meanwhile.
-                drop(socket.send(write(vec![7; length])).await);
-                while let Some(Ok(_)) = socket.next().await {}
+                if socket.send(Message::Frame(frame)).await.is_err() {
+                    return;
+                }
             }
+            while let Some(Ok(_)) = socket.next().await {}
         });
         url
     }
 
     #[tokio::test]
-    async fn a_long_message_is_taken_only_when_it_was_asked_for() {
+    async fn a_long_message_is_taken_only_when_it_was_asked_for_and_in_fragments() {
         let longest = MAX_LONG_MESSAGE;
-        let packet = HEADER_LEN + MAX_PACKET_LEN;
         let cases = [
-            (packet, false, true),
-            (longest, false, false),
-            (longest, true, true),
-            (longest + 1, true, false),
+            (MAX_MESSAGE, MAX_MESSAGE, false, true),
+            (MAX_MESSAGE + 1, MAX_MESSAGE + 1, true, false),
+            (longest, MAX_MESSAGE, false, false),
+            (longest, MAX_MESSAGE, true, true),
+            (longest, 1000, true, true),
+            (longest, longest, true, false),
+            (longest + 1, MAX_MESSAGE, true, false),
         ];
-        for (length, asked, taken) in cases {
-            let url = one_that_answers(length).await;
+        for (length, fragment, asked, taken) in cases {
+            let url = one_that_answers(length, fragment).await;
             let (events, mut received) = events();
             let dialer = Dialer {
                 events,

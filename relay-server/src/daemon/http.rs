@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::{Message as WsMessage, WebSocket, WebSocketUpgrade};
+use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,14 +17,16 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tower_service::Service;
-use zentalk_shared::wire::HEADER_LEN;
-use zentalk_shared::wire::budget::MAX_PACKET_LEN;
 
 use super::actor;
-use super::connection::{Message, serve};
+use super::connection::serve;
 use super::door::Place;
 use super::events::{Event, Events};
+use super::inbound::MAX_MESSAGE;
 use super::live::Live;
 use super::status::Reporter;
 use crate::core::Remote;
@@ -33,8 +35,6 @@ use crate::core::Remote;
 const READ_BUFFER: usize = 4096;
 /// Frames are flushed to the socket beyond this.
 const WRITE_BUFFER: usize = 16 << 10;
-/// Whoever connects sends nothing longer: large directories are answers to who has dialed.
-const MAX_MESSAGE: usize = HEADER_LEN + MAX_PACKET_LEN;
 /// From the first byte to the end of the request's header.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 /// From the first byte to the upgrade, or to the end of the last request.
@@ -115,28 +115,43 @@ pub(super) async fn serve_one(
 }
 
 async fn websocket(
-    upgrade: WebSocketUpgrade,
     State(shared): State<Shared>,
     Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
+    mut request: Request<Body>,
 ) -> Response {
+    let answer = match create_response_with_body(&request, Body::empty) {
+        Ok(answer) => answer,
+        Err(_) => return (StatusCode::UPGRADE_REQUIRED, "this is a WebSocket\n").into_response(),
+    };
     let place = match visitor.forwards {
         false => visitor.place,
-        true => match shared.live.enter_forwarded(&headers, actor::now()) {
+        true => match shared.live.enter_forwarded(request.headers(), actor::now()) {
             Some(place) => Arc::new(place),
             None => return StatusCode::TOO_MANY_REQUESTS.into_response(),
         },
     };
     let remote = Remote::Accepted(place.origin());
-    let upgrade = upgrade
+    let upgrading = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        // Who has asked for it may have gone.
+        if let Ok(stream) = upgrading.await {
+            let stream = TokioIo::new(stream);
+            let config = Some(socket_config());
+            let socket = WebSocketStream::from_raw_socket(stream, Role::Server, config).await;
+            serve(socket, remote, None, shared.events).await;
+        }
+        drop(place);
+    });
+    answer
+}
+
+/// Whoever connects sends nothing longer than a packet: large directories are answers to who has dialed.
+fn socket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE);
-    upgrade.on_upgrade(move |socket: WebSocket| async move {
-        serve(socket, remote, None, shared.events, read, write).await;
-        drop(place);
-    })
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE))
 }
 
 async fn health(State(shared): State<Shared>) -> (StatusCode, &'static str) {
@@ -184,16 +199,4 @@ async fn status(State(shared): State<Shared>) -> Response {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-}
-
-fn read(message: WsMessage) -> Message {
-    match message {
-        WsMessage::Binary(bytes) => Message::Binary(bytes.into()),
-        WsMessage::Ping(_) | WsMessage::Pong(_) => Message::Control,
-        _ => Message::End,
-    }
-}
-
-fn write(frame: Vec<u8>) -> WsMessage {
-    WsMessage::Binary(frame.into())
 }

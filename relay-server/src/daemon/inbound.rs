@@ -1,8 +1,8 @@
 //! How much a relay that was dialed may send before its next message is whole.
 //!
-//! Only a directory is longer than a packet, and only as the answer to a question. A WebSocket's bounds are set for
-//! good when it opens, so this counts below it: a peer that sends a long message nobody asked for is hung up on
-//! before it has taken any memory.
+//! Only a directory is longer than a packet, and only as the answer to a question. It comes in fragments (RFC 6455 §5.4),
+//! so that no buffer stays as long as it was. A WebSocket's bound for a whole message is set for good when it opens,
+//! so this counts below it: a peer that goes on with a long message nobody asked for is hung up on.
 
 use std::io;
 use std::pin::Pin;
@@ -15,12 +15,13 @@ use tokio::time::Instant;
 use zentalk_shared::wire::budget::MAX_PACKET_LEN;
 use zentalk_shared::wire::{HEADER_LEN, Tag};
 
-/// The longest message that may come at any time.
-const MAX_MESSAGE: usize = HEADER_LEN + MAX_PACKET_LEN;
+/// The longest message that may come at any time, and the longest fragment.
+pub(super) const MAX_MESSAGE: usize = HEADER_LEN + MAX_PACKET_LEN;
 /// The longest that may come as an answer.
 pub(super) const MAX_LONG_MESSAGE: usize = HEADER_LEN + Tag::Directory.max_payload();
-/// Beside a message: what was read ahead, the handshakes of TLS and HTTP, and the records and frames around it all.
+/// Beside a message: what was read ahead, the handshakes of TLS and HTTP, and what fragments and records add.
 const SLACK: usize = 128 << 10;
+const LONG_SLACK: usize = SLACK + MAX_LONG_MESSAGE / 16;
 /// A directory is waited for this long. The core does not count on it after that either.
 pub(super) const LONG_MESSAGE_DEADLINE: Duration = Duration::from_mins(5);
 
@@ -42,6 +43,11 @@ impl Allowance {
         self.state().long_until = Some(Instant::now() + LONG_MESSAGE_DEADLINE);
     }
 
+    /// None is waited for any more.
+    pub(super) fn expect_no_long_message(&self) {
+        self.state().long_until = None;
+    }
+
     /// A message is whole.
     pub(super) fn message_has_come(&self, length: usize) {
         let mut state = self.state();
@@ -56,7 +62,8 @@ impl Allowance {
         let mut state = self.state();
         state.read = state.read.saturating_add(bytes);
         let is_long = || state.long_until.is_some_and(|until| Instant::now() < until);
-        state.read <= MAX_MESSAGE + SLACK || (state.read <= MAX_LONG_MESSAGE + SLACK && is_long())
+        state.read <= MAX_MESSAGE + SLACK
+            || (state.read <= MAX_LONG_MESSAGE + LONG_SLACK && is_long())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,6 +133,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_longest_fragment_is_what_the_protocol_says() {
+        let said = format!("longer than {MAX_MESSAGE} bytes");
+        assert!(include_str!("../../../docs/PROTOCOL.md").contains(&said));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_long_message_may_come_once_and_only_when_it_is_expected() {
         let allowance = Allowance::default();
@@ -146,8 +159,12 @@ mod tests {
 
         allowance.message_has_come(1);
         allowance.expect_long_message();
-        assert!(!takes(MAX_LONG_MESSAGE + SLACK + 1));
+        assert!(!takes(MAX_LONG_MESSAGE + LONG_SLACK + 1));
         allowance.message_has_come(1);
+        allowance.expect_no_long_message();
+        assert!(!takes(MAX_LONG_MESSAGE), "another one was asked");
+        allowance.message_has_come(1);
+        allowance.expect_long_message();
         tokio::time::advance(LONG_MESSAGE_DEADLINE).await;
         assert!(!takes(MAX_LONG_MESSAGE), "in time");
     }

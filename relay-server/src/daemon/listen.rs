@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificate::ACME_ALPN;
+use super::dial::TLS_BUFFER;
 use super::door::Place;
 use super::http::{Visitor, serve_one};
 use super::live::Live;
@@ -106,7 +107,8 @@ async fn accept_tls(
     tls: Arc<ServerConfig>,
     stream: TcpStream,
 ) -> Option<Box<tokio_rustls::server::TlsStream<TcpStream>>> {
-    let accepted = TlsAcceptor::from(tls).accept(stream).await.ok()?;
+    let mut accepted = TlsAcceptor::from(tls).accept(stream).await.ok()?;
+    accepted.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
     let is_proof = accepted.get_ref().1.alpn_protocol() == Some(ACME_ALPN);
     (!is_proof).then(|| Box::new(accepted))
 }

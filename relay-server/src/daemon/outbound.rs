@@ -3,24 +3,30 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
 
 use super::inbound::Allowance;
 use crate::core::ConnId;
 
 /// Bytes that wait for one socket; beyond this, frames for it are dropped.
 const MAX_QUEUED: usize = 4 << 20;
-/// Of these, what every socket may have, or else one frame of any length.
+/// What every socket may have, whatever waits for the others.
 const SHARE: usize = 64 << 10;
-/// Bytes that wait for all sockets. Beyond this each has its share and no more, so that those that do
+/// Bytes beyond these shares, of all sockets. Then each has its share and no more, so that those that do
 /// not read take nothing from those that do.
 const MAX_QUEUED_IN_ALL: usize = 256 << 20;
-/// Beyond this, those that read slowest are given up.
+/// From here on, those that read slowest are given up,
 const MUCH_QUEUED_IN_ALL: usize = MAX_QUEUED_IN_ALL / 4 * 3;
-/// Until the others hold no more than this.
+/// until the others hold no more than this.
 const ENOUGH_QUEUED_IN_ALL: usize = MAX_QUEUED_IN_ALL / 2;
+/// What a frame takes beside its bytes.
+const FRAME_COST: usize = 64;
+/// A socket that is to be closed gets this long to take what is queued.
+pub(super) const CLOSING_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What a connection task sends.
 pub(super) enum Outgoing {
@@ -30,7 +36,7 @@ pub(super) enum Outgoing {
     Close,
 }
 
-/// Bytes that wait for all sockets of this process.
+/// Bytes beyond their shares that wait for all sockets of this process.
 static QUEUED_IN_ALL: AtomicUsize = AtomicUsize::new(0);
 
 /// The way to a connection's only writer.
@@ -47,12 +53,15 @@ pub(super) struct OutboundQueue {
     queued: Arc<Queued>,
 }
 
-/// Bytes that wait for one socket, counted among those that wait for all.
+/// What waits for one socket, counted among what waits for all.
 struct Queued {
     bytes: AtomicUsize,
     /// What the socket has taken since somebody looked.
     taken: AtomicUsize,
-    given_up: Notify,
+    closes: AtomicBool,
+    given_up: AtomicBool,
+    /// One of the two has changed.
+    ends: Notify,
     in_all: &'static AtomicUsize,
 }
 
@@ -69,7 +78,9 @@ fn outbound_among(
     let queued = Arc::new(Queued {
         bytes: AtomicUsize::new(0),
         taken: AtomicUsize::new(0),
-        given_up: Notify::new(),
+        closes: AtomicBool::new(false),
+        given_up: AtomicBool::new(false),
+        ends: Notify::new(),
         in_all,
     });
     let outbound = Outbound {
@@ -84,31 +95,45 @@ fn outbound_among(
     (outbound, queue)
 }
 
+/// Of what waits for one socket, what counts for all.
+const fn beyond_share(bytes: usize) -> usize {
+    bytes.saturating_sub(SHARE)
+}
+
 impl Queued {
-    fn has_room(&self, length: usize) -> bool {
-        let bytes = self.bytes.load(Ordering::Relaxed);
+    /// Only the core adds, so there is no less room when it does.
+    fn has_room(&self, cost: usize) -> bool {
+        let before = self.bytes.load(Ordering::Relaxed);
+        let more = beyond_share(before + cost) - beyond_share(before);
         let in_all = self.in_all.load(Ordering::Relaxed);
-        bytes == 0
-            || bytes + length <= SHARE
-            || (bytes + length <= MAX_QUEUED && in_all + length <= MAX_QUEUED_IN_ALL)
+        // One frame of any length is always taken, if there is room in all.
+        more == 0
+            || ((before == 0 || before + cost <= MAX_QUEUED) && in_all + more <= MAX_QUEUED_IN_ALL)
     }
 
-    fn add(&self, length: usize) {
-        self.bytes.fetch_add(length, Ordering::Relaxed);
-        self.in_all.fetch_add(length, Ordering::Relaxed);
+    fn add(&self, cost: usize) {
+        let before = self.bytes.fetch_add(cost, Ordering::Relaxed);
+        let more = beyond_share(before + cost) - beyond_share(before);
+        self.in_all.fetch_add(more, Ordering::Relaxed);
     }
 
-    fn remove(&self, length: usize) {
-        self.bytes.fetch_sub(length, Ordering::Relaxed);
-        self.in_all.fetch_sub(length, Ordering::Relaxed);
-        self.taken.fetch_add(length, Ordering::Relaxed);
+    fn remove(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let less = beyond_share(before) - beyond_share(before - bytes);
+        self.in_all.fetch_sub(less, Ordering::Relaxed);
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn end(&self, how: &AtomicBool) {
+        how.store(true, Ordering::Relaxed);
+        self.ends.notify_one();
     }
 }
 
 /// What nobody will read any more does not count.
 impl Drop for Queued {
     fn drop(&mut self) {
-        let left = *self.bytes.get_mut();
+        let left = beyond_share(*self.bytes.get_mut());
         self.in_all.fetch_sub(left, Ordering::Relaxed);
     }
 }
@@ -116,22 +141,24 @@ impl Drop for Queued {
 impl Outbound {
     /// False: the socket does not keep up, or is gone.
     pub(super) fn send(&self, frame: Vec<u8>) -> bool {
-        if !self.queued.has_room(frame.len()) {
+        let cost = frame.len() + FRAME_COST;
+        if !self.queued.has_room(cost) {
             return false;
         }
-        self.queued.add(frame.len());
+        self.queued.add(cost);
         self.queue.send(Outgoing::Frame(frame)).is_ok()
     }
 
-    /// Flushes what is queued, then closes.
+    /// Flushes what is queued, if that does not take long, then closes.
     pub(super) fn close(&self) {
         // A task that has ended is closed already.
         drop(self.queue.send(Outgoing::Close));
+        self.queued.end(&self.queued.closes);
     }
 
     /// Ends the connection, whatever is queued.
     pub(super) fn give_up(&self) {
-        self.queued.given_up.notify_one();
+        self.queued.end(&self.queued.given_up);
     }
 
     /// The peer may send one long message: it was asked for.
@@ -140,32 +167,63 @@ impl Outbound {
             allowance.expect_long_message();
         }
     }
+
+    /// It may not any more.
+    pub(super) fn expect_no_long_message(&self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.expect_no_long_message();
+        }
+    }
 }
 
 impl OutboundQueue {
     /// The next thing to send; [`Outgoing::Close`] when nothing more will come.
     pub(super) async fn next(&mut self) -> Outgoing {
-        let next = self.queue.recv().await;
-        self.taken(next)
+        self.queue.recv().await.unwrap_or(Outgoing::Close)
     }
 
     /// The next thing to send, if there is one already.
     pub(super) fn ready(&mut self) -> Option<Outgoing> {
-        let next = self.queue.try_recv().ok()?;
-        Some(self.taken(Some(next)))
+        self.queue.try_recv().ok()
     }
 
-    /// Completes when the connection is given up.
-    pub(super) fn given_up(&self) -> impl Future<Output = ()> + use<> {
-        let queued = Arc::clone(&self.queued);
-        async move { queued.given_up.notified().await }
+    /// The socket has taken so many bytes of a frame.
+    pub(super) fn taken(&self, bytes: usize) {
+        self.queued.remove(bytes);
     }
 
-    fn taken(&self, outgoing: Option<Outgoing>) -> Outgoing {
-        if let Some(Outgoing::Frame(frame)) = &outgoing {
-            self.queued.remove(frame.len());
+    /// The socket has taken all of a frame.
+    pub(super) fn taken_whole(&self) {
+        self.queued.remove(FRAME_COST);
+    }
+
+    /// Tells what becomes of the connection.
+    pub(super) fn end(&self) -> End {
+        End(Arc::clone(&self.queued))
+    }
+}
+
+/// What the core wants of a connection.
+pub(super) struct End(Arc<Queued>);
+
+impl End {
+    /// Nothing that still comes is of interest.
+    pub(super) fn closes(&self) -> bool {
+        self.0.closes.load(Ordering::Relaxed)
+    }
+
+    /// Completes when the connection is to end, whatever is queued.
+    pub(super) async fn given_up(&self) {
+        let given_up = || self.0.given_up.load(Ordering::Relaxed);
+        self.until(|| self.closes() || given_up()).await;
+        // Either way it is over.
+        drop(timeout(CLOSING_DEADLINE, self.until(given_up)).await);
+    }
+
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        while !is_so() {
+            self.0.ends.notified().await;
         }
-        outgoing.unwrap_or(Outgoing::Close)
     }
 }
 
@@ -179,38 +237,43 @@ pub(super) struct Slowest {
 
 impl Slowest {
     /// To be called at even intervals. Of those with more than their share waiting then and now, as many as
-    /// necessary, least taken in between first.
-    pub(super) fn look(&mut self, conns: &HashMap<ConnId, Outbound>) -> Vec<ConnId> {
+    /// necessary; first those that will need most time for it, as they took it in between.
+    pub(super) fn look<'c>(
+        &mut self,
+        conns: impl Iterator<Item = (&'c ConnId, &'c Outbound)>,
+    ) -> Vec<ConnId> {
         self.look_among(conns, QUEUED_IN_ALL.load(Ordering::Relaxed))
     }
 
-    fn look_among(&mut self, conns: &HashMap<ConnId, Outbound>, in_all: usize) -> Vec<ConnId> {
-        let mut behind = Vec::new();
+    fn look_among<'c>(
+        &mut self,
+        conns: impl Iterator<Item = (&'c ConnId, &'c Outbound)>,
+        in_all: usize,
+    ) -> Vec<ConnId> {
+        let mut behind = HashMap::new();
         for (conn, outbound) in conns {
             let taken = outbound.queued.taken.swap(0, Ordering::Relaxed);
             let waiting = outbound.queued.bytes.load(Ordering::Relaxed);
             if waiting > SHARE {
-                behind.push((taken, *conn, waiting));
+                behind.insert(*conn, (waiting as f64 / taken.max(1) as f64, waiting));
             }
         }
-        let before = core::mem::replace(
-            &mut self.behind,
-            behind.iter().map(|(_, conn, _)| *conn).collect(),
-        );
+        let before = core::mem::replace(&mut self.behind, behind.keys().copied().collect());
         if in_all <= MUCH_QUEUED_IN_ALL {
             return Vec::new();
         }
-        behind.retain(|(_, conn, _)| before.contains(conn));
-        behind.sort_unstable();
+        behind.retain(|conn, _| before.contains(conn));
+        let mut slowest: Vec<_> = behind.into_iter().collect();
+        slowest.sort_unstable_by(|(_, a), (_, b)| b.0.total_cmp(&a.0));
         let mut left = in_all;
-        behind
+        slowest
             .into_iter()
-            .take_while(|(_, _, waiting)| {
+            .take_while(|(_, (_, waiting))| {
                 let is_too_much = left > ENOUGH_QUEUED_IN_ALL;
-                left = left.saturating_sub(*waiting);
+                left = left.saturating_sub(beyond_share(*waiting));
                 is_too_much
             })
-            .map(|(_, conn, _)| conn)
+            .map(|(conn, _)| conn)
             .collect()
     }
 }
@@ -219,64 +282,131 @@ impl Slowest {
 mod tests {
     use super::*;
 
-    /// How many frames of a length wait for a socket that nobody reads.
+    /// As many frames of a length as a socket that nobody reads is sent.
     fn fill(outbound: &Outbound, length: usize) -> usize {
         (0..100)
-            .take_while(|_| outbound.send(vec![0; length]))
+            .take_while(|_| outbound.send(vec![0; length - FRAME_COST]))
             .count()
+    }
+
+    /// A socket takes a frame.
+    fn take(queue: &mut OutboundQueue) -> bool {
+        let Some(Outgoing::Frame(frame)) = queue.ready() else {
+            return false;
+        };
+        queue.taken(frame.len());
+        queue.taken_whole();
+        true
     }
 
     #[test]
     fn fault_15_who_does_not_read_takes_nothing_from_who_does() {
         static ALL: AtomicUsize = AtomicUsize::new(0);
-        let ways: Vec<_> = (0..=64).map(|_| outbound_among(&ALL, None)).collect();
-        for (out, _) in &ways[..64] {
+        let ways: Vec<_> = (0..67).map(|_| outbound_among(&ALL, None)).collect();
+        for (out, _) in &ways[..65] {
             assert_eq!(fill(out, 1 << 18), MAX_QUEUED >> 18);
         }
+        // What is left beyond all shares, exactly.
+        assert_eq!(fill(&ways[65].0, 2 * SHARE), 1);
         assert_eq!(ALL.load(Ordering::Relaxed), MAX_QUEUED_IN_ALL);
-        let late = fill(&ways[64].0, 1 << 10);
+        let late = fill(&ways[66].0, 1 << 10);
         assert_eq!(late, SHARE >> 10, "the share of one that comes late");
         let (out, mut queue) = outbound_among(&ALL, None);
-        assert!(out.send(vec![0; 1 << 20]), "one frame of any length");
-        assert!(!out.send(vec![0; 1 << 20]));
-        assert!(matches!(queue.ready(), Some(Outgoing::Frame(frame)) if frame.len() == 1 << 20));
-        assert!(out.send(vec![0; 1 << 20]));
-        drop((ways, out, queue));
+        assert_eq!(fill(&out, 1 << 20), 0, "all is full");
+        drop(ways);
         assert_eq!(ALL.load(Ordering::Relaxed), 0, "all of it is forgotten");
+        assert_eq!(fill(&out, 5 << 20), 1, "one frame of any length");
+        assert!(take(&mut queue) && fill(&out, 5 << 20) == 1);
+        assert_eq!(ALL.load(Ordering::Relaxed), (5 << 20) - SHARE);
+        drop((out, queue));
+        assert_eq!(ALL.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_closes_has_20_seconds_whenever_that_is_noticed() {
+        let second = Duration::from_secs(1);
+        let (out, queue) = outbound(None);
+        out.close();
+        let end = queue.end();
+        assert!(end.closes());
+        let early = timeout(CLOSING_DEADLINE - second, end.given_up()).await;
+        assert!(early.is_err());
+        out.give_up();
+        assert!(timeout(second, end.given_up()).await.is_ok());
+        let (out, queue) = outbound(None);
+        let end = queue.end();
+        assert!(timeout(CLOSING_DEADLINE, end.given_up()).await.is_err());
+        out.close();
+        assert!(
+            timeout(CLOSING_DEADLINE + second, end.given_up())
+                .await
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn what_a_socket_has_not_taken_counts_though_it_is_being_written() {
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let (out, mut queue) = outbound_among(&ALL, None);
+        assert_eq!(fill(&out, 4 << 20), 1);
+        assert!(queue.ready().is_some());
+        assert_eq!(fill(&out, 4 << 20), 0, "nothing of it was taken");
+        queue.taken(2 << 20);
+        assert_eq!(fill(&out, 2 << 20), 1);
     }
 
     #[test]
     fn fault_15_when_too_much_waits_those_that_read_slowest_are_given_up() {
         static ALL: AtomicUsize = AtomicUsize::new(0);
+        const FULL: u64 = 64;
         let mut conns = HashMap::new();
-        let mut queues = Vec::new();
-        for n in 0..64 {
+        let mut queues = HashMap::new();
+        for n in 0..FULL + 2 {
             let (out, queue) = outbound_among(&ALL, None);
-            fill(&out, 1 << 18);
+            // The last two have little, and take it at the pace of a telephone.
+            let length = if n < FULL { 1 << 18 } else { 9 << 9 };
+            fill(&out, length);
             conns.insert(ConnId(n), out);
-            queues.push(queue);
+            queues.insert(n, queue);
         }
         let mut slowest = Slowest::default();
-        let mut look = |conns: &_| slowest.look_among(conns, ALL.load(Ordering::Relaxed));
+        let mut look =
+            |conns: &HashMap<_, _>| slowest.look_among(conns.iter(), ALL.load(Ordering::Relaxed));
         assert!(look(&conns).is_empty(), "nobody is judged by one look");
-        // Number 0 takes nothing, the last one much; all have as much waiting afterwards as before.
-        for (n, queue) in queues.iter_mut().enumerate() {
-            let takes = [0, 1, 60][n.min(1) + usize::from(n == 63)];
+        // Number 0 takes nothing, number 63 much; all have as much waiting afterwards as before.
+        for n in 0..FULL + 2 {
+            let takes = match n {
+                0 => 0,
+                1..63 => 1,
+                63 => 60,
+                _ => 16,
+            };
+            let queue = queues.get_mut(&n).unwrap();
             for _ in 0..takes {
-                assert!(queue.ready().is_some());
-                assert!(conns[&ConnId(n as u64)].send(vec![0; 1 << 18]));
+                let length = if n < FULL { 1 << 18 } else { 9 << 9 };
+                assert!(take(queue) && conns[&ConnId(n)].send(vec![0; length - FRAME_COST]));
             }
         }
         let given_up = look(&conns);
-        let least = ENOUGH_QUEUED_IN_ALL / MAX_QUEUED;
-        assert_eq!(given_up.len(), 64 - least);
         assert_eq!(given_up[0], ConnId(0), "who has taken nothing goes first");
-        assert!(!given_up.contains(&ConnId(63)));
+        assert!(given_up.iter().all(|conn| conn.0 < 63), "{given_up:?}");
+        assert!((30..=34).contains(&given_up.len()), "{}", given_up.len());
         for conn in &given_up {
             conns.remove(conn);
-            queues[usize::try_from(conn.0).unwrap()] = outbound_among(&ALL, None).1;
+            queues.remove(&conn.0);
         }
         assert!(ALL.load(Ordering::Relaxed) <= ENOUGH_QUEUED_IN_ALL);
         assert!(look(&conns).is_empty(), "half of it is not too much");
+    }
+
+    #[test]
+    fn shares_of_many_make_nobody_give_way() {
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let ways: Vec<_> = (0..4_000).map(|_| outbound_among(&ALL, None)).collect();
+        for (out, _) in &ways {
+            assert!(out.send(vec![0; SHARE - FRAME_COST]));
+        }
+        assert_eq!(ALL.load(Ordering::Relaxed), 0);
+        assert_eq!(fill(&ways[0].0, SHARE), MAX_QUEUED / SHARE - 1);
     }
 }

@@ -344,7 +344,8 @@ impl Running {
 
 /// Nobody is let in any more: tells the core to finish, and waits for it, for sockets, and for the store.
 async fn end(events: Events, core: JoinHandle<()>) -> Result<(), RunError> {
-    let asked = events.send(Event::Shutdown).await.is_ok();
+    let asking = tokio::time::timeout(STOP_DEADLINE, events.send(Event::Shutdown)).await;
+    let asked = matches!(asking, Ok(Ok(())));
     let joining = tokio::task::spawn_blocking(move || core.join());
     let joined = tokio::time::timeout(STOP_DEADLINE, joining).await;
     if joined.is_err() {

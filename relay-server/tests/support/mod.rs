@@ -405,7 +405,14 @@ pub(crate) async fn connect_tls(
     relay: &Process,
     trusts: &TlsConnector,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(relay.address()).await?;
+    connect_tls_to(relay.address(), trusts).await
+}
+
+pub(crate) async fn connect_tls_to(
+    address: &str,
+    trusts: &TlsConnector,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let connected = timeout(PATIENCE, trusts.connect(name, tcp)).await;
     connected.expect("an end of the handshake")

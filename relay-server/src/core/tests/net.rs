@@ -393,7 +393,8 @@ impl Net {
             }
             Output::Store(ticket, op) => self.nodes[index].store.submit(ticket, op),
             Output::Count(metric, n) => *self.nodes[index].counts.entry(metric).or_default() += n,
-            Output::ExpectDirectory(conn) => drop(self.expecting.insert((index, conn))),
+            Output::ExpectDirectory(conn, true) => drop(self.expecting.insert((index, conn))),
+            Output::ExpectDirectory(conn, false) => drop(self.expecting.remove(&(index, conn))),
             Output::Peer(..) => {}
         }
         true
