@@ -17,16 +17,32 @@ const SYNC_EVERY: Duration = Duration::from_mins(10);
 const SYNC_AGAIN: Duration = Duration::from_secs(30);
 /// An answer is waited for this long.
 const ANSWER_DEADLINE: Duration = Duration::from_mins(5);
-/// Who has kept silent for this long gives way to another question.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
-/// Relays that may owe an answer at a time: each may be 4 MiB.
-const MAX_QUESTIONS: usize = 8;
+/// Links that may owe the answer to the question that they began with: each may be 4 MiB.
+const MAX_AT_LINKING: usize = 6;
+/// Beside them, those that were chosen at random. Others cannot take these places by linking again and again.
+const MAX_CHOSEN: usize = 2;
 /// To verify the descriptor of a relay that is not known yet costs as much as this many frames.
 const DESCRIPTOR_COST: u32 = 100;
 
+/// Why a relay is asked for its directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A link to it was made.
+    Linked,
+    /// It was its turn, by chance.
+    Chosen,
+}
+
 /// Connections on which a directory was asked for that has not come, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Questions(Vec<(ConnId, Timestamp)>);
+pub(super) struct Questions(Vec<Question>);
+
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    conn: ConnId,
+    why: Why,
+    at: Timestamp,
+}
 
 /// Whether one more may be asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,47 +50,51 @@ enum Asked {
     Yes,
     /// Yes, and this one's answer is waited for no longer.
     InsteadOf(ConnId),
-    /// It owes an answer, or enough others have been asked just now.
+    /// It owes an answer, or enough others do.
     No,
+}
+
+impl Question {
+    /// A clock that was set back does not keep it open.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.at > now || now.since(self.at) >= ANSWER_DEADLINE
+    }
 }
 
 impl Questions {
     /// Forgets those that are waited for no longer.
     fn expire(&mut self, now: Timestamp) -> Vec<ConnId> {
-        let is_over = |(_, at): &mut (ConnId, Timestamp)| now.since(*at) >= ANSWER_DEADLINE;
-        let over = self.0.extract_if(.., is_over);
-        over.map(|(conn, _)| conn).collect()
+        let over = self.0.extract_if(.., |question| question.is_over(now));
+        over.map(|question| question.conn).collect()
     }
 
-    fn ask(&mut self, conn: ConnId, now: Timestamp) -> Asked {
-        if self.0.iter().any(|(asked, _)| *asked == conn) {
+    /// Of those that were chosen, the one asked first gives way: they are chosen half a minute apart at least.
+    fn ask(&mut self, conn: ConnId, why: Why, now: Timestamp) -> Asked {
+        if self.0.iter().any(|question| question.conn == conn) {
             return Asked::No;
         }
-        let asked = match self.0.first() {
-            Some((first, at)) if self.0.len() >= MAX_QUESTIONS => {
-                if now.since(*at) < ANSWER_PATIENCE {
-                    return Asked::No;
-                }
-                Asked::InsteadOf(*first)
-            }
+        let mut same = self.0.iter().filter(|question| question.why == why);
+        let (first, count) = (same.next().copied(), same.count() + 1);
+        let asked = match (why, first) {
+            (Why::Linked, Some(_)) if count >= MAX_AT_LINKING => return Asked::No,
+            (Why::Chosen, Some(first)) if count >= MAX_CHOSEN => Asked::InsteadOf(first.conn),
             _ => Asked::Yes,
         };
         if let Asked::InsteadOf(first) = asked {
             self.close(first);
         }
-        self.0.push((conn, now));
+        self.0.push(Question { conn, why, at: now });
         asked
     }
 
     fn is_open(&self, conn: ConnId, now: Timestamp) -> bool {
-        let owes =
-            |(asked, at): &(ConnId, Timestamp)| *asked == conn && now.since(*at) < ANSWER_DEADLINE;
+        let owes = |question: &Question| question.conn == conn && !question.is_over(now);
         self.0.iter().any(owes)
     }
 
     /// It has answered, or is gone.
     pub(super) fn close(&mut self, conn: ConnId) {
-        self.0.retain(|(asked, _)| *asked != conn);
+        self.0.retain(|question| question.conn != conn);
     }
 }
 
@@ -108,18 +128,18 @@ impl Relay {
             .checked_rem(linked.len() as u64)
             .unwrap_or(0);
         let conn = usize::try_from(pick).ok().and_then(|pick| linked.get(pick));
-        match conn.is_some_and(|conn| self.ask_directory(*conn, step)) {
+        match conn.is_some_and(|conn| self.ask_directory(*conn, Why::Chosen, step)) {
             true => self.schedule_directory_sync(step),
             false => self.sync_soon(step),
         }
     }
 
     /// False: not now.
-    pub(super) fn ask_directory(&mut self, conn: ConnId, step: &mut Step<'_>) -> bool {
+    pub(super) fn ask_directory(&mut self, conn: ConnId, why: Why, step: &mut Step<'_>) -> bool {
         for over in self.directory.questions.expire(step.now) {
             self.output(Output::ExpectDirectory(over, false));
         }
-        match self.directory.questions.ask(conn, step.now) {
+        match self.directory.questions.ask(conn, why, step.now) {
             Asked::No => return false,
             Asked::InsteadOf(over) => self.output(Output::ExpectDirectory(over, false)),
             Asked::Yes => {}
@@ -193,43 +213,47 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-    fn full() -> Questions {
-        let mut questions = Questions::default();
-        for n in 0..MAX_QUESTIONS {
-            assert_eq!(questions.ask(ConnId(n as u64), NOW), Asked::Yes);
-        }
-        questions
-    }
+    const LATER: Timestamp = NOW.saturating_add(ANSWER_DEADLINE);
 
     #[test]
     fn only_so_many_may_owe_a_directory_and_none_for_ever() {
-        let mut questions = full();
-        let (new, newer) = (ConnId(98), ConnId(99));
-        assert_eq!(questions.ask(ConnId(0), NOW), Asked::No, "it owes one");
-        assert_eq!(questions.ask(new, NOW), Asked::No);
+        let mut questions = Questions::default();
+        for n in 0..MAX_AT_LINKING as u64 {
+            assert_eq!(questions.ask(ConnId(n), Why::Linked, NOW), Asked::Yes);
+        }
+        let new = ConnId(98);
+        let owes = questions.ask(ConnId(0), Why::Chosen, NOW);
+        assert_eq!(owes, Asked::No, "it owes one already");
+        assert_eq!(questions.ask(new, Why::Linked, NOW), Asked::No);
         assert!(!questions.is_open(new, NOW) && questions.is_open(ConnId(3), NOW));
         questions.close(ConnId(3));
-        assert_eq!(questions.ask(new, NOW), Asked::Yes);
+        assert_eq!(questions.ask(new, Why::Linked, NOW), Asked::Yes);
         assert!(questions.is_open(new, NOW) && !questions.is_open(ConnId(3), NOW));
-        let later = NOW + ANSWER_DEADLINE;
-        assert!(!questions.is_open(ConnId(1), later));
-        assert_eq!(questions.expire(later).len(), MAX_QUESTIONS);
-        assert_eq!(questions.ask(newer, later), Asked::Yes);
-        assert_eq!(questions.expire(later), []);
+        assert!(!questions.is_open(new, LATER));
+        let before = NOW - Duration::from_hours(1);
+        assert!(
+            !questions.is_open(new, before),
+            "by a clock that was set back"
+        );
+        assert_eq!(questions.expire(LATER).len(), MAX_AT_LINKING);
+        assert_eq!(questions.expire(LATER), []);
     }
 
     #[test]
-    fn those_that_keep_silent_do_not_keep_the_others_from_being_asked() {
-        let mut questions = full();
-        let soon = NOW + ANSWER_PATIENCE;
-        for n in 0..2 * MAX_QUESTIONS as u64 {
-            let asked = questions.ask(ConnId(100 + n), soon);
-            match n < MAX_QUESTIONS as u64 {
-                true => assert_eq!(asked, Asked::InsteadOf(ConnId(n))),
-                false => assert_eq!(asked, Asked::No, "these were asked just now"),
-            }
+    fn those_that_link_again_and_again_do_not_keep_others_from_being_chosen() {
+        let mut questions = Questions::default();
+        for n in 0..MAX_AT_LINKING as u64 {
+            questions.ask(ConnId(n), Why::Linked, NOW);
         }
-        assert!(!questions.is_open(ConnId(0), soon) && questions.is_open(ConnId(100), soon));
-        assert_eq!(questions.0.len(), MAX_QUESTIONS);
+        for n in 100..110 {
+            let asked = questions.ask(ConnId(n), Why::Chosen, NOW);
+            match n < 100 + MAX_CHOSEN as u64 {
+                true => assert_eq!(asked, Asked::Yes),
+                false => assert_eq!(asked, Asked::InsteadOf(ConnId(n - MAX_CHOSEN as u64))),
+            }
+            assert!(questions.is_open(ConnId(n), NOW));
+        }
+        assert_eq!(questions.0.len(), MAX_AT_LINKING + MAX_CHOSEN);
+        assert!(questions.is_open(ConnId(0), NOW));
     }
 }

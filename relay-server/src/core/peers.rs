@@ -12,6 +12,7 @@ use zentalk_shared::onion::RelayUrl;
 use zentalk_shared::time::{Duration, Timestamp};
 
 use super::claims::first_url;
+use super::gossip::Why;
 use super::io::{ConnId, Dial, Metric, Output};
 use super::relay::{Relay, Step, Timer};
 
@@ -349,7 +350,8 @@ impl Relay {
             self.output(Output::Send(conn, frame));
         }
         // Links for a question or two are many.
-        if dialed && !self.links.is_on_demand(conn) && !self.ask_directory(conn, step) {
+        if dialed && !self.links.is_on_demand(conn) && !self.ask_directory(conn, Why::Linked, step)
+        {
             self.sync_soon(step);
         }
         self.members_linked(node, step);

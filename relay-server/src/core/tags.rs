@@ -5,6 +5,7 @@
 //! and what it does not cover is sent again on resumption, as far as it is still kept. A tag that is not
 //! known any more starts again at 0, and the handshake's answer says so.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use zentalk_shared::id::ConnectionTag;
@@ -155,11 +156,11 @@ impl Tags {
         }
         buffer.used = true;
         buffer.count += 1;
+        let surplus = (buffer.kept.len() + 1).saturating_sub(KEPT_FRAMES);
+        self.bytes -= buffer.forget(surplus);
         buffer.kept.push_back((now, frame.to_vec()));
         buffer.bytes += frame.len();
         self.bytes += frame.len();
-        let surplus = buffer.kept.len().saturating_sub(KEPT_FRAMES);
-        self.bytes -= buffer.forget(surplus);
         buffer.conn.map_or(Delivery::Kept, Delivery::Send)
     }
 
@@ -179,7 +180,17 @@ impl Tags {
             left -= length;
             longer -= 1;
         }
-        for buffer in self.buffers.values_mut() {
+        let mut longer: Vec<_> = self
+            .buffers
+            .values_mut()
+            .filter(|buffer| buffer.bytes > most)
+            .collect();
+        // Of those that have as much, who has been away for longest; nobody's frames go without need.
+        longer.sort_unstable_by_key(|buffer| (Reverse(buffer.bytes), buffer.left));
+        for buffer in longer {
+            if self.bytes <= enough {
+                return;
+            }
             self.bytes -= buffer.shorten(most);
         }
     }
@@ -256,6 +267,9 @@ impl Buffer {
         let n = n.min(self.kept.len());
         let bytes = self.kept.drain(..n).map(|(_, frame)| frame.len()).sum();
         self.bytes -= bytes;
+        if self.kept.is_empty() {
+            self.kept = VecDeque::new();
+        }
         bytes
     }
 }
@@ -406,6 +420,29 @@ mod tests {
         assert_eq!(tags.deliver(&TAG, &[4; 30], NOW), Delivery::Dropped);
         assert_eq!(tags.deliver(&TAG, &[4; 25], NOW), Delivery::Kept);
         assert_eq!(attach(&mut tags, 3, 2, NOW).missed, [[4; 25]]);
+    }
+
+    #[test]
+    fn fault_15_a_flood_for_as_many_clients_as_there_is_room_for_costs_an_eighth() {
+        let mut tags = Tags::new(1_000, 10_000);
+        let tag = |n: u16| {
+            let mut tag = [0; 16];
+            tag[..2].copy_from_slice(&n.to_be_bytes());
+            ConnectionTag::from_bytes(tag)
+        };
+        for n in 0..101 {
+            let now = NOW + Duration::from_secs(u64::from(n));
+            tags.attach(tag(n), ConnId(n.into()), 0, now).unwrap();
+            tags.detach(&tag(n), ConnId(n.into()), now);
+            assert_eq!(tags.deliver(&tag(n), &[1; 100], NOW), Delivery::Kept);
+        }
+        let has = |n: &u16| !tags.buffers[&tag(*n)].kept.is_empty();
+        let lost: Vec<u16> = (0..101).filter(|n| !has(n)).collect();
+        assert_eq!(
+            lost,
+            (0..13).collect::<Vec<_>>(),
+            "those that were left first"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use zentalk_shared::time::Timestamp;
 use super::dial;
 use super::events::Event;
 use super::metrics;
-use super::outbound::{Outbound, Slowest};
+use super::outbound::{Outbound, slowest};
 use super::own_place::OwnPlace;
 use super::status::Seen;
 use crate::core::store::{StoreError, StoreReply};
@@ -45,7 +45,6 @@ struct Running {
     /// The core is done with these; what was queued for them is still there.
     closing: HashMap<ConnId, Outbound>,
     look_at: Instant,
-    slowest: Slowest,
     runtime: Handle,
     own_place: OwnPlace,
     stopping: bool,
@@ -70,7 +69,6 @@ pub(super) fn start(actor: Actor, runtime: Handle) -> std::io::Result<JoinHandle
                 conns: HashMap::new(),
                 closing: HashMap::new(),
                 look_at: Instant::now(),
-                slowest: Slowest::default(),
                 runtime,
                 own_place: OwnPlace::default(),
                 stopping: false,
@@ -198,12 +196,7 @@ impl Running {
 
     fn look(&mut self) {
         metrics::set_gauges(&self.actor.relay);
-        let conns = || self.conns.iter().chain(&self.closing);
-        let slowest = self.slowest.look(conns());
-        for outbound in slowest
-            .iter()
-            .filter_map(|conn| self.conns.get(conn).or_else(|| self.closing.get(conn)))
-        {
+        for outbound in slowest(self.conns.iter().chain(&self.closing)) {
             metrics::gave_up_slow_socket();
             outbound.give_up();
         }

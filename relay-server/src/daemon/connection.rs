@@ -40,6 +40,12 @@ impl<S> Socket for S where
 {
 }
 
+/// What a socket that flushes beyond `flushed` bytes may hold: one more frame, and answers to pings. More of these do not
+/// pile up while the peer does not read.
+pub(super) const fn max_write_buffer(flushed: usize) -> usize {
+    flushed + 2 * MAX_MESSAGE
+}
+
 /// Connections are named in the order in which they open.
 fn next_conn() -> ConnId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -95,11 +101,13 @@ async fn read_frames(
     let mut controls = (Instant::now(), 0);
     while let Some(Ok(message)) = stream.next().await {
         match message {
-            // It is read all the same: the peer may wait for that before it reads why its connection ends.
-            Message::Binary(_) if end.closes() => {}
             Message::Binary(bytes) => {
                 if let Some(allowance) = allowance {
                     allowance.message_has_come(bytes.len());
+                }
+                // It is read all the same: the peer may wait for that before it reads why its connection ends.
+                if end.closes() {
+                    continue;
                 }
                 if events.send_frame(conn, bytes.into()).await.is_err() {
                     return;
@@ -146,11 +154,12 @@ async fn write_batch(
     while let Some(outgoing) = next {
         match outgoing {
             Outgoing::Frame(frame) => {
+                let whole = frame.len();
                 for (message, length) in fragments(frame) {
                     in_time(sink.feed(message)).await?;
                     queue.taken(length);
                 }
-                queue.taken_whole();
+                queue.taken_whole(whole);
             }
             Outgoing::Close => {
                 in_time(sink.flush()).await?;
@@ -199,8 +208,11 @@ mod tests {
     use super::*;
     use std::pin::Pin;
     use std::task::{Context, Poll, ready};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::mpsc::{self, UnboundedSender};
     use tokio::time::{Instant, Sleep};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
     /// A socket from which nothing comes.
     struct Mock {
@@ -343,6 +355,38 @@ mod tests {
         assert!((CLOSING_DEADLINE..CLOSING_DEADLINE + Duration::from_millis(5)).contains(&took));
         assert_eq!(served.taken.recv().await, Some(vec![0]));
         assert_eq!(served.taken.recv().await, None);
+    }
+
+    /// Without a bound of ours the library keeps an answer to every ping, and nothing else ends such a connection soon.
+    #[tokio::test]
+    async fn answers_to_pings_that_nobody_reads_do_not_pile_up() {
+        const PINGS: usize = 10_000;
+        const FLUSHED: usize = 1 << 10;
+        let (theirs, ours) = tokio::io::duplex(FLUSHED);
+        let config = WebSocketConfig::default()
+            .write_buffer_size(FLUSHED)
+            .max_write_buffer_size(max_write_buffer(FLUSHED));
+        let mut socket = WebSocketStream::from_raw_socket(ours, Role::Server, Some(config)).await;
+        let (mut answers, mut theirs) = tokio::io::split(theirs);
+        let mut pings = Vec::new();
+        for _ in 0..PINGS {
+            // A masked ping of 125 bytes, with a mask of zeros (RFC 6455 §5.2).
+            pings.extend_from_slice(&[0x89, 0x80 | 125, 0, 0, 0, 0]);
+            pings.extend_from_slice(&[7; 125]);
+        }
+        let writing = tokio::spawn(async move { theirs.write_all(&pings).await });
+        for _ in 0..PINGS {
+            let ping = socket.next().await.unwrap().unwrap();
+            assert!(ping.is_ping(), "they are read all the same");
+        }
+        writing.await.unwrap().unwrap();
+        let flushing = tokio::spawn(async move { socket.flush().await });
+        let mut held = Vec::new();
+        // The socket is gone when all that it held was read.
+        answers.read_to_end(&mut held).await.unwrap();
+        flushing.await.unwrap().unwrap();
+        let most = max_write_buffer(FLUSHED) + 2 * FLUSHED;
+        assert!((1..=most).contains(&held.len()), "{}", held.len());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async
 use zentalk_shared::onion::address::is_public;
 
 use super::certificate;
-use super::connection::serve;
+use super::connection::{max_write_buffer, serve};
 use super::events::{Event, Events};
 use super::inbound::{Allowance, MAX_LONG_MESSAGE, MAX_MESSAGE, Metered};
 use crate::core::{Dial, Remote};
@@ -116,6 +116,7 @@ impl Dialer {
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = BUFFER;
         config.write_buffer_size = BUFFER;
+        config.max_write_buffer_size = max_write_buffer(BUFFER);
         config.max_message_size = Some(MAX_LONG_MESSAGE);
         config.max_frame_size = Some(MAX_MESSAGE);
         let stream = Metered::new(stream, allowance);

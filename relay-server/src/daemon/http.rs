@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tower_service::Service;
 
 use super::actor;
-use super::connection::serve;
+use super::connection::{max_write_buffer, serve};
 use super::door::Place;
 use super::events::{Event, Events};
 use super::inbound::MAX_MESSAGE;
@@ -121,7 +121,15 @@ async fn websocket(
 ) -> Response {
     let answer = match create_response_with_body(&request, Body::empty) {
         Ok(answer) => answer,
-        Err(_) => return (StatusCode::UPGRADE_REQUIRED, "this is a WebSocket\n").into_response(),
+        Err(_) => {
+            let wanted = [(header::UPGRADE, "websocket")];
+            return (
+                StatusCode::UPGRADE_REQUIRED,
+                wanted,
+                "this is a WebSocket\n",
+            )
+                .into_response();
+        }
     };
     let place = match visitor.forwards {
         false => visitor.place,
@@ -150,6 +158,7 @@ fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(max_write_buffer(WRITE_BUFFER))
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE))
 }

@@ -43,9 +43,11 @@ impl Allowance {
         self.state().long_until = Some(Instant::now() + LONG_MESSAGE_DEADLINE);
     }
 
-    /// None is waited for any more.
-    pub(super) fn expect_no_long_message(&self) {
-        self.state().long_until = None;
+    /// None is waited for any more. True: one is under way.
+    pub(super) fn expect_no_long_message(&self) -> bool {
+        let mut state = self.state();
+        state.long_until = None;
+        state.read > MAX_MESSAGE + SLACK
     }
 
     /// A message is whole.
@@ -154,6 +156,8 @@ mod tests {
         assert!(takes(10));
         allowance.message_has_come(10);
         assert!(takes(MAX_LONG_MESSAGE), "others may come before it");
+        assert!(allowance.expect_no_long_message(), "it is under way");
+        allowance.expect_long_message();
         allowance.message_has_come(MAX_LONG_MESSAGE);
         assert!(!takes(MAX_LONG_MESSAGE), "once");
 
@@ -161,7 +165,7 @@ mod tests {
         allowance.expect_long_message();
         assert!(!takes(MAX_LONG_MESSAGE + LONG_SLACK + 1));
         allowance.message_has_come(1);
-        allowance.expect_no_long_message();
+        assert!(!allowance.expect_no_long_message(), "none is under way");
         assert!(!takes(MAX_LONG_MESSAGE), "another one was asked");
         allowance.message_has_come(1);
         allowance.expect_long_message();

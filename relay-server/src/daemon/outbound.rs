@@ -1,13 +1,12 @@
 //! The way from the core to each socket: a queue that is bounded in bytes, for one and for all, and who gives way when
 //! all of them together hold too much.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::inbound::Allowance;
 use crate::core::ConnId;
@@ -56,8 +55,10 @@ pub(super) struct OutboundQueue {
 /// What waits for one socket, counted among what waits for all.
 struct Queued {
     bytes: AtomicUsize,
-    /// What the socket has taken since somebody looked.
+    /// What the socket has taken since more than its share waits for it.
     taken: AtomicUsize,
+    /// When that began.
+    behind_since: Mutex<Instant>,
     closes: AtomicBool,
     given_up: AtomicBool,
     /// One of the two has changed.
@@ -78,6 +79,7 @@ fn outbound_among(
     let queued = Arc::new(Queued {
         bytes: AtomicUsize::new(0),
         taken: AtomicUsize::new(0),
+        behind_since: Mutex::new(Instant::now()),
         closes: AtomicBool::new(false),
         given_up: AtomicBool::new(false),
         ends: Notify::new(),
@@ -115,13 +117,31 @@ impl Queued {
         let before = self.bytes.fetch_add(cost, Ordering::Relaxed);
         let more = beyond_share(before + cost) - beyond_share(before);
         self.in_all.fetch_add(more, Ordering::Relaxed);
+        if more > 0 && before <= SHARE {
+            self.taken.store(0, Ordering::Relaxed);
+            *self.lock_since() = Instant::now();
+        }
     }
 
-    fn remove(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        let less = beyond_share(before) - beyond_share(before - bytes);
+    fn remove(&self, cost: usize) {
+        let before = self.bytes.fetch_sub(cost, Ordering::Relaxed);
+        let less = beyond_share(before) - beyond_share(before - cost);
         self.in_all.fetch_sub(less, Ordering::Relaxed);
-        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn lock_since(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.behind_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// If more than its share waits: how much, and for how many seconds it would at the pace at which the socket has taken
+    /// it so far. Its share counts as taken, so that nobody is slow in their first moment.
+    fn is_behind(&self) -> Option<(usize, f64)> {
+        let waiting = self.bytes.load(Ordering::Relaxed);
+        let taken = self.taken.load(Ordering::Relaxed) + SHARE;
+        let since = self.lock_since().elapsed().as_secs_f64();
+        (waiting > SHARE).then(|| (waiting, waiting as f64 * since / taken as f64))
     }
 
     fn end(&self, how: &AtomicBool) {
@@ -168,10 +188,11 @@ impl Outbound {
         }
     }
 
-    /// It may not any more.
+    /// It may not any more, and who is in the middle of one is given up.
     pub(super) fn expect_no_long_message(&self) {
-        if let Some(allowance) = &self.allowance {
-            allowance.expect_no_long_message();
+        let allowance = self.allowance.as_ref();
+        if allowance.is_some_and(|allowance| allowance.expect_no_long_message()) {
+            self.give_up();
         }
     }
 }
@@ -189,12 +210,12 @@ impl OutboundQueue {
 
     /// The socket has taken so many bytes of a frame.
     pub(super) fn taken(&self, bytes: usize) {
-        self.queued.remove(bytes);
+        self.queued.taken.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The socket has taken all of a frame.
-    pub(super) fn taken_whole(&self) {
-        self.queued.remove(FRAME_COST);
+    /// The socket has taken all of a frame of this length: only now its memory is free.
+    pub(super) fn taken_whole(&self, length: usize) {
+        self.queued.remove(length + FRAME_COST);
     }
 
     /// Tells what becomes of the connection.
@@ -227,59 +248,40 @@ impl End {
     }
 }
 
-/// Finds the sockets that are given up when too much waits for all of them: without it, whoever takes a frame now and
-/// then could leave the others nothing but their shares for hours.
-#[derive(Default)]
-pub(super) struct Slowest {
-    /// Those with more than their share waiting when they were last looked at.
-    behind: HashSet<ConnId>,
+/// The sockets that are to be given up because too much waits for all of them, those first that would need most time
+/// for theirs. Without it, whoever takes a frame now and then could leave the others nothing but their shares for hours.
+pub(super) fn slowest<'c>(
+    conns: impl Iterator<Item = (&'c ConnId, &'c Outbound)>,
+) -> Vec<&'c Outbound> {
+    slowest_among(conns, QUEUED_IN_ALL.load(Ordering::Relaxed))
 }
 
-impl Slowest {
-    /// To be called at even intervals. Of those with more than their share waiting then and now, as many as
-    /// necessary; first those that will need most time for it, as they took it in between.
-    pub(super) fn look<'c>(
-        &mut self,
-        conns: impl Iterator<Item = (&'c ConnId, &'c Outbound)>,
-    ) -> Vec<ConnId> {
-        self.look_among(conns, QUEUED_IN_ALL.load(Ordering::Relaxed))
+fn slowest_among<'c>(
+    conns: impl Iterator<Item = (&'c ConnId, &'c Outbound)>,
+    in_all: usize,
+) -> Vec<&'c Outbound> {
+    if in_all <= MUCH_QUEUED_IN_ALL {
+        return Vec::new();
     }
-
-    fn look_among<'c>(
-        &mut self,
-        conns: impl Iterator<Item = (&'c ConnId, &'c Outbound)>,
-        in_all: usize,
-    ) -> Vec<ConnId> {
-        let mut behind = HashMap::new();
-        for (conn, outbound) in conns {
-            let taken = outbound.queued.taken.swap(0, Ordering::Relaxed);
-            let waiting = outbound.queued.bytes.load(Ordering::Relaxed);
-            if waiting > SHARE {
-                behind.insert(*conn, (waiting as f64 / taken.max(1) as f64, waiting));
-            }
-        }
-        let before = core::mem::replace(&mut self.behind, behind.keys().copied().collect());
-        if in_all <= MUCH_QUEUED_IN_ALL {
-            return Vec::new();
-        }
-        behind.retain(|conn, _| before.contains(conn));
-        let mut slowest: Vec<_> = behind.into_iter().collect();
-        slowest.sort_unstable_by(|(_, a), (_, b)| b.0.total_cmp(&a.0));
-        let mut left = in_all;
-        slowest
-            .into_iter()
-            .take_while(|(_, (_, waiting))| {
-                let is_too_much = left > ENOUGH_QUEUED_IN_ALL;
-                left = left.saturating_sub(beyond_share(*waiting));
-                is_too_much
-            })
-            .map(|(conn, _)| conn)
-            .collect()
-    }
+    let behind = |(_, outbound): (_, &'c Outbound)| {
+        let (waiting, seconds) = outbound.queued.is_behind()?;
+        Some((outbound, waiting, seconds))
+    };
+    let mut behind: Vec<_> = conns.filter_map(behind).collect();
+    behind.sort_unstable_by(|(_, _, a), (_, _, b)| b.total_cmp(a));
+    let mut left = in_all;
+    let slowest = behind.into_iter().take_while(|(_, waiting, _)| {
+        let is_too_much = left > ENOUGH_QUEUED_IN_ALL;
+        left = left.saturating_sub(beyond_share(*waiting));
+        is_too_much
+    });
+    slowest.map(|(outbound, _, _)| outbound).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     /// As many frames of a length as a socket that nobody reads is sent.
@@ -295,7 +297,7 @@ mod tests {
             return false;
         };
         queue.taken(frame.len());
-        queue.taken_whole();
+        queue.taken_whole(frame.len());
         true
     }
 
@@ -351,28 +353,27 @@ mod tests {
         assert_eq!(fill(&out, 4 << 20), 1);
         assert!(queue.ready().is_some());
         assert_eq!(fill(&out, 4 << 20), 0, "nothing of it was taken");
-        queue.taken(2 << 20);
-        assert_eq!(fill(&out, 2 << 20), 1);
+        queue.taken((4 << 20) - FRAME_COST - 1);
+        assert_eq!(fill(&out, 4 << 20), 0, "all of its memory is still in use");
+        queue.taken_whole((4 << 20) - FRAME_COST);
+        assert_eq!(fill(&out, 4 << 20), 1);
     }
 
-    #[test]
-    fn fault_15_when_too_much_waits_those_that_read_slowest_are_given_up() {
+    #[tokio::test(start_paused = true)]
+    async fn fault_15_when_too_much_waits_those_that_read_slowest_are_given_up() {
         static ALL: AtomicUsize = AtomicUsize::new(0);
         const FULL: u64 = 64;
+        // The last two have little, and take it at the pace of a telephone.
+        let length = |n: u64| if n < FULL { 1 << 18 } else { 9 << 9 };
         let mut conns = HashMap::new();
         let mut queues = HashMap::new();
         for n in 0..FULL + 2 {
             let (out, queue) = outbound_among(&ALL, None);
-            // The last two have little, and take it at the pace of a telephone.
-            let length = if n < FULL { 1 << 18 } else { 9 << 9 };
-            fill(&out, length);
+            fill(&out, length(n));
             conns.insert(ConnId(n), out);
             queues.insert(n, queue);
         }
-        let mut slowest = Slowest::default();
-        let mut look =
-            |conns: &HashMap<_, _>| slowest.look_among(conns.iter(), ALL.load(Ordering::Relaxed));
-        assert!(look(&conns).is_empty(), "nobody is judged by one look");
+        tokio::time::advance(Duration::from_secs(3)).await;
         // Number 0 takes nothing, number 63 much; all have as much waiting afterwards as before.
         for n in 0..FULL + 2 {
             let takes = match n {
@@ -383,20 +384,55 @@ mod tests {
             };
             let queue = queues.get_mut(&n).unwrap();
             for _ in 0..takes {
-                let length = if n < FULL { 1 << 18 } else { 9 << 9 };
-                assert!(take(queue) && conns[&ConnId(n)].send(vec![0; length - FRAME_COST]));
+                let frame = vec![0; length(n) - FRAME_COST];
+                assert!(take(queue) && conns[&ConnId(n)].send(frame));
             }
         }
-        let given_up = look(&conns);
-        assert_eq!(given_up[0], ConnId(0), "who has taken nothing goes first");
-        assert!(given_up.iter().all(|conn| conn.0 < 63), "{given_up:?}");
-        assert!((30..=34).contains(&given_up.len()), "{}", given_up.len());
+        // One that has just come, and had no time to take anything, does not go for those that have.
+        let (new, _queue) = outbound_among(&ALL, None);
+        assert!(fill(&new, 2 * SHARE) > 20);
+        conns.insert(ConnId(99), new);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let given_up: Vec<u64> = slowest_among(conns.iter(), ALL.load(Ordering::Relaxed))
+            .into_iter()
+            .map(|out| {
+                let is_it = |(_, other): &(_, &Outbound)| Arc::ptr_eq(&other.queued, &out.queued);
+                conns.iter().find(is_it).unwrap().0.0
+            })
+            .collect();
+        assert_eq!(given_up[0], 0, "who has taken nothing goes first");
+        assert!(given_up.iter().all(|conn| *conn < 63), "{given_up:?}");
+        assert!((30..=36).contains(&given_up.len()), "{}", given_up.len());
         for conn in &given_up {
-            conns.remove(conn);
-            queues.remove(&conn.0);
+            conns.remove(&ConnId(*conn));
+            queues.remove(conn);
         }
-        assert!(ALL.load(Ordering::Relaxed) <= ENOUGH_QUEUED_IN_ALL);
-        assert!(look(&conns).is_empty(), "half of it is not too much");
+        let in_all = ALL.load(Ordering::Relaxed);
+        assert!(in_all <= ENOUGH_QUEUED_IN_ALL);
+        assert!(slowest_among(conns.iter(), in_all).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fault_15_whoever_fills_queues_and_comes_again_is_given_up_before_who_reads() {
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let (reader, mut queue) = outbound_among(&ALL, None);
+        assert_eq!(fill(&reader, 4 * SHARE), MAX_QUEUED / SHARE / 4);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        for _ in 0..8 {
+            assert!(take(&mut queue));
+        }
+        let (mut conns, mut fresh) = (HashMap::from([(ConnId(0), reader)]), Vec::new());
+        for n in 1..=60 {
+            let (out, queue) = outbound_among(&ALL, None);
+            fill(&out, 1 << 18);
+            conns.insert(ConnId(n), out);
+            fresh.push(queue);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let given_up = slowest_among(conns.iter(), ALL.load(Ordering::Relaxed));
+        assert!(!given_up.is_empty());
+        let reader = &conns[&ConnId(0)].queued;
+        assert!(given_up.iter().all(|out| !Arc::ptr_eq(&out.queued, reader)));
     }
 
     #[test]
