@@ -18,8 +18,9 @@ use zentalk_shared::onion::address::is_public;
 use zentalk_shared::wire::{HEADER_LEN, Tag};
 
 use super::actor::Event;
-use super::certificate;
+use super::certificate::{self, CertificateError};
 use super::connection::{Message, serve};
+use crate::config::TlsConfig;
 use crate::core::{Dial, Remote};
 
 /// From the name to the open WebSocket.
@@ -65,6 +66,17 @@ pub(crate) fn client_tls(
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// The same, with the authorities that the configuration names.
+pub(crate) fn configured_tls(
+    tls: &TlsConfig,
+) -> Result<Arc<rustls::ClientConfig>, CertificateError> {
+    let roots = certificate::read_roots(&tls.roots)?;
+    client_tls(roots).map_err(|source| CertificateError::Unusable {
+        path: tls.roots.clone(),
+        source,
+    })
 }
 
 impl Dialer {
