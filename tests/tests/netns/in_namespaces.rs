@@ -14,6 +14,8 @@ use zentalk_shared::client::{Config, NetConfig, StockConfig};
 use zentalk_shared::time::Duration as Span;
 use zentalk_tests::live::{Access, Clock, People};
 
+mod latencies;
+
 use super::namespaces::{Namespace, enter};
 use super::relays::{Network, address_of_relay};
 use super::router::{DELAY, LOSS, Router};

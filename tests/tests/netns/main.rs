@@ -6,6 +6,7 @@
 
 // `cargo xtask test` knows the tests by this name, to leave them out where they cannot run.
 mod in_namespaces;
+mod lookups;
 mod namespaces;
 mod outfit;
 mod relays;

@@ -39,7 +39,7 @@ pub(crate) fn address_of_relay(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(20, 1, u8::try_from(index).expect("few relays"), 1)
 }
 
-fn url_of_relay(index: usize) -> String {
+pub(crate) fn url_of_relay(index: usize) -> String {
     format!("wss://{}/v1", address_of_relay(index))
 }
 
@@ -165,6 +165,12 @@ impl Network {
     /// Whether any relay has logged this.
     pub(crate) fn says(&self, what: &str) -> bool {
         self.relays.iter().any(|relay| relay.log().contains(what))
+    }
+
+    /// Relays in the table of one.
+    pub(crate) fn contacts(&self, index: usize) -> usize {
+        let status = self.relays[index].status();
+        status.and_then(|status| status.dht_contacts).unwrap_or(0)
     }
 
     /// Where people begin.
