@@ -114,6 +114,35 @@ async fn a_renewed_certificate_is_shown_after_sighup_and_a_spoilt_one_is_not() {
 }
 
 #[tokio::test]
+async fn relays_link_by_certificates_of_an_authority_that_they_are_told_of() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let start = |roots: &'static str| {
+        Network::start_secure(2, |_, home| {
+            let files = Issued::at(home);
+            fs::write(&files.certificate, made.cert.pem()).unwrap();
+            fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+            let trusted = match roots {
+                "" => PathBuf::new(),
+                name => home.join(name),
+            };
+            format!(
+                "{}roots = {trusted:?}\n[log]\nlevel = \"debug\"\n",
+                files.config()
+            )
+        })
+    };
+    let network = start("certificate.pem");
+    let linked = |relay: &Process| relay.status().contains("\"relays_linked\":1");
+    eventually(|| network.relays.iter().all(linked)).await;
+
+    // Whoever is told nothing of it does not believe it.
+    let network = start("");
+    let complains = |relay: &Process| relay.log().contains("UnknownIssuer");
+    eventually(|| network.relays.iter().all(complains)).await;
+    assert!(!network.relays.iter().any(linked));
+}
+
+#[tokio::test]
 async fn fault_15_tls_handshakes_that_never_end_are_ended() {
     let (network, _, root) = secured();
     let relay = &network.relays[0];

@@ -80,3 +80,41 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages with commands.
+    const PAGES: [&str; 4] = [
+        include_str!("../../README.md"),
+        include_str!("../../CONTRIBUTING.md"),
+        include_str!("../../docs/OPERATORS.md"),
+        include_str!("../../docs/PERFORMANCE.md"),
+    ];
+
+    #[test]
+    fn documented_commands_are_understood() {
+        let pieces = PAGES.iter().flat_map(|page| page.split('`'));
+        let mut commands: Vec<Vec<&str>> = pieces
+            .filter_map(|piece| piece.strip_prefix("cargo xtask "))
+            .map(|rest| rest.split_whitespace().collect())
+            .collect();
+        // What the reader puts in.
+        let is_fixed = |word: &&str| word.chars().any(|c| c.is_lowercase() || c.is_numeric());
+        commands.retain(|words| words.iter().all(is_fixed));
+        for words in &commands {
+            let parsed = Cli::try_parse_from(["cargo xtask"].iter().chain(words));
+            let is_help = |error: &clap::Error| error.kind() == clap::error::ErrorKind::DisplayHelp;
+            assert!(
+                parsed.as_ref().err().is_none_or(is_help),
+                "{words:?}: {:?}",
+                parsed.err()
+            );
+        }
+        assert!(
+            commands.contains(&vec!["up", "--relays", "1"]),
+            "the centralised mode"
+        );
+    }
+}

@@ -142,6 +142,10 @@ pub const KEYS: &[Key] = &[
         "tls.acme_root",
         "With `acme`: PEM of the root certificate of a private authority.",
     ),
+    fixed(
+        "tls.roots",
+        "PEM of root certificates that count beside the web's when this relay connects to others: for a network with an authority of its own, whose clients have to trust it, too.",
+    ),
     live(
         "proxy.trusted",
         "Addresses and networks of reverse proxies, as `127.0.0.1` or `10.0.0.0/8`. What they say about a client's address is believed, nobody else's word is.",
@@ -344,6 +348,7 @@ mod tests {
             acme_staging: true,
             acme_directory: "d".to_owned(),
             acme_root: "r".into(),
+            roots: "r".into(),
         };
         new.proxy.trusted.push("127.0.0.1".parse().unwrap());
         new.proxy.protocol = ProxyProtocol::ProxyProtocol;

@@ -123,6 +123,8 @@ pub struct TlsConfig {
     pub acme_directory: String,
     /// `acme`: PEM of the root that the directory's own certificate comes from, if it is not a public one.
     pub acme_root: PathBuf,
+    /// PEM of authorities that are trusted beside the web's when other relays are dialed.
+    pub roots: PathBuf,
 }
 
 /// Where the certificate of the listener comes from.

@@ -14,7 +14,6 @@ use instant_acme::{
     LetsEncrypt, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,7 @@ use thiserror::Error;
 use zentalk_shared::time::{Duration, Timestamp};
 
 use super::actor;
-use super::certificate::{Certificate, CertificateError, Loaded, provider};
+use super::certificate::{Certificate, CertificateError, Loaded, provider, read_roots};
 use super::dial::client_tls;
 use super::status::Notices;
 use crate::config::Config;
@@ -53,9 +52,6 @@ pub enum AcmeError {
         /// Why.
         source: io::Error,
     },
-    /// The root of a private authority is none.
-    #[error("`tls.acme_root`: {0} holds no certificate")]
-    Root(PathBuf),
     /// TLS is not available.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
@@ -283,23 +279,6 @@ impl StoredCertificate {
     fn load(&self) -> Result<Loaded, CertificateError> {
         let name = Path::new(CERTIFICATE);
         Loaded::parse((name, self.chain.as_bytes()), (name, self.key.as_bytes()))
-    }
-}
-
-fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
-    if path.as_os_str().is_empty() {
-        return Ok(Vec::new());
-    }
-    let bytes = std::fs::read(path).map_err(|source| AcmeError::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    let roots: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .filter_map(Result::ok)
-        .collect();
-    match roots.is_empty() {
-        true => Err(AcmeError::Root(path.to_owned())),
-        false => Ok(roots),
     }
 }
 

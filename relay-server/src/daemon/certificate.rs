@@ -144,6 +144,24 @@ impl Loaded {
     }
 }
 
+/// The certificates of authorities in a PEM file; none where no file is named.
+pub(crate) fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    if path.as_os_str().is_empty() {
+        return Ok(Vec::new());
+    }
+    let bytes = read_bounded(path).map_err(|source| CertificateError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let roots: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .filter_map(Result::ok)
+        .collect();
+    match roots.is_empty() {
+        true => Err(CertificateError::NoCertificate(path.to_owned(), "")),
+        false => Ok(roots),
+    }
+}
+
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     use io::Read;
     let mut bytes = Vec::new();

@@ -15,10 +15,11 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use zentalk_shared::onion::address::is_public;
 
-use super::certificate;
+use super::certificate::{self, CertificateError};
 use super::connection::{max_write_buffer, serve};
 use super::events::{Event, Events};
 use super::inbound::{Allowance, MAX_LONG_MESSAGE, MAX_MESSAGE, Metered};
+use crate::config::TlsConfig;
 use crate::core::{Dial, Remote};
 
 /// From the name to the open WebSocket.
@@ -68,6 +69,17 @@ pub(crate) fn client_tls(
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+/// The same, with the authorities that the configuration names.
+pub(crate) fn configured_tls(
+    tls: &TlsConfig,
+) -> Result<Arc<rustls::ClientConfig>, CertificateError> {
+    let roots = certificate::read_roots(&tls.roots)?;
+    client_tls(roots).map_err(|source| CertificateError::Unusable {
+        path: tls.roots.clone(),
+        source,
+    })
 }
 
 impl Dialer {

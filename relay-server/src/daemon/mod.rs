@@ -28,7 +28,7 @@ mod run;
 mod status;
 mod tls;
 
-pub(crate) use dial::client_tls;
+pub(crate) use dial::configured_tls;
 pub use metrics::SERIES;
 pub use run::{Controls, Prepared, RunError, Stop, lock, prepare, run};
 pub use status::{CONTROL_SOCKET, Status, control_socket};

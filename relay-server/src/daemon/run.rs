@@ -399,7 +399,7 @@ fn start_core(
     let dialer = Dialer {
         events: events.clone(),
         allow_private: config.allow_private,
-        tls: dial::client_tls([])?,
+        tls: dial::configured_tls(&config.tls)?,
     };
     let actor = Actor {
         relay,

@@ -8,7 +8,7 @@ use super::probe::{ProbeError, probe};
 use super::status::{size, status};
 use crate::config::{Config, TlsMode};
 use crate::daemon::certificate::Loaded;
-use crate::daemon::{Status, client_tls};
+use crate::daemon::{Status, configured_tls};
 use crate::store::{self, Damage};
 use crate::{files, identity, open_files};
 
@@ -252,7 +252,10 @@ async fn listener(config: &Config, running: Option<&Status>, found: &mut Finding
 
 /// Whether others can reach it, and whether its clock agrees with theirs.
 async fn network(config: &Config, running: Option<&Status>, found: &mut Findings) {
-    let Ok(tls) = client_tls([]) else { return };
+    let tls = match configured_tls(&config.tls) {
+        Ok(tls) => tls,
+        Err(error) => return found.add(Verdict::Wrong, "tls.roots", error.to_string()),
+    };
     reachability(config, running, &tls, found).await;
     let others = config.peers.iter().filter(|peer| **peer != config.url);
     let mut offsets = Vec::new();

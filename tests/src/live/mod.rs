@@ -7,8 +7,11 @@
 //! What lies between them is the tests' to say: wires (`faults`), or namespaces and a router (`netns`).
 
 mod people;
+mod programs;
 mod relay;
 mod talk;
 
-pub use people::{Clock, People};
-pub use relay::{RelayProcess, Setup};
+pub use people::{Access, Clock, People, connect};
+pub use programs::{free_port, program_folder};
+pub use relay::{RelayProcess, Setup, parse_node};
+pub use talk::spread;

@@ -15,7 +15,8 @@ use tokio::sync::mpsc::{
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use zentalk_shared::client::view::{Direction, MessageView};
 use zentalk_shared::client::{Client, Command, Config, Effect, Event, Input, LinkId, WorkJob};
 use zentalk_shared::id::{Address, MessageId};
@@ -47,6 +48,22 @@ impl Clock {
             Self::Ahead(by) => now() + by,
             Self::Behind(by) => now() - by,
         }
+    }
+}
+
+/// How people get to relays.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Where each connects from.
+    pub from: fn(usize) -> SocketAddr,
+    /// Whom they trust at `wss://`.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Access {
+    /// To relays of `ws://`.
+    pub const fn plain(from: fn(usize) -> SocketAddr) -> Self {
+        Self { from, tls: None }
     }
 }
 
@@ -84,16 +101,11 @@ impl Seen {
 }
 
 impl People {
-    /// So many people, by these clocks, who come online; `address_of` tells where each one connects from.
+    /// So many people, by these clocks, who come online.
     ///
     /// # Panics
     /// Outside a runtime, and if there are more than the pool of keys has accounts.
-    pub fn come(
-        clocks: &[Clock],
-        config: &Config,
-        address_of: fn(usize) -> SocketAddr,
-        rng: &mut ChaCha20Rng,
-    ) -> Self {
+    pub fn come(clocks: &[Clock], config: &Config, access: &Access, rng: &mut ChaCha20Rng) -> Self {
         let host = |(index, clock): (usize, &Clock)| {
             ClientHost::new(index, config.clone(), clock.now(), rng)
         };
@@ -117,7 +129,8 @@ impl People {
             let (inputs, queue) = unbounded_channel();
             let person = Person {
                 index,
-                address: address_of(index),
+                address: (access.from)(index),
+                tls: access.tls.clone(),
                 host,
                 clock: clocks[index],
                 rng: ChaCha20Rng::from_rng(rng),
@@ -212,6 +225,7 @@ impl People {
 struct Person {
     index: usize,
     address: SocketAddr,
+    tls: Option<Arc<rustls::ClientConfig>>,
     host: ClientHost,
     clock: Clock,
     rng: ChaCha20Rng,
@@ -288,19 +302,19 @@ impl Person {
     fn open(&mut self, link: LinkId, url: String) {
         let (socket, outgoing) = unbounded_channel();
         self.links.insert(link, socket);
-        tokio::spawn(carry(self.address, link, url, outgoing, self.speaker()));
+        let opening = connect(self.address, url, self.tls.clone());
+        tokio::spawn(carry(opening, link, outgoing, self.speaker()));
     }
 }
 
 /// A link's socket, from its opening to its end.
 async fn carry(
-    from: SocketAddr,
+    opening: impl Future<Output = Option<WebSocketStream<MaybeTlsStream<TcpStream>>>>,
     link: LinkId,
-    url: String,
     mut outgoing: UnboundedReceiver<Message>,
     say: impl Fn(Input) -> bool,
 ) {
-    if let Ok(Some(socket)) = timeout(OPENING, connect(from, &url)).await {
+    if let Ok(Some(socket)) = timeout(OPENING, opening).await {
         say(Input::LinkOpened(link));
         let (mut sink, mut stream) = socket.split();
         let write = async {
@@ -325,13 +339,25 @@ async fn carry(
 }
 
 /// A WebSocket from a person's own address, by which the network knows them.
-async fn connect(from: SocketAddr, url: &str) -> Option<WebSocketStream<TcpStream>> {
+pub async fn connect(
+    from: SocketAddr,
+    url: String,
+    tls: Option<Arc<rustls::ClientConfig>>,
+) -> Option<WebSocketStream<MaybeTlsStream<TcpStream>>> {
+    let uri: Uri = url.parse().ok()?;
+    let default = match uri.scheme_str()? {
+        "wss" => 443,
+        _ => 80,
+    };
+    let relay = SocketAddr::new(uri.host()?.parse().ok()?, uri.port_u16().unwrap_or(default));
     let tcp = TcpSocket::new_v4().ok()?;
     tcp.bind(from).ok()?;
-    let (_, rest) = url.split_once("://")?;
-    let relay = rest.split('/').next()?.parse().ok()?;
     let stream = tcp.connect(relay).await.ok()?;
-    Some(client_async(url, stream).await.ok()?.0)
+    // As browsers do: a small frame does not wait for what is under way.
+    stream.set_nodelay(true).ok()?;
+    let connector = tls.map(Connector::Rustls);
+    let opened = client_async_tls_with_config(url, stream, None, connector).await;
+    Some(opened.ok()?.0)
 }
 
 fn now() -> Timestamp {

@@ -5,12 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use tokio::task::spawn_blocking;
+use zentalk_relay::daemon::Status;
 use zentalk_relay::{files, operator};
 use zentalk_shared::client::Bootstrap;
 use zentalk_shared::id::NodeId;
+
+use super::program_folder;
 
 /// What a relay process is started with.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Setup<'a> {
     pub operator: String,
     /// URLs of relays that it stays connected to.
     pub peers: &'a [String],
+    /// Whether addresses and certificates are those of development.
+    pub allow_private: bool,
     /// More lines of its configuration.
     pub extra: &'a str,
     /// Words before the program, such as those that lead into a namespace.
@@ -39,37 +43,10 @@ pub struct RelayProcess {
     url: String,
     node: Option<NodeId>,
     home: PathBuf,
+    /// Of its configuration, what stays.
+    fixed: String,
     launcher: Vec<String>,
     child: Option<Child>,
-}
-
-/// Where the daemons are, if somebody has built them.
-const BIN_DIR: &str = "ZENTALK_BIN_DIR";
-
-/// The program; it is built where nobody says where it is: a package's tests get the programs of that package only.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| match std::env::var_os(BIN_DIR) {
-        Some(folder) => PathBuf::from(folder).join(RELAY),
-        None => build(),
-    })
-}
-
-const RELAY: &str = "zentalk-relay";
-
-fn build() -> PathBuf {
-    let tests = std::env::current_exe().expect("a running program");
-    let folder = tests.parent().and_then(Path::parent).expect("a folder");
-    // With the features that the tests were built with: nothing but the program is compiled.
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--workspace", "--bin", RELAY]);
-    build.args(["--example", "interop_traffic"]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    let built = build.status().expect("cargo");
-    assert!(built.success(), "{RELAY} is not built");
-    folder.join(RELAY)
 }
 
 impl RelayProcess {
@@ -84,19 +61,33 @@ impl RelayProcess {
         files::private_directory(&data).expect("a new folder");
         let key = data.join("relay-rsa4096.pk8");
         files::write_private(&key, setup.key).expect("a new file");
-        let text = format!(
-            "listen = \"{}\"\nurl = {:?}\ndata_dir = {data:?}\noperator = {:?}\nallow_private = true\n\
+        let fixed = format!(
+            "listen = \"{}\"\nurl = {:?}\ndata_dir = {data:?}\noperator = {:?}\nallow_private = {}\n\
              peers = {:?}\n[log]\nlevel = \"warn\"\n{}",
-            setup.listen, setup.url, setup.operator, setup.peers, setup.extra,
+            setup.listen, setup.url, setup.operator, setup.allow_private, setup.peers, setup.extra,
         );
-        fs::write(home.join("relay.toml"), text).expect("a new file");
+        fs::write(home.join("relay.toml"), &fixed).expect("a new file");
         Self {
             url: setup.url,
             node: None,
             home,
+            fixed,
             launcher: setup.launcher,
             child: None,
         }
+    }
+
+    /// Appends sections to the configuration that it was made with, in place of those of the last call, and has it read
+    /// by SIGHUP.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn reconfigure(&self, more: &str) {
+        let text = format!("{}{more}", self.fixed);
+        fs::write(self.home.join("relay.toml"), text).expect("its own file");
+        let pid = self.child.as_ref().expect("a process").id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &pid]).status();
+        assert!(sent.expect("kill").success());
     }
 
     /// Starts it; its process id, with which it may not be ready yet.
@@ -111,7 +102,8 @@ impl RelayProcess {
     fn command(&self) -> Command {
         let mut log = fs::File::options();
         let log = log.create(true).append(true).open(self.home.join("log"));
-        let mut words = self.launcher.iter().map(Path::new).chain([program()]);
+        let program = program_folder().join("zentalk-relay");
+        let mut words = self.launcher.iter().map(Path::new).chain([&*program]);
         let mut command = Command::new(words.next().expect("the program at least"));
         command
             .env_clear()
@@ -177,8 +169,12 @@ impl RelayProcess {
 
     /// Relays that it knows, itself included, if it runs and is asked in time.
     pub fn relays_known(&self) -> Option<usize> {
-        let status = operator::status(&self.home.join("data")).ok()?;
-        Some(status.relays_known)
+        Some(self.status()?.relays_known)
+    }
+
+    /// What it tells its operator, if it runs and is asked in time.
+    pub fn status(&self) -> Option<Status> {
+        operator::status(&self.home.join("data")).ok()
     }
 
     /// For people who begin with it.
@@ -199,7 +195,8 @@ impl Drop for RelayProcess {
     }
 }
 
-fn parse_node(text: &str) -> Option<NodeId> {
+/// A NodeId as relays print it.
+pub fn parse_node(text: &str) -> Option<NodeId> {
     let byte = |at: usize| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
     let bytes: Option<Vec<u8>> = (0..20).map(byte).collect();
     Some(NodeId::from_bytes(bytes?.try_into().ok()?))

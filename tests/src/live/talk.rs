@@ -16,6 +16,18 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(240);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Between two texts of anybody.
 const PACE: Duration = Duration::from_millis(150);
+/// The same where nothing should wait for anything else, such as new reply blocks that are under way.
+const SLOWLY: Duration = Duration::from_secs(1);
+
+/// What half of these times, 99 of 100, and all of them keep within; they are sorted.
+pub fn spread(sorted: &[Duration]) -> String {
+    let at = |percent: usize| {
+        let time = sorted.get(sorted.len().saturating_sub(1) * percent / 100);
+        time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+    };
+    let (half, most, all) = (at(50), at(99), at(100));
+    format!("p50 {half:.0} ms, p99 {most:.0} ms, slowest {all:.0} ms")
+}
 
 impl People {
     /// Everybody writes to everybody, and all of it arrives.
@@ -40,12 +52,28 @@ impl People {
         loop {
             tokio::select! {
                 over = &mut happening => return over,
-                _ = pace.tick() => {
-                    let (people, from) = (self.len(), rng.random_range(0..self.len()));
-                    self.say(from, (from + rng.random_range(1..people)) % people);
-                }
+                _ = pace.tick() => self.say_something(rng),
             }
         }
+    }
+
+    /// Somebody writes to somebody, so many times, at most once a second, and only when the last text has arrived: none
+    /// waits for another.
+    ///
+    /// # Panics
+    /// If one does not arrive in four minutes.
+    pub async fn talk_in_turns(&mut self, rng: &mut ChaCha20Rng, texts: usize) {
+        let mut pace = interval(SLOWLY);
+        for _ in 0..texts {
+            pace.tick().await;
+            self.say_something(rng);
+            self.all_arrives().await;
+        }
+    }
+
+    fn say_something(&mut self, rng: &mut ChaCha20Rng) {
+        let (people, from) = (self.len(), rng.random_range(0..self.len()));
+        self.say(from, (from + rng.random_range(1..people)) % people);
     }
 
     /// Waits until every text was shown to its recipient, and its sender knows.
@@ -70,10 +98,13 @@ impl People {
     /// If something was.
     pub async fn close(self, what: &str) {
         self.all_arrives().await;
-        let ((texts, _), latencies) = (self.counts(), self.latencies());
-        let at = |percent: usize| latencies.get((latencies.len() - 1) * percent / 100);
-        let (median, slowest) = (at(50), at(100));
-        println!("{what}: {texts} texts, median {median:?}, slowest {slowest:?}");
+        self.print_latencies(what);
         assert_eq!(self.go().await, [], "{what}");
+    }
+
+    /// Prints how long the texts since the last call took, from Enter to the other's screen.
+    pub fn print_latencies(&self, what: &str) {
+        let latencies = self.latencies();
+        println!("{what}: {} texts, {}", latencies.len(), spread(&latencies));
     }
 }

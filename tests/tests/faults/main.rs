@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, sleep};
 use wire::{FAR, NEAR, Source, Weather, Wires, address_of};
 use zentalk_shared::client::{Config, NetConfig, StockConfig};
 use zentalk_shared::time::Duration as Span;
-use zentalk_tests::live::{Clock, People};
+use zentalk_tests::live::{Access, Clock, People};
 
 /// People everywhere but where a test says otherwise.
 const PEOPLE: usize = 4;
@@ -45,7 +45,7 @@ impl Scene {
             net: NetConfig::new(network.bootstrap()),
             stock: StockConfig::default(),
         };
-        let mut people = People::come(clocks, &config, address_of, &mut rng);
+        let mut people = People::come(clocks, &config, &Access::plain(address_of), &mut rng);
         people.greet().await;
         Self {
             network,

@@ -1,13 +1,12 @@
 //! Relay processes behind wires.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use zentalk_shared::client::Bootstrap;
 use zentalk_tests::keys;
-use zentalk_tests::live::{RelayProcess, Setup};
+use zentalk_tests::live::{RelayProcess, Setup, free_port};
 
 use super::wire::Wires;
 
@@ -17,18 +16,6 @@ pub(crate) struct Network {
     pub(crate) wires: Wires,
     leading: Vec<JoinHandle<()>>,
     _folder: tempfile::TempDir,
-}
-
-/// A port below those that the system gives to outgoing connections, so that none takes it while its relay is down.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let start = std::process::id().wrapping_mul(97);
-    let mut candidates = std::iter::from_fn(|| {
-        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
-        u16::try_from(11_000 + offset).ok()
-    });
-    let is_free = |port: &u16| StdListener::bind(("127.0.0.1", *port)).is_ok();
-    candidates.find(is_free).expect("a free port")
 }
 
 impl Network {
@@ -54,6 +41,7 @@ impl Network {
                 url: urls[index].clone(),
                 operator: index.to_string(),
                 peers: &urls,
+                allow_private: true,
                 extra: &extra(index),
                 launcher: Vec::new(),
             }));

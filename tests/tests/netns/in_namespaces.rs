@@ -11,7 +11,10 @@ use tokio::net::UdpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, interval, sleep, timeout};
 use zentalk_shared::client::{Config, NetConfig, StockConfig};
-use zentalk_tests::live::{Clock, People};
+use zentalk_shared::time::Duration as Span;
+use zentalk_tests::live::{Access, Clock, People};
+
+mod latencies;
 
 use super::namespaces::{Namespace, enter};
 use super::relays::{Network, address_of_relay};
@@ -21,10 +24,53 @@ const PEOPLE: usize = 4;
 const RELAYS: usize = 20;
 /// Until relays know each other, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The address of a person, in a /24 of their own.
 fn address_of_person(index: usize) -> Ipv4Addr {
-    Ipv4Addr::new(127, 2, u8::try_from(index).expect("few people"), 1)
+    Ipv4Addr::new(20, 2, u8::try_from(index).expect("few people"), 1)
+}
+
+const OFF: Span = Span::from_hours(2);
+
+/// Whose clocks are wrong.
+#[derive(Clone, Copy)]
+struct Clocks {
+    people: &'static [Clock],
+    relays: fn(usize) -> Clock,
+}
+
+impl Clocks {
+    const RIGHT: Self = Self {
+        people: &[Clock::Right; PEOPLE],
+        relays: |_| Clock::Right,
+    };
+    /// Two people's, and two of five relays', but no seed's.
+    const WRONG: Self = Self {
+        people: &[
+            Clock::Right,
+            Clock::Ahead(OFF),
+            Clock::Behind(OFF),
+            Clock::Right,
+        ],
+        relays: |index| match index % 5 {
+            2 => Clock::Ahead(OFF),
+            4 => Clock::Behind(OFF),
+            _ => Clock::Right,
+        },
+    };
+
+    /// How many relays one can know: those whose clocks differ from its own by more than three hours, it cannot.
+    fn near(self, index: usize, relays: usize) -> usize {
+        let is_near = |other: &usize| {
+            !matches!(
+                ((self.relays)(index), (self.relays)(*other)),
+                (Clock::Ahead(_), Clock::Behind(_)) | (Clock::Behind(_), Clock::Ahead(_))
+            )
+        };
+        (0..relays).filter(is_near).count()
+    }
 }
 
 /// Relays and people.
@@ -36,21 +82,27 @@ struct Scene {
 
 impl Scene {
     /// Everybody has written to everybody, and all of it has arrived.
-    async fn open(town: &Namespace, seed: u64) -> Self {
+    async fn open(town: &Namespace, relays: usize, clocks: Clocks, seed: u64) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let network = Network::start(RELAYS, ChaCha20Rng::from_rng(&mut rng)).await;
-        let addresses: Vec<_> = (0..PEOPLE).map(address_of_person).collect();
+        let network = Network::start(relays, clocks.relays, ChaCha20Rng::from_rng(&mut rng)).await;
+        let people = 0..clocks.people.len();
+        let addresses: Vec<_> = people.map(address_of_person).collect();
         network.router.connect(town, &addresses);
-        let took = network.know_each_other(RELAYS, PATIENCE).await;
+        let took = network
+            .know_each_other(|index| clocks.near(index, relays), PATIENCE)
+            .await;
         println!(
-            "seed {seed}: {RELAYS} relays knew each other {took:?} after the last one was ready"
+            "seed {seed}: {relays} relays knew each other {took:?} after the last one was ready"
         );
         let config = Config {
             net: NetConfig::new(network.bootstrap()),
             stock: StockConfig::default(),
         };
-        let from = |person| SocketAddr::from((address_of_person(person), 0));
-        let mut people = People::come(&[Clock::Right; PEOPLE], &config, from, &mut rng);
+        let access = Access {
+            from: |person| SocketAddr::from((address_of_person(person), 0)),
+            tls: Some(network.trusted()),
+        };
+        let mut people = People::come(clocks.people, &config, &access, &mut rng);
         let began = Instant::now();
         people.greet().await;
         println!("seed {seed}: greeted after {:?}", began.elapsed());
@@ -92,10 +144,10 @@ fn runtime(town: &Namespace) -> Runtime {
 }
 
 /// Opens a scene, lets something happen, and closes it.
-fn play(what: &str, seed: u64, happening: impl AsyncFnOnce(&mut Scene)) {
+fn play(what: &str, clocks: Clocks, seed: u64, happening: impl AsyncFnOnce(&mut Scene)) {
     let town = Namespace::new();
     runtime(&town).block_on(async {
-        let mut scene = Scene::open(&town, seed).await;
+        let mut scene = Scene::open(&town, RELAYS, clocks, seed).await;
         happening(&mut scene).await;
         scene.close(what).await;
     });
@@ -113,7 +165,7 @@ fn relays_killed_at_random_for_ten_minutes_lose_nothing_that_was_sent() {
 }
 
 fn kills_at_random(lasting: Duration, seed: u64) {
-    play("kills", seed, async |scene: &mut Scene| {
+    play("kills", Clocks::RIGHT, seed, async |scene: &mut Scene| {
         let mut rng = ChaCha20Rng::from_rng(&mut scene.rng);
         let network = &mut scene.network;
         let killing = async {
@@ -135,7 +187,8 @@ fn kills_at_random(lasting: Duration, seed: u64) {
 
 #[test]
 fn a_network_in_two_halves_heals_and_all_its_relays_are_restarted() {
-    play("halves and restarts", 20, async |scene: &mut Scene| {
+    let what = "halves and restarts";
+    play(what, Clocks::RIGHT, 20, async |scene: &mut Scene| {
         two_halves(scene).await;
         rolling_restart(scene).await;
     });
@@ -167,6 +220,34 @@ async fn rolling_restart(scene: &mut Scene) {
 }
 
 #[test]
+fn relays_with_full_disks_and_wrong_clocks_lose_nothing_that_was_sent() {
+    play("full disks, wrong clocks", Clocks::WRONG, 30, full_disks);
+}
+
+async fn full_disks(scene: &mut Scene) {
+    const LASTS: Duration = Duration::from_secs(5);
+    let network = &scene.network;
+    // With nobody's mail a full disk is nobody's concern.
+    let full: Vec<usize> = network.holders().into_iter().step_by(2).collect();
+    full.iter()
+        .for_each(|index| network.has_room(*index, false));
+    let filling = async {
+        while !network.says("the disk is full") {
+            sleep(LOOK_AGAIN).await;
+        }
+        sleep(LASTS).await;
+    };
+    let filled = scene
+        .people
+        .talk_while(&mut scene.rng, timeout(PATIENCE, filling))
+        .await;
+    filled.expect("somebody's mail finds no room");
+    println!("{} disks were full", full.len());
+    full.iter().for_each(|index| network.has_room(*index, true));
+    scene.settle("full disks").await;
+}
+
+#[test]
 #[ignore = "soak: 100 processes, two minutes"]
 fn a_hundred_relays_join_from_two_seeds() {
     const MANY: usize = 100;
@@ -174,8 +255,9 @@ fn a_hundred_relays_join_from_two_seeds() {
     const PATIENCE: Duration = Duration::from_mins(5);
     let town = Namespace::new();
     runtime(&town).block_on(async {
-        let network = Network::start(MANY, ChaCha20Rng::seed_from_u64(40)).await;
-        let took = network.know_each_other(MANY * 99 / 100, PATIENCE).await;
+        let network =
+            Network::start(MANY, Clocks::RIGHT.relays, ChaCha20Rng::seed_from_u64(40)).await;
+        let took = network.know_each_other(|_| MANY * 99 / 100, PATIENCE).await;
         println!("{MANY} relays knew 99 % of each other after {took:?}");
     });
 }

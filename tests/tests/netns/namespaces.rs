@@ -19,8 +19,12 @@ const PREFIX: &str = "zentalk-test";
 /// Every namespace has one device of its own, so all have the same name.
 const DEVICE: &str = "tun0";
 
-/// Whether packets of 127.0.0.0/8 may leave a namespace.
-const ROUTE_LOCALNET: &str = "/proc/sys/net/ipv4/conf/all/route_localnet";
+/// How TCP answers to losses. A namespace may have `reno`, which all kernels have, and what the machine has chosen, on which
+/// nothing here should depend.
+const CONGESTION: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+/// All addresses of all namespaces, which have no way to those of the Internet that have the same. To the protocol they
+/// are of the open Internet: certificates are asked for, and a /24 counts as one party.
+const EVERYBODY: &str = "20.0.0.0/8";
 
 /// A network namespace, removed when dropped; what runs in it has to be ended before.
 #[derive(Debug)]
@@ -65,24 +69,21 @@ impl Namespace {
         thread::scope(|scope| scope.spawn(inside).join().expect("no panic"))
     }
 
-    /// Gives it addresses of 127.0.0.0/8, all of which is then reached through a device that `runtime` reads. To the
-    /// protocol these are addresses of development, where neither certificates nor different networks are asked for;
-    /// to the kernel they are like any other once loopback has given them up.
+    /// Gives it addresses of [`EVERYBODY`], who is then reached through a device that `runtime` reads.
     pub(crate) fn connect(&self, addresses: &[Ipv4Addr], runtime: &Handle) -> Tun {
         let device = self.inside(|| {
-            fs::write(ROUTE_LOCALNET, "1").expect("a setting");
+            fs::write(CONGESTION, "reno").expect("a setting");
             let _runtime = runtime.enter();
             let device = Tun::builder().name(DEVICE).build().expect("/dev/net/tun");
             device.into_iter().next().expect("one queue")
         });
         let mut lines = format!(
-            "link set lo up\naddress delete 127.0.0.1/8 dev lo\nlink set {DEVICE} addrgenmode none\n\
-             link set {DEVICE} mtu 1500 up\n"
+            "link set lo up\nlink set {DEVICE} addrgenmode none\nlink set {DEVICE} mtu 1500 up\n"
         );
         for address in addresses {
             lines += &format!("address add {address}/32 dev {DEVICE} scope global\n");
         }
-        lines += &format!("route add 127.0.0.0/8 dev {DEVICE} src {}\n", addresses[0]);
+        lines += &format!("route add {EVERYBODY} dev {DEVICE} src {}\n", addresses[0]);
         ip(&["-n", &self.name, "-batch", "-"], &lines).expect("addresses");
         device
     }

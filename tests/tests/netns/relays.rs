@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use getrandom::SysRng;
@@ -11,9 +12,10 @@ use tokio::time::{Instant, sleep};
 use zentalk_shared::client::Bootstrap;
 use zentalk_shared::crypto::rsa::RsaSecret;
 use zentalk_tests::keys;
-use zentalk_tests::live::{RelayProcess, Setup};
+use zentalk_tests::live::{Clock, RelayProcess, Setup};
 
 use super::namespaces::Namespace;
+use super::outfit::{Authority, ClockMaker};
 use super::router::Router;
 
 /// Relays that the others are configured with.
@@ -28,18 +30,17 @@ pub(crate) struct Network {
     relays: Vec<RelayProcess>,
     namespaces: Vec<Namespace>,
     pub(crate) router: Router,
+    authority: Authority,
     _folder: tempfile::TempDir,
 }
 
 /// The address of a relay, in a /24 of its own.
 pub(crate) fn address_of_relay(index: usize) -> Ipv4Addr {
-    Ipv4Addr::new(127, 1, u8::try_from(index).expect("few relays"), 1)
+    Ipv4Addr::new(20, 1, u8::try_from(index).expect("few relays"), 1)
 }
 
-/// Where a relay listens. Of addresses of development those of different ports count as different networks.
-fn place(index: usize) -> SocketAddr {
-    let port = 9_000 + u16::try_from(index).expect("few relays");
-    SocketAddr::from((address_of_relay(index), port))
+pub(crate) fn url_of_relay(index: usize) -> String {
+    format!("wss://{}/v1", address_of_relay(index))
 }
 
 /// A key of the pools, where accounts' keys are like relays'; there are 96, and more are generated.
@@ -55,28 +56,31 @@ fn key(index: usize) -> Cow<'static, [u8]> {
 }
 
 impl Network {
-    /// Starts two relays and then all others at once, who know nobody but these.
-    pub(crate) async fn start(count: usize, rng: ChaCha20Rng) -> Self {
+    /// Starts two relays and then all others at once, who know nobody but these; each has its own clock.
+    pub(crate) async fn start(count: usize, clock: fn(usize) -> Clock, rng: ChaCha20Rng) -> Self {
         let (folder, router) = (tempfile::tempdir().unwrap(), Router::new(rng));
-        let url = |index| format!("ws://{}/v1", place(index));
-        let seeds: Vec<String> = (0..SEEDS).map(url).collect();
+        let authority = Authority::new(folder.path());
+        let clocks = ClockMaker::new(folder.path());
+        let seeds: Vec<String> = (0..SEEDS.min(count)).map(url_of_relay).collect();
         let (mut relays, mut namespaces) = (Vec::new(), Vec::new());
         for index in 0..count {
-            let namespace = Namespace::new();
-            router.connect(&namespace, &[address_of_relay(index)]);
+            let (namespace, address) = (Namespace::new(), address_of_relay(index));
+            router.connect(&namespace, &[address]);
+            let tls = authority.issue(address, &folder.path().join(format!("tls-{index}")));
             relays.push(RelayProcess::new(Setup {
                 home: folder.path().join(format!("relay-{index}")),
                 key: &key(index),
-                listen: place(index),
-                url: url(index),
+                listen: SocketAddr::from((address, 443)),
+                url: url_of_relay(index),
                 operator: index.to_string(),
                 peers: &seeds,
-                extra: NO_WORK,
-                launcher: namespace.launcher(),
+                allow_private: false,
+                extra: &format!("{NO_WORK}{tls}"),
+                launcher: [namespace.launcher(), clocks.launcher(clock(index))].concat(),
             }));
             namespaces.push(namespace);
         }
-        let (first, others) = relays.split_at_mut(SEEDS);
+        let (first, others) = relays.split_at_mut(SEEDS.min(count));
         for relays in [first, others] {
             for relay in relays.iter_mut() {
                 relay.spawn();
@@ -89,17 +93,22 @@ impl Network {
             relays,
             namespaces,
             router,
+            authority,
             _folder: folder,
         }
     }
 
-    /// Waits until every relay knows so many; how long it took.
-    pub(crate) async fn know_each_other(&self, enough: usize, patience: Duration) -> Duration {
+    /// Waits until every relay knows as many as it should; how long it took.
+    pub(crate) async fn know_each_other(
+        &self,
+        enough: impl Fn(usize) -> usize,
+        patience: Duration,
+    ) -> Duration {
         let began = Instant::now();
         for (index, relay) in self.relays.iter().enumerate() {
             loop {
                 let known = relay.relays_known().unwrap_or(0);
-                if known >= enough {
+                if known >= enough(index) {
                     break;
                 }
                 let left = patience.checked_sub(began.elapsed());
@@ -128,6 +137,40 @@ impl Network {
     /// SIGTERM, and waits for the end.
     pub(crate) async fn stop(&mut self, index: usize) {
         self.relays[index].stop().await;
+    }
+
+    /// What people trust.
+    pub(crate) fn trusted(&self) -> Arc<rustls::ClientConfig> {
+        self.authority.client()
+    }
+
+    /// Relays that hold mailboxes now.
+    pub(crate) fn holders(&self) -> Vec<usize> {
+        let holds = |index: &usize| {
+            let status = self.relays[*index].status();
+            status.is_some_and(|status| status.mailboxes > 0)
+        };
+        (0..self.len()).filter(holds).collect()
+    }
+
+    /// A disk is full from now on, or is not any more.
+    pub(crate) fn has_room(&self, index: usize, has_room: bool) {
+        let limits = match has_room {
+            true => "",
+            false => "[limits]\ndatabase_bytes = 1\n",
+        };
+        self.relays[index].reconfigure(limits);
+    }
+
+    /// Whether any relay has logged this.
+    pub(crate) fn says(&self, what: &str) -> bool {
+        self.relays.iter().any(|relay| relay.log().contains(what))
+    }
+
+    /// Relays in the table of one.
+    pub(crate) fn contacts(&self, index: usize) -> usize {
+        let status = self.relays[index].status();
+        status.and_then(|status| status.dht_contacts).unwrap_or(0)
     }
 
     /// Where people begin.
