@@ -70,8 +70,17 @@ impl Questions {
 
     /// Of those that were chosen, the one asked first gives way: they are chosen half a minute apart at least.
     fn ask(&mut self, conn: ConnId, why: Why, now: Timestamp) -> Asked {
-        if self.0.iter().any(|question| question.conn == conn) {
-            return Asked::No;
+        // A directory of one descriptor looks like an announcement and answers nothing: it is asked for again.
+        if let Some(at) = self.0.iter().position(|question| question.conn == conn) {
+            if now.since(self.0[at].at) < SYNC_AGAIN {
+                return Asked::No;
+            }
+            let question = self.0.remove(at);
+            self.0.push(Question {
+                at: now,
+                ..question
+            });
+            return Asked::Yes;
         }
         let mut same = self.0.iter().filter(|question| question.why == why);
         let (first, count) = (same.next().copied(), same.count() + 1);
@@ -223,7 +232,7 @@ mod tests {
         }
         let new = ConnId(98);
         let owes = questions.ask(ConnId(0), Why::Chosen, NOW);
-        assert_eq!(owes, Asked::No, "it owes one already");
+        assert_eq!(owes, Asked::No, "it was asked just now");
         assert_eq!(questions.ask(new, Why::Linked, NOW), Asked::No);
         assert!(!questions.is_open(new, NOW) && questions.is_open(ConnId(3), NOW));
         questions.close(ConnId(3));
@@ -237,6 +246,18 @@ mod tests {
         );
         assert_eq!(questions.expire(LATER).len(), MAX_AT_LINKING);
         assert_eq!(questions.expire(LATER), []);
+    }
+
+    #[test]
+    fn who_has_answered_with_one_descriptor_is_asked_again_soon() {
+        let mut questions = Questions::default();
+        let seed = ConnId(1);
+        assert_eq!(questions.ask(seed, Why::Linked, NOW), Asked::Yes);
+        let soon = NOW + SYNC_AGAIN;
+        assert_eq!(questions.ask(seed, Why::Chosen, soon), Asked::Yes);
+        assert_eq!(questions.ask(seed, Why::Chosen, soon), Asked::No);
+        assert_eq!(questions.0.len(), 1);
+        assert!(questions.is_open(seed, soon + ANSWER_DEADLINE - SYNC_AGAIN));
     }
 
     #[test]
