@@ -1,7 +1,7 @@
 //! What relays tell each other of relays: whole directories that were asked for, and a relay's own new descriptor.
 
 use zentalk_shared::id::NodeId;
-use zentalk_shared::onion::{RelayDescriptor, UnverifiedDescriptor};
+use zentalk_shared::onion::{Directory, RelayDescriptor, UnverifiedDescriptor};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::Tag;
 use zentalk_shared::wire::codec::{Bytes, to_cbor};
@@ -15,8 +15,8 @@ use super::relay::{Relay, Step, Timer};
 const SYNC_EVERY: Duration = Duration::from_mins(10);
 /// If enough others owe an answer, or there is nobody to ask, this is looked at again.
 const SYNC_AGAIN: Duration = Duration::from_secs(30);
-/// An answer is waited for this long.
-const ANSWER_DEADLINE: Duration = Duration::from_mins(5);
+/// A directory that was asked for is waited for this long.
+pub const DIRECTORY_DEADLINE: Duration = Duration::from_mins(5);
 /// Links that may owe the answer to the question that they began with: each may be 4 MiB.
 const MAX_AT_LINKING: usize = 6;
 /// Beside them, those that were chosen at random. Others cannot take these places by linking again and again.
@@ -57,7 +57,7 @@ enum Asked {
 impl Question {
     /// A clock that was set back does not keep it open.
     fn is_over(&self, now: Timestamp) -> bool {
-        self.at > now || now.since(self.at) >= ANSWER_DEADLINE
+        self.at > now || now.since(self.at) >= DIRECTORY_DEADLINE
     }
 }
 
@@ -70,17 +70,8 @@ impl Questions {
 
     /// Of those that were chosen, the one asked first gives way: they are chosen half a minute apart at least.
     fn ask(&mut self, conn: ConnId, why: Why, now: Timestamp) -> Asked {
-        // A directory of one descriptor looks like an announcement and answers nothing: it is asked for again.
-        if let Some(at) = self.0.iter().position(|question| question.conn == conn) {
-            if now.since(self.0[at].at) < SYNC_AGAIN {
-                return Asked::No;
-            }
-            let question = self.0.remove(at);
-            self.0.push(Question {
-                at: now,
-                ..question
-            });
-            return Asked::Yes;
+        if self.0.iter().any(|question| question.conn == conn) {
+            return Asked::No;
         }
         let mut same = self.0.iter().filter(|question| question.why == why);
         let (first, count) = (same.next().copied(), same.count() + 1);
@@ -99,6 +90,11 @@ impl Questions {
     fn is_open(&self, conn: ConnId, now: Timestamp) -> bool {
         let owes = |question: &Question| question.conn == conn && !question.is_over(now);
         self.0.iter().any(owes)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn are_answered(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// It has answered, or is gone.
@@ -165,7 +161,7 @@ impl Relay {
     }
 
     /// A directory that was asked for, or a relay's announcement of its own descriptor. To verify one
-    /// takes time, so nobody may send more than that unasked.
+    /// takes time, so of what comes unasked nothing else is read.
     pub(super) fn on_directory(
         &mut self,
         conn: ConnId,
@@ -175,12 +171,16 @@ impl Relay {
     ) -> Result<(), LinkErrorCode> {
         let asked = self.directory.questions.is_open(conn, step.now);
         if body.descriptors.len() > 1 && !asked {
-            return Err(LinkErrorCode::Malformed);
+            // It was waited for once: a host lets no long one through that is not.
+            return Ok(());
         }
-        // One may be an announcement that crossed the question.
-        if asked && body.descriptors.len() != 1 {
+        if asked && !is_announcement(&body) {
             self.directory.questions.close(conn);
             self.output(Output::ExpectDirectory(conn, false));
+            if body.descriptors.len() == 1 {
+                // It has begun just now and will know more.
+                self.sync_soon(step);
+            }
         }
         let source = match asked {
             true => Source::Gossip(from),
@@ -216,13 +216,22 @@ impl Relay {
     }
 }
 
+/// Whether a relay says that its own descriptor is new, which can cross a question. Who knows no relay but itself answers
+/// with the same bytes.
+fn is_announcement(body: &DirectoryBody) -> bool {
+    match &*body.descriptors {
+        [one] => body.digest.0 != Directory::digest_of_one(one),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-    const LATER: Timestamp = NOW.saturating_add(ANSWER_DEADLINE);
+    const LATER: Timestamp = NOW.saturating_add(DIRECTORY_DEADLINE);
 
     #[test]
     fn only_so_many_may_owe_a_directory_and_none_for_ever() {
@@ -246,18 +255,6 @@ mod tests {
         );
         assert_eq!(questions.expire(LATER).len(), MAX_AT_LINKING);
         assert_eq!(questions.expire(LATER), []);
-    }
-
-    #[test]
-    fn who_has_answered_with_one_descriptor_is_asked_again_soon() {
-        let mut questions = Questions::default();
-        let seed = ConnId(1);
-        assert_eq!(questions.ask(seed, Why::Linked, NOW), Asked::Yes);
-        let soon = NOW + SYNC_AGAIN;
-        assert_eq!(questions.ask(seed, Why::Chosen, soon), Asked::Yes);
-        assert_eq!(questions.ask(seed, Why::Chosen, soon), Asked::No);
-        assert_eq!(questions.0.len(), 1);
-        assert!(questions.is_open(seed, soon + ANSWER_DEADLINE - SYNC_AGAIN));
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub enum Input {
 pub enum Output {
     /// Send a frame. If the connection's queue is full the host may drop it.
     Send(ConnId, Vec<u8>),
-    /// Whether a directory was asked for here: then one message longer than a packet may come, and a host may hang up on
-    /// all others.
+    /// Whether a directory was asked for here: then one message longer than a packet may come within
+    /// [`DIRECTORY_DEADLINE`](super::DIRECTORY_DEADLINE), and a host may hang up on all others.
     ExpectDirectory(ConnId, bool),
     /// Send what is queued, then close. The code is for the log; the peer has been told.
     Close(ConnId, Option<LinkErrorCode>),

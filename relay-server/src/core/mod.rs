@@ -49,6 +49,7 @@ mod toll;
 
 pub use admission::{Bucket, Doorkeeper, Rate};
 pub use config::{CoreConfig, Limits, RelaySecrets};
+pub use gossip::DIRECTORY_DEADLINE;
 pub use io::{ConnId, Dial, Input, Metric, Origin, Output, Remote, Ticket};
 pub use proofs::Proof;
 pub use relay::{Relay, StartError};

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use zentalk_shared::wire::budget::MAX_PACKET_LEN;
 use zentalk_shared::wire::{HEADER_LEN, Tag};
 
+use crate::core::DIRECTORY_DEADLINE;
+
 /// The longest message that may come at any time, and the longest fragment.
 pub(super) const MAX_MESSAGE: usize = HEADER_LEN + MAX_PACKET_LEN;
 /// The longest that may come as an answer.
@@ -22,8 +24,8 @@ pub(super) const MAX_LONG_MESSAGE: usize = HEADER_LEN + Tag::Directory.max_paylo
 /// Beside a message: what was read ahead, the handshakes of TLS and HTTP, and what fragments and records add.
 const SLACK: usize = 128 << 10;
 const LONG_SLACK: usize = SLACK + MAX_LONG_MESSAGE / 16;
-/// A directory is waited for this long. The core does not count on it after that either.
-pub(super) const LONG_MESSAGE_DEADLINE: Duration = Duration::from_mins(5);
+/// A long message is waited for this long.
+const LONG_MESSAGE_DEADLINE: Duration = Duration::from_millis(DIRECTORY_DEADLINE.as_ms());
 
 /// What one peer may send, between its socket and who expects its messages.
 #[derive(Default)]

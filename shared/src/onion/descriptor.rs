@@ -50,6 +50,11 @@ pub fn node_id(key: &RsaPublic) -> NodeId {
     NodeId::from_bytes(hash::blake2b_160_concat(NODE_DOMAIN, key.spki_der()))
 }
 
+/// Hash of an encoded descriptor.
+pub(super) fn descriptor_hash(bytes: &[u8]) -> [u8; 32] {
+    hash::blake2b_256_concat(HASH_DOMAIN, bytes)
+}
+
 /// What a relay offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(transparent)]
@@ -390,7 +395,7 @@ impl RelayDescriptor {
             until: body.until,
             info,
             onion_keys: onion_keys.collect(),
-            hash: hash::blake2b_256_concat(HASH_DOMAIN, &bytes),
+            hash: descriptor_hash(&bytes),
             bytes,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::descriptor::RelayDescriptor;
+use super::descriptor::{RelayDescriptor, descriptor_hash};
 use crate::crypto::hash;
 use crate::id::NodeId;
 use crate::time::Timestamp;
@@ -109,6 +109,11 @@ impl Directory {
         let mut hashes: Vec<[u8; 32]> = self.relays.values().map(|d| *d.hash()).collect();
         hashes.sort_unstable();
         hash::blake2b_256_concat(DIGEST_DOMAIN, hashes.as_flattened())
+    }
+
+    /// The [`digest`](Self::digest) of a directory that lists one relay, by its encoded descriptor.
+    pub fn digest_of_one(descriptor: &[u8]) -> [u8; 32] {
+        hash::blake2b_256_concat(DIGEST_DOMAIN, &descriptor_hash(descriptor))
     }
 
     /// What at least `need` of several independent answers agree on: the relays that they list. A relay

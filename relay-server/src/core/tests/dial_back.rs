@@ -100,6 +100,50 @@ fn relays_that_start_together_are_found_within_a_second() {
 }
 
 #[test]
+fn a_relay_that_knows_only_itself_has_answered_and_is_asked_again_soon() {
+    let mut net = Net::cold(3, Limits::default(), Quotas::default());
+    // All know the last one, which knows nobody.
+    for index in 0..2 {
+        net.nodes[index].config.peers = vec![url(2)];
+    }
+    net.nodes[2].config.peers.clear();
+    net.start(2);
+    net.start(0);
+    net.advance(Duration::from_secs(1));
+    assert!(net.relay(0).directory.questions.are_answered());
+    assert_eq!(net.relay(0).known_relays(), 2);
+    net.start(1);
+    net.advance(Duration::from_secs(31));
+    assert!(net.relay(0).directory.questions.are_answered());
+    assert_eq!(net.relay(0).known_relays(), 3);
+}
+
+#[test]
+fn of_what_nobody_asked_for_only_a_relays_own_descriptor_is_read() {
+    let mut net = settled(2);
+    let ours = claimed_at(2, "ws://relay.internal:9002/v1", START.as_ms());
+    let socket = introduce(&mut net, 0, 2, &ours);
+    let of = |n, port| {
+        claimed_at(
+            n,
+            &format!("ws://relay.internal:{port}/v1"),
+            START.as_ms() + 1,
+        )
+    };
+    let told = |descriptors: &[RelayDescriptor]| Directory {
+        digest: Bytes([7; 32]),
+        descriptors: BoundedList::new(descriptors.iter().map(|d| d.bytes().clone()).collect())
+            .unwrap(),
+    };
+    let claimed = |net: &mut Net| (net.relay(0).claimed_relays(), net.is_open(socket));
+    assert_eq!(claimed(&mut net), (1, true));
+    for listed in [vec![of(3, 9003)], vec![of(2, 9002), of(3, 9003)]] {
+        net.send(socket, frame(Tag::Directory, &told(&listed)));
+        assert_eq!(claimed(&mut net), (1, true));
+    }
+}
+
+#[test]
 fn who_connects_is_believed_when_it_was_found() {
     let mut net = Net::cold(2, Limits::default(), Quotas::default());
     // The second one is not configured at the first.
