@@ -13,13 +13,14 @@ use crate::rpc::{
 use crate::time::Duration;
 use crate::wire::codec::{BoundedBytes, BoundedList, to_cbor};
 
-/// Relays that hold my mail, in networks that are large enough.
+/// Relays that hold my mail.
 const SWARM: usize = 6;
-/// Those of them that are active.
+/// Those of them that are active. In a network in which the rules of paths relax there are no others: more would leave
+/// few relays for the paths to them.
 const ACTIVE: usize = 3;
 /// A directory with fewer relays than this may still be growing.
 const FEW: u32 = 5;
-/// How long a small directory is waited for.
+/// A small directory is waited for until relays know no others, or for this long.
 const GROWING: Duration = Duration::from_secs(15);
 
 impl Client {
@@ -34,27 +35,36 @@ impl Client {
     }
 
     /// Chooses the swarm once. A directory with few relays may be one that is still growing: it is read
-    /// again, and gets a few seconds to do so.
+    /// again before.
     pub(super) fn choose_swarm(&mut self, ctx: &mut Ctx<'_>) {
         if self.mailbox.descriptor.is_some() {
             return;
         }
         let patience = *self.patience.get_or_insert(ctx.now.saturating_add(GROWING));
-        if self.net.network().relays < FEW && ctx.now < patience {
+        let few = self.net.network().relays < FEW && !self.net.directory_is_settled();
+        if few && ctx.now < patience {
             self.net.want_directory(ctx.now, &mut ctx.rng);
             return;
         }
+        let size = self.swarm_size();
         let members = self
             .net
-            .choose_members(&[], &[], SWARM, ctx.now, &mut ctx.rng);
+            .choose_members(&[], &[], size, ctx.now, &mut ctx.rng);
         self.move_to(members, ctx);
     }
 
-    /// A swarm of fewer than three gets further members once there are relays for it. Those that it has
-    /// stay, so no mail is left behind.
+    fn swarm_size(&self) -> usize {
+        match self.net.is_small() {
+            true => ACTIVE,
+            false => SWARM,
+        }
+    }
+
+    /// A small swarm gets further members once there are relays for it. Those that it has stay, so no mail is left
+    /// behind; those that were lost do not come back for that.
     fn grow_swarm(&mut self, ctx: &mut Ctx<'_>) {
         let descriptor = self.mailbox.descriptor.as_ref();
-        if descriptor.is_some_and(|descriptor| descriptor.active().len() < ACTIVE) {
+        if descriptor.is_some_and(|descriptor| descriptor.members().len() < self.swarm_size()) {
             self.replace_members(&[], ctx);
         }
     }
@@ -77,9 +87,14 @@ impl Client {
         let before = descriptor.members().to_vec();
         let mut members = before.clone();
         members.retain(|node| !lost.contains(node));
+        let size = self.swarm_size();
+        let mut not = before.clone();
+        if lost.is_empty() {
+            not.extend(self.mailbox.former_members());
+        }
         let new = self
             .net
-            .choose_members(&members, &before, SWARM, ctx.now, &mut ctx.rng);
+            .choose_members(&members, &not, size, ctx.now, &mut ctx.rng);
         members.extend(new);
         let stay = before.iter().filter(|node| lost.contains(node)).copied();
         let short = before.len().min(ACTIVE).saturating_sub(members.len());

@@ -67,6 +67,8 @@ pub(super) struct DirectorySync {
     period: Duration,
     /// When the last round ended.
     ended: Timestamp,
+    /// A round of this run has told of nobody new.
+    settled: bool,
     /// Shortest pause before a round that somebody asks for.
     wanted: Duration,
     backoff: Backoff,
@@ -131,6 +133,7 @@ impl DirectorySync {
             full: false,
             period: PERIOD,
             ended: Timestamp::EPOCH,
+            settled: false,
             wanted: WANTED_BASE,
             backoff: Backoff::new(RETRY_BASE, RETRY_CAP),
             round: None,
@@ -210,6 +213,7 @@ impl DirectorySync {
             return Next::Wait;
         };
         self.cover(&round, now);
+        self.settled |= !round.growing;
         if round.growing {
             self.period = self.period.min(FIRST_PERIOD);
             self.wanted = WANTED_BASE;
@@ -235,6 +239,11 @@ impl DirectorySync {
     /// What the directory covers.
     pub(super) const fn coverage(&self) -> Coverage {
         self.coverage
+    }
+
+    /// Whether a round of this run was answered and told of nobody new.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// The first directory has come: others will know more soon.

@@ -250,8 +250,8 @@ fn a_settled_client_asks_for_what_is_new_and_for_everything_every_six_hours() {
     world.advance(Duration::from_hours(24));
     let asked = asked_since(&world, &before);
     let full = asked.iter().filter(|since| since.is_none()).count();
-    // Three pages of each of two relays for everything, one of who has nothing else.
-    assert!((8..=36).contains(&full), "{full}");
+    // Three to five rounds of two relays, of each three pages for everything, one if it has nothing else.
+    assert!((6..=30).contains(&full), "{full}");
     let new = asked.len() - full;
     assert!((24..=80).contains(&new), "{new}");
     let steps = asked.iter().flatten();
@@ -295,6 +295,21 @@ fn relays_that_do_not_tell_the_time_are_asked_for_everything() {
         asked.len() >= 12 && asked.iter().all(Option::is_none),
         "{asked:?}"
     );
+}
+
+#[test]
+fn a_directory_is_settled_once_relays_were_asked_and_knew_nobody_else() {
+    let mut world = World::connected(4, 26);
+    world.outsider(13);
+    world.relays.last_mut().unwrap().member = true;
+    world.publish_one(4);
+    let mut asked = |by| {
+        world.net.want_directory(world.now, &mut world.rng);
+        world.advance(by);
+        (nodes(&world).len(), world.net.directory_is_settled())
+    };
+    assert_eq!(asked(SOON), (5, false), "they have told of one");
+    assert_eq!(asked(Duration::from_secs(20)), (5, true));
 }
 
 #[test]
