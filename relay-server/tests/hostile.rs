@@ -225,7 +225,7 @@ async fn fault_15_who_asks_and_never_reads_costs_little_and_blocks_nobody() {
     let relay = &network.relays[0];
     let mut bystander = Client::at(&relay.url, 1).await;
     let before = relay.resident();
-    let ask = frame(Tag::DirectoryGet, &DirectoryGet { known: None });
+    let ask = frame(Tag::DirectoryGet, &DirectoryGet::default());
     let mut greedy = Vec::new();
     for n in 0..GREEDY {
         let tag = Some(ConnectionTag::from_bytes([n; 16]));

@@ -97,7 +97,7 @@ impl Greeting {
         if ack.version != VERSION {
             return Err(VisitError::Version(ack.version));
         }
-        let question = to_cbor(&DirectoryGet { known: None });
+        let question = to_cbor(&DirectoryGet::default());
         let frame = encode_frame(Tag::DirectoryGet, id, &question);
         Ok((Asking { node: ack.node }, frame))
     }

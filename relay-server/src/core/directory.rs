@@ -19,7 +19,7 @@ use zentalk_shared::onion::{
 use zentalk_shared::rpc::{DirectorySyncReply, DirectorySyncRequest, Reply, SYNC_STEP};
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::{BoundedList, Bytes, to_cbor};
-use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet};
+use zentalk_shared::wire::link::{Directory as DirectoryBody, DirectoryGet, MAX_LISTED};
 use zentalk_shared::wire::{HEADER_LEN, Tag};
 
 use super::config::CoreConfig;
@@ -158,33 +158,57 @@ impl RelayDirectory {
         self.relays.iter().filter(is_new)
     }
 
-    /// Digest, and the body for who has nothing.
-    pub(super) fn answer(&mut self) -> ([u8; 32], &[u8]) {
-        let relays = &self.relays;
+    pub(super) fn digest(&mut self) -> [u8; 32] {
+        self.answer().0
+    }
+
+    /// Digest, and the body for who has nothing and drew no seed.
+    fn answer(&mut self) -> ([u8; 32], &[u8]) {
+        let (relays, own) = (&self.relays, self.own);
         let (digest, body) = self.cached.get_or_insert_with(|| {
             let digest = relays.digest();
-            let mut room = MAX_FRAME;
-            let fits = |descriptor: &&RelayDescriptor| {
-                let needs = descriptor.bytes().len() + PER_ITEM;
-                room.checked_sub(needs).map(|rest| room = rest).is_some()
-            };
-            let listed: Vec<_> = relays
-                .iter()
-                .take(512)
-                .filter(fits)
-                .map(|d| d.bytes().clone())
-                .collect();
-            let descriptors = BoundedList::new(listed).unwrap_or_default();
-            (
-                digest,
-                to_cbor(&DirectoryBody {
-                    digest: Bytes(digest),
-                    descriptors,
-                }),
-            )
+            (digest, listing(relays, own, digest, &[0; 16], MAX_LISTED))
         });
         (*digest, body)
     }
+
+    /// The body for who has drawn this seed.
+    fn answer_drawn(&mut self, seed: &[u8; 16]) -> Vec<u8> {
+        let all_fit = self.relays.len() <= MAX_LISTED;
+        match self.answer() {
+            (_, body) if all_fit => body.to_vec(),
+            (digest, _) => listing(&self.relays, self.own, digest, seed, MAX_LISTED),
+        }
+    }
+}
+
+/// A `Directory`'s body: this relay itself, which visitors may want to know of, and others that a seed draws, `most` in all.
+fn listing(
+    relays: &Directory,
+    own: Option<NodeId>,
+    digest: [u8; 32],
+    seed: &[u8; 16],
+    most: usize,
+) -> Vec<u8> {
+    let mut room = MAX_FRAME;
+    let fits = |descriptor: &&RelayDescriptor| {
+        let needs = descriptor.bytes().len() + PER_ITEM;
+        room.checked_sub(needs).map(|rest| room = rest).is_some()
+    };
+    let own = own.and_then(|node| relays.get(&node));
+    let is_other = |relay: &&RelayDescriptor| own.is_none_or(|own| own.node() != relay.node());
+    let others = relays.sample(seed, most);
+    let listed: Vec<_> = own
+        .into_iter()
+        .chain(others.into_iter().filter(is_other))
+        .take(most)
+        .filter(fits)
+        .map(|descriptor| descriptor.bytes().clone())
+        .collect();
+    to_cbor(&DirectoryBody {
+        digest: Bytes(digest),
+        descriptors: BoundedList::new(listed).unwrap_or_default(),
+    })
 }
 
 impl Relay {
@@ -278,7 +302,7 @@ impl Relay {
         let bytes = descriptor.bytes().clone();
         self.keep(descriptor, step);
         self.dht_publish_own(step.now);
-        let digest = Bytes(self.directory.answer().0);
+        let digest = Bytes(self.directory.digest());
         let descriptors = BoundedList::new(vec![bytes]).unwrap_or_default();
         let announcement = to_cbor(&DirectoryBody {
             digest,
@@ -376,16 +400,16 @@ impl Relay {
         get: DirectoryGet,
         step: &mut Step<'_>,
     ) {
-        let (digest, body) = self.directory.answer();
+        let digest = self.directory.digest();
         let body = match get.known.is_some_and(|known| known.0 == digest) {
-            true => {
-                let nothing = BoundedList::default();
-                to_cbor(&DirectoryBody {
-                    digest: Bytes(digest),
-                    descriptors: nothing,
-                })
+            true => to_cbor(&DirectoryBody {
+                digest: Bytes(digest),
+                descriptors: BoundedList::default(),
+            }),
+            false => {
+                let seed = get.seed.map_or([0; 16], |seed| seed.0);
+                self.directory.answer_drawn(&seed)
             }
-            false => body.to_vec(),
         };
         self.send(conn, Tag::Directory, &body, step);
     }
@@ -397,7 +421,7 @@ impl Relay {
         class: Class,
         step: &Step<'_>,
     ) -> Reply {
-        let digest = self.directory.answer().0;
+        let digest = self.directory.digest();
         let total = self.directory.since(ask.since).count();
         let mut room = class.capacity() - HEADER_LEN - 64;
         let fits = |descriptor: &&RelayDescriptor| {
@@ -421,5 +445,41 @@ impl Relay {
             descriptors: BoundedList::new(descriptors).unwrap_or_default(),
             time: Some(step.now.floor_to(SYNC_STEP)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::tests::net::claimed_at;
+    use super::*;
+    use zentalk_shared::onion::UnverifiedDescriptor;
+    use zentalk_shared::wire::codec::from_cbor;
+
+    #[test]
+    fn a_directory_that_is_too_long_is_listed_by_a_draw_and_its_relay_always() {
+        let claim = |n| claimed_at(n, &format!("ws://relay{n}.internal:9000/v1"), 1);
+        let relays: Directory = (0..6).map(claim).collect();
+        let own = relays.iter().last().map(RelayDescriptor::node);
+        let listed = |seed: u8, most| {
+            let body = listing(&relays, own, relays.digest(), &[seed; 16], most);
+            let body: DirectoryBody = from_cbor(&body, MAX_FRAME).unwrap();
+            assert_eq!(body.digest.0, relays.digest(), "of all");
+            let node = |bytes: &_| UnverifiedDescriptor::decode(bytes).unwrap().claimed_node();
+            body.descriptors
+                .iter()
+                .map(|bytes| node(bytes))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(listed(0, 6).len(), 6);
+        let mut seen = BTreeSet::new();
+        for seed in 0..40 {
+            let some = listed(seed, 3);
+            assert_eq!((some.len(), some.first().copied()), (3, own));
+            assert_eq!(some, listed(seed, 3));
+            seen.extend(some);
+        }
+        assert_eq!(seen.len(), 6);
     }
 }

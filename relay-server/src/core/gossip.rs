@@ -150,13 +150,13 @@ impl Relay {
             Asked::Yes => {}
         }
         self.output(Output::ExpectDirectory(conn, true));
-        let known = Some(Bytes(self.directory.answer().0));
-        self.send(
-            conn,
-            Tag::DirectoryGet,
-            &to_cbor(&DirectoryGet { known }),
-            step,
-        );
+        let mut seed = [0; 16];
+        step.rng.fill_bytes(&mut seed);
+        let get = DirectoryGet {
+            known: Some(Bytes(self.directory.digest())),
+            seed: Some(Bytes(seed)),
+        };
+        self.send(conn, Tag::DirectoryGet, &to_cbor(&get), step);
         true
     }
 

@@ -473,7 +473,7 @@ async fn poll_directory(url: &str, count: usize) -> Directory {
     let (mut socket, _) = handshake(url, Role::Visitor, None).await;
     loop {
         socket
-            .send(frame(Tag::DirectoryGet, &DirectoryGet { known: None }))
+            .send(frame(Tag::DirectoryGet, &DirectoryGet::default()))
             .await
             .unwrap();
         let answer = next_frame(&mut socket).await.expect("a directory");

@@ -13,9 +13,6 @@ use crate::crypto::kem::Suite;
 use crate::id::NodeId;
 use crate::time::Timestamp;
 
-/// A relay says itself how many connections it takes; what it says counts within these bounds only.
-const CAPACITIES: (u64, u64) = (1_000, 10_000);
-
 /// A relay that can be used now.
 pub(super) struct Candidate<'a> {
     pub(super) relay: &'a RelayDescriptor,
@@ -24,7 +21,10 @@ pub(super) struct Candidate<'a> {
     pub(super) suites: SuiteSet,
     pub(super) suspect: bool,
     pub(super) party: Party<'a>,
-    weight: f64,
+    /// Among the others, as [`weights`](super::weight::weights) has it; the census sets it.
+    pub(super) weight: u64,
+    /// By which what it is known to lose or delay lowers its weight.
+    health: f64,
 }
 
 impl<'a> Candidate<'a> {
@@ -37,15 +37,14 @@ impl<'a> Candidate<'a> {
     ) -> Option<Self> {
         let offers = |suite: &_| relay.onion_key(*suite, now).is_some();
         let suites = SuiteSet::from_iter(Suite::ALL.into_iter().filter(offers));
-        let (least, most) = CAPACITIES;
-        let capacity = relay.info().max_connections.clamp(least, most);
         (!suites.is_empty()).then(|| Self {
             relay,
             node: relay.node(),
             suites,
             suspect: false,
             party: Party::of(relay, allow_loopback),
-            weight: capacity as f64 * health.factor(&relay.node()),
+            weight: 0,
+            health: health.factor(&relay.node()),
         })
     }
 
@@ -62,12 +61,13 @@ pub(super) fn weighted<'c, 'a>(
     candidates: impl Iterator<Item = &'c Candidate<'a>> + Clone,
     rng: &mut impl CryptoRng,
 ) -> Option<&'c Candidate<'a>> {
-    let total: f64 = candidates.clone().map(|candidate| candidate.weight).sum();
+    let weight = |candidate: &Candidate<'_>| candidate.weight as f64 * candidate.health;
+    let total: f64 = candidates.clone().map(weight).sum();
     let mut draw = rng.random::<f64>() * total;
     let mut last = None;
     for candidate in candidates {
         last = Some(candidate);
-        draw -= candidate.weight;
+        draw -= weight(candidate);
         if draw < 0.0 {
             break;
         }

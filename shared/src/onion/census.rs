@@ -1,4 +1,4 @@
-//! How many relays paths can be drawn from, by onion suite, and how many of them are independent of each other.
+//! How many relays paths can be drawn from, by onion suite, how many of them are independent of each other, and what each weighs.
 //! To find that out takes long in a large network: it is done once for the relays that there are, not for every path.
 
 use core::fmt;
@@ -7,6 +7,7 @@ use std::cell::Cell;
 use super::candidate::Candidate;
 use super::party::independent;
 use super::suites::{Relays, SuiteSet};
+use super::weight::weights;
 use crate::crypto::kem::Suite;
 
 /// Remembers what was counted last, until the relays are others: some came or went, say something else of themselves,
@@ -22,6 +23,7 @@ struct Taken {
     loopback: bool,
     /// The hash of each relay's descriptor, and the suites that it has a key of.
     relays: Vec<([u8; 32], SuiteSet)>,
+    weights: Vec<u64>,
     counts: Counts,
 }
 
@@ -33,8 +35,8 @@ pub(super) struct Counts {
 }
 
 impl Census {
-    /// The counts of these candidates. `loopback`: ports of this machine count as networks.
-    pub(super) fn counts(&self, candidates: &[Candidate<'_>], loopback: bool) -> Counts {
+    /// Counts these candidates, and gives each its weight. `loopback`: ports of this machine count as networks.
+    pub(super) fn take(&self, candidates: &mut [Candidate<'_>], loopback: bool) -> Counts {
         let of = |candidate: &Candidate<'_>| (*candidate.relay.hash(), candidate.suites);
         let is_of = |taken: &Taken| {
             let relays = taken.relays.iter().copied();
@@ -47,9 +49,13 @@ impl Census {
             Taken {
                 loopback,
                 relays: candidates.iter().map(of).collect(),
+                weights: weights(candidates.iter().map(|one| (one.relay, &one.party))),
                 counts: Counts::of(candidates),
             }
         });
+        for (candidate, weight) in candidates.iter_mut().zip(&taken.weights) {
+            candidate.weight = *weight;
+        }
         let counts = taken.counts;
         self.last.set(Some(taken));
         counts

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 pub const MAX_RELAYS: usize = 4096;
 
 const DIGEST_DOMAIN: &[u8] = b"ZenTalk directory v1";
+const SAMPLE_DOMAIN: &[u8] = b"ZenTalk directory sample v1";
 
 /// Verified descriptors by relay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,6 +115,21 @@ impl Directory {
     /// The [`digest`](Self::digest) of a directory that lists one relay, by its encoded descriptor.
     pub fn digest_of_one(descriptor: &[u8]) -> [u8; 32] {
         hash::blake2b_256_concat(DIGEST_DOMAIN, &descriptor_hash(descriptor))
+    }
+
+    /// The `count` relays with the lowest B2-128("ZenTalk directory sample v1", seed ‖ NodeId), or all of fewer. Who has drawn
+    /// the seed gets any of them as likely as any other, whatever NodeIds they have made themselves; others who know
+    /// the same relays draw the same ones with it.
+    pub fn sample(&self, seed: &[u8; 16], count: usize) -> Vec<&RelayDescriptor> {
+        let mut relays: Vec<_> = self.relays.values().collect();
+        if relays.len() > count {
+            relays.sort_by_cached_key(|relay| {
+                let drawn = [&seed[..], relay.node().as_bytes()].concat();
+                hash::blake2b_128_concat(SAMPLE_DOMAIN, &drawn)
+            });
+            relays.truncate(count);
+        }
+        relays
     }
 
     /// What at least `need` of several independent answers agree on: the relays that they list. A relay

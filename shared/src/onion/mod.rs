@@ -37,6 +37,7 @@ pub mod signer;
 pub mod suites;
 pub mod surb;
 pub mod url;
+pub mod weight;
 
 use crate::crypto::kem::X25519Kem;
 

@@ -56,6 +56,11 @@ impl<'a> Party<'a> {
         self.operator == other.operator
     }
 
+    /// The network that it is in.
+    pub(super) const fn subnet(&self) -> &Subnet {
+        &self.subnet
+    }
+
     /// Whether both are reached in one network.
     pub fn same_subnet(&self, other: &Self) -> bool {
         self.subnet == other.subnet

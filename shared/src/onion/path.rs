@@ -136,8 +136,8 @@ impl<'a> PathFinder<'a> {
         let health = health.compare(directory.len(), now);
         let take = |relay| Candidate::new(relay, rules.allow_loopback, &health, now);
         let usable_now = directory.iter().filter(|relay| relay.is_valid(now));
-        let candidates: Vec<_> = usable_now.filter_map(take).collect();
-        let counts = census.counts(&candidates, rules.allow_loopback);
+        let mut candidates: Vec<_> = usable_now.filter_map(take).collect();
+        let counts = census.take(&mut candidates, rules.allow_loopback);
         let having = |suite| counts.having(suite);
         let suites = usable(rules.suites, rules.floor, counts.network, having);
         Self {

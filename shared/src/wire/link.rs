@@ -145,13 +145,19 @@ pub struct LinkError {
 }
 
 /// Asks for the directory in clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct DirectoryGet {
     /// Digest of what the asker has.
     #[n(0)]
     pub known: Option<Bytes<32>>,
+    /// Drawn at random: which relays are listed where not all fit.
+    #[n(1)]
+    pub seed: Option<Bytes<16>>,
 }
+
+/// The most descriptors in one `Directory`.
+pub const MAX_LISTED: usize = 512;
 
 /// Relay descriptors: the answer to `DirectoryGet`, or a relay's announcement to another.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -162,5 +168,5 @@ pub struct Directory {
     pub digest: Bytes<32>,
     /// Empty if the asker's digest was current.
     #[n(1)]
-    pub descriptors: BoundedList<DescriptorBytes, 512>,
+    pub descriptors: BoundedList<DescriptorBytes, MAX_LISTED>,
 }

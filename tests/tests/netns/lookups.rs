@@ -124,7 +124,7 @@ fn route<'a>(relays: impl Iterator<Item = &'a RelayDescriptor>) -> Route {
 async fn complete_directory(from: &From, url: &str, count: usize) -> Directory {
     let (mut socket, _) = shake_hands(from, url, None).await;
     loop {
-        let ask = frame(Tag::DirectoryGet, &DirectoryGet { known: None });
+        let ask = frame(Tag::DirectoryGet, &DirectoryGet::default());
         socket.send(ask).await.unwrap();
         let answer = next_frame(&mut socket).await;
         let body: DirectoryBody =

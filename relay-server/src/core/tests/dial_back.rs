@@ -63,10 +63,7 @@ pub(super) fn introduce(
 /// What a relay tells whoever asks.
 fn told(net: &mut Net, index: usize) -> Vec<NodeId> {
     let socket = visitor(net, index);
-    net.send(
-        socket,
-        frame(Tag::DirectoryGet, &DirectoryGet { known: None }),
-    );
+    net.send(socket, frame(Tag::DirectoryGet, &DirectoryGet::default()));
     let inbox = net.take_inbox(socket);
     let body = decode_frame(&inbox[0]).unwrap().payload.to_vec();
     let listed: Directory = from_cbor(&body, 1 << 20).unwrap();

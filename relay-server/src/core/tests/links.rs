@@ -146,16 +146,16 @@ fn fault_12_relays_have_names_of_their_own_and_three_hops_are_three() {
 fn visitors_read_the_directory_and_nothing_else() {
     let mut net = Net::new(3);
     let socket = visitor(&mut net, 0);
-    net.send(
-        socket,
-        frame(Tag::DirectoryGet, &DirectoryGet { known: None }),
-    );
+    net.send(socket, frame(Tag::DirectoryGet, &DirectoryGet::default()));
     let inbox = net.take_inbox(socket);
     let answer = decode_frame(&inbox[0]).unwrap();
     let directory: Directory = from_cbor(answer.payload, 1 << 20).unwrap();
     assert_eq!(directory.descriptors.len(), 3);
     let known = Some(directory.digest);
-    net.send(socket, frame(Tag::DirectoryGet, &DirectoryGet { known }));
+    net.send(
+        socket,
+        frame(Tag::DirectoryGet, &DirectoryGet { known, seed: None }),
+    );
     let inbox = net.take_inbox(socket);
     let answer = decode_frame(&inbox[0]).unwrap();
     let unchanged: Directory = from_cbor(answer.payload, 1 << 20).unwrap();
@@ -183,10 +183,7 @@ fn nobody_passes_for_a_relay_without_its_key() {
     let mut net = Net::new(3);
     let inbox = {
         let reader = visitor(&mut net, 0);
-        net.send(
-            reader,
-            frame(Tag::DirectoryGet, &DirectoryGet { known: None }),
-        );
+        net.send(reader, frame(Tag::DirectoryGet, &DirectoryGet::default()));
         net.take_inbox(reader)
     };
     let directory: Directory =

@@ -7,7 +7,8 @@
 //!    └────────────────┼──────────────────── yes ────────────────────────────────────────┼──────┘
 //!                     └──────────────────── no: backoff ────────────────────────────────┘
 //! ```
-//! A single lying relay can neither add a relay that only it lists, nor hide one that the other two list.
+//! A single lying relay can neither add a relay that only it lists, nor hide one that the other two list. Of more relays than
+//! an answer holds the client draws which: whoever makes NodeIds that come first in some order gains nothing by it.
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,8 @@ pub struct Bootstrap {
 pub(super) struct Bootstrapping {
     pinned: Vec<Bootstrap>,
     state: State,
+    /// Of the last attempt: all are asked for the same relays of a directory that is too long to be listed.
+    seed: [u8; 16],
     backoff: Backoff,
     succeeded: Option<Timestamp>,
 }
@@ -87,6 +90,7 @@ impl Bootstrapping {
         Self {
             pinned,
             state: State::Idle,
+            seed: [0; 16],
             backoff: Backoff::new(RETRY_BASE, RETRY_CAP),
             succeeded: None,
         }
@@ -111,6 +115,7 @@ impl Bootstrapping {
         if !matches!(self.state, State::Waiting(at) if at <= now) {
             return Vec::new();
         }
+        rng.fill_bytes(&mut self.seed);
         let mut pinned = self.pinned.clone();
         let chosen = pinned.partial_shuffle(rng, ASKED).0.to_vec();
         let asked = chosen.iter().map(|relay| (relay.node, Answer::Pending));
@@ -119,6 +124,11 @@ impl Bootstrapping {
             until: None,
         };
         chosen
+    }
+
+    /// What the relays of the last attempt are told of how to choose what they list.
+    pub(super) const fn seed(&self) -> [u8; 16] {
+        self.seed
     }
 
     /// How many relays must list a relay: two, or one if only one is pinned.

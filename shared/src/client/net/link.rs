@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::id::{ConnectionTag, MessageId, NodeId, SurbId};
 use crate::onion::{Suite, Suites};
 use crate::time::{Duration, Timestamp};
-use crate::wire::codec::{BoundedList, BoundedText, from_cbor, to_cbor};
+use crate::wire::codec::{BoundedList, BoundedText, Bytes, from_cbor, to_cbor};
 use crate::wire::link::{
     Ack, Directory, DirectoryGet, Handshake, HandshakeAck, LinkError, LinkErrorCode, Role,
 };
@@ -47,7 +47,10 @@ pub(super) enum Hello {
         received: u64,
     },
     /// The directory, once, in clear.
-    Visitor,
+    Visitor {
+        /// Which relays are listed where not all fit.
+        seed: [u8; 16],
+    },
 }
 
 /// A link in one of its states.
@@ -271,7 +274,7 @@ impl Hello {
     fn body(&self, suites: Suites) -> Handshake {
         let (role, tag, received) = match self {
             Self::Guard { tag, received } => (Role::Client, Some(*tag), Some(*received)),
-            Self::Visitor => (Role::Visitor, None, None),
+            Self::Visitor { .. } => (Role::Visitor, None, None),
         };
         Handshake {
             role,
@@ -296,7 +299,7 @@ impl Opening {
             return Step::malformed(rng);
         };
         let mut common = ack.suites.iter().filter_map(|n| Suite::from_number(*n));
-        let visitor = matches!(self.hello, Hello::Visitor);
+        let visitor = matches!(self.hello, Hello::Visitor { .. });
         let understood = visitor || common.any(|suite| self.suites.contains(suite));
         if ack.version != VERSION || !understood {
             return Step::broken(LinkErrorCode::Version, LinkFault::Broken, rng);
@@ -312,10 +315,13 @@ impl Opening {
                 let resumed = ack.resumed;
                 Step::stay(link).telling(LinkEvent::Up { received, resumed })
             }
-            Hello::Visitor => {
+            Hello::Visitor { seed } => {
                 let deadline = now + DIRECTORY_DEADLINE;
-                let ask = to_cbor(&DirectoryGet { known: None });
-                let ask = frame(Tag::DirectoryGet, &ask, rng);
+                let ask = DirectoryGet {
+                    known: None,
+                    seed: Some(Bytes(seed)),
+                };
+                let ask = frame(Tag::DirectoryGet, &to_cbor(&ask), rng);
                 Step::stay(Link::Visiting(Visiting { deadline })).sending(ask)
             }
         }

@@ -9,13 +9,12 @@ use rand_core::CryptoRng;
 
 use super::relays::Relays;
 use crate::id::NodeId;
+use crate::onion::weight::weights;
 use crate::onion::{Features, Party, RelayDescriptor};
 use crate::time::Timestamp;
 
 /// A swarm of three survives the loss of one. Fewer distinct relays than that are filled up with others.
 const ENOUGH: usize = 3;
-/// A relay says itself how large it is; what it says counts within these bounds only.
-const WEIGHTS: (u64, u64) = (1_000, 10_000);
 
 impl Relays {
     /// Relays that make a mailbox's swarm one of `count`, beside those that it `keeps`, none of them `not`: none of
@@ -98,7 +97,10 @@ impl Relays {
             .directory()
             .iter()
             .filter(|relay| self.is_usable(relay, features, now));
-        let mut left: Vec<_> = offering.map(|relay| (weight(relay), relay)).collect();
+        let offering: Vec<_> = offering.map(|relay| (relay, self.party(relay))).collect();
+        let weights = weights(offering.iter().map(|(relay, party)| (*relay, party)));
+        let relays = offering.iter().map(|(relay, _)| *relay);
+        let mut left: Vec<_> = weights.into_iter().zip(relays).collect();
         let mut order = Vec::with_capacity(left.len());
         while !left.is_empty() {
             let total: u64 = left.iter().map(|(weight, _)| weight).sum();
@@ -118,8 +120,4 @@ impl Relays {
     pub(super) fn party<'r>(&self, relay: &'r RelayDescriptor) -> Party<'r> {
         Party::of(relay, self.rules().allow_loopback)
     }
-}
-
-fn weight(relay: &RelayDescriptor) -> u64 {
-    relay.info().max_connections.clamp(WEIGHTS.0, WEIGHTS.1)
 }

@@ -68,7 +68,9 @@ impl Net {
             self.bootstrap.suggest(now);
         }
         for relay in self.bootstrap.start(now, rng) {
-            let link = Link::open(relay.node, Hello::Visitor, self.relays.suites(), now);
+            let seed = self.bootstrap.seed();
+            let hello = Hello::Visitor { seed };
+            let link = Link::open(relay.node, hello, self.relays.suites(), now);
             self.open(link, Owner::Bootstrap(relay.node), relay.url);
         }
         if let Some(agreed) = self.bootstrap.conclude(now, rng) {

@@ -10,3 +10,4 @@ mod relay_keys;
 mod routes;
 pub(crate) mod support;
 mod vectors;
+mod weights;

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::test_support::rng;
-use crate::wire::codec::Bytes;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
 const RELAY: NodeId = NodeId::from_bytes([1; 20]);
@@ -70,9 +69,11 @@ fn a_client_says_its_tag_and_count_and_nothing_else() {
     assert_eq!((hello.descriptor, hello.nonce), (None, None));
 }
 
+const SEED: [u8; 16] = [9; 16];
+
 #[test]
 fn a_visitor_shows_no_tag_and_asks_for_the_directory_once() {
-    let step = Link::open(RELAY, Hello::Visitor, SUITES, NOW).opened(&mut rng(1));
+    let step = Link::open(RELAY, Hello::Visitor { seed: SEED }, SUITES, NOW).opened(&mut rng(1));
     let hello: Handshake = from_cbor(decode_frame(&step.send[0]).unwrap().payload, 16_384).unwrap();
     assert_eq!(
         (hello.role, hello.tag, hello.received),
@@ -81,6 +82,9 @@ fn a_visitor_shows_no_tag_and_asks_for_the_directory_once() {
     let answer = ack(RELAY, VERSION, vec![1], false);
     let step = step.link.unwrap().frame(&answer, NOW, &mut rng(2));
     assert_eq!(sent(&step), [Tag::DirectoryGet]);
+    let asked = decode_frame(&step.send[0]).unwrap();
+    let asked: DirectoryGet = from_cbor(asked.payload, 64).unwrap();
+    assert_eq!((asked.known, asked.seed), (None, Some(Bytes(SEED))));
     let directory = Directory {
         digest: Bytes([3; 32]),
         descriptors: BoundedList::default(),
