@@ -9,10 +9,14 @@ INDEX_BITS = N // (K + 1) + 1
 
 
 def check(work, purpose, node, key, stored):
-    """Whether `work` is what storing `stored` under `key` takes at `node`. `stored`: envelope id, or record."""
+    """Whether `work` is what storing `stored` under `key` takes at `node`. `stored`: envelope id, record, or nothing for a mailbox."""
     need(isinstance(work, bytes) and len(work) == 45, "length of work")
     seed, effort, nonce, solution = work[:16], work[16:20], work[20:28], work[28:]
-    wanted = stored if purpose == b"\1" else b2(128, "ZenTalk record hash v1", stored)
+    if purpose == b"\3":
+        need(stored == b"", "object of a mailbox")
+        wanted = bytes(16)
+    else:
+        wanted = stored if purpose == b"\1" else b2(128, "ZenTalk record hash v1", stored)
     need(len(wanted) == 16, "length of the object")
     challenge = b2(256, "ZenTalk work v1", purpose, node, key, wanted, seed, effort)
     low = int.from_bytes(b2(128, "ZenTalk work effort v1", challenge, nonce, solution)[:4], "big")

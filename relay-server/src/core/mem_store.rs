@@ -427,7 +427,7 @@ impl Disk {
 
     fn save_prekeys(&mut self, save: SavePreKeys) -> Owned<u16> {
         let limit = self.quotas.one_time as usize;
-        let (mailbox, fresh) = match self.admit(&save.mailbox, save.stamp, true, save.now) {
+        let (mailbox, fresh) = match self.admit(&save.mailbox, save.stamp, false, save.now) {
             Owned::Done(admitted) => admitted,
             Owned::Stale => return Owned::Stale,
             Owned::Unknown => return Owned::Unknown,

@@ -10,7 +10,7 @@ use zentalk_shared::id::{EnvelopeId, MailboxId};
 use zentalk_shared::onion::{Class, Suite, Surb};
 use zentalk_shared::rpc::{
     EnvelopeItem, FormerPermit, MAX_FETCH, MAX_PERMIT_OVERLAP, MailboxDescriptor, OwnerOp,
-    OwnerRequest, Push, Refusal, Reply, SubscribeBody, SubscribeReply,
+    OwnerRequest, Push, Refusal, Reply, Subject, SubscribeBody, SubscribeReply, Work,
 };
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::BoundedList;
@@ -72,6 +72,7 @@ struct ReadSubscription {
     permits: Permits,
     /// The suites of its reply blocks whose packets this relay will peel itself.
     own: Vec<Suite>,
+    work: Option<Work>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +217,17 @@ impl Relay {
                 self.refuse_request(reply, Refusal::Busy, step);
             }
             Ok(read) => {
+                // Who has one writes to it for nothing, so it is not to be had for nothing.
+                let is_new = self.mailboxes.descriptor(&read.save.mailbox).is_none();
+                let reply = if is_new {
+                    let subject = Subject::open(&self.me, &read.save.mailbox);
+                    match self.collect(reply, &subject, read.work.as_ref(), step) {
+                        Some(reply) => reply,
+                        None => return,
+                    }
+                } else {
+                    reply
+                };
                 let after = After::Subscribe {
                     reply,
                     descriptor: Box::new(read.descriptor),
@@ -279,6 +291,7 @@ impl Relay {
             descriptor,
             permits,
             own,
+            work: body.work,
         })
     }
 

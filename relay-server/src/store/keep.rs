@@ -8,7 +8,7 @@ use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::codec::BoundedBytes;
 
 use super::dht;
-use super::mailbox::{admit_or_create, be_u64, ms};
+use super::mailbox::{admit, be_u64, ms};
 use crate::core::Proof;
 use crate::core::store::{
     Bundle, Owned, Quotas, RecordOutcome, Restored, RestoredMailbox, SavePreKeys, SavedDescriptor,
@@ -20,7 +20,7 @@ pub(super) fn save_prekeys(
     quotas: &Quotas,
     save: &SavePreKeys,
 ) -> Result<Owned<u16>> {
-    let admitted = match admit_or_create(db, quotas, &save.mailbox, save.stamp, save.now)? {
+    let admitted = match admit(db, &save.mailbox, save.stamp, save.now)? {
         Owned::Done(admitted) => admitted,
         Owned::Stale => return Ok(Owned::Stale),
         Owned::Unknown => return Ok(Owned::Unknown),

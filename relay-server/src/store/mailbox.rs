@@ -140,8 +140,8 @@ pub(super) fn admit(
     Ok(Owned::Done(Admitted { row, fresh }))
 }
 
-/// Like [`admit`], for requests that open a mailbox which is not there yet.
-pub(super) fn admit_or_create(
+/// Like [`admit`], for the request that opens a mailbox which is not there yet.
+fn admit_or_create(
     db: &Connection,
     quotas: &Quotas,
     mailbox: &MailboxId,

@@ -155,7 +155,7 @@ impl Network {
             let config = home.join("relay.toml");
             let text = format!(
                 "listen = \"127.0.0.1:{port}\"\nurl = {url:?}\ndata_dir = {data:?}\n\
-                 operator = \"{index}\"\nallow_private = true\npeers = [{}]\n{}",
+                 operator = \"{index}\"\nallow_private = true\npeers = [{}]\nstrangers.effort = 0\n{}",
                 peers.join(", "),
                 extra(url, &home),
             );
@@ -699,6 +699,7 @@ impl Owner {
             surbs: BoundedList::new(surbs.collect()).unwrap(),
             permit: Some(self.secret.permit(member)),
             former: None,
+            work: None,
         };
         Request::Subscribe(self.signed(member, OwnerOp::Subscribe, &body))
     }

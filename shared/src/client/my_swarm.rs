@@ -3,25 +3,35 @@
 use super::api::Step;
 use super::engine::{Client, Ctx};
 use super::mailbox::Need;
-use super::requests::{Purpose, Target};
+use super::requests::{OpenAt, Purpose, Target};
 use crate::id::{EnvelopeId, NodeId};
 use crate::onion::Class;
 use crate::rpc::{
     EnvelopeItem, FetchBody, MAX_FETCH, MailboxDescriptor, OwnerOp, OwnerRequest, Push, Request,
-    SubscribeBody, Tombstone, envelope_id,
+    SubscribeBody, Tombstone, Work, envelope_id,
 };
 use crate::time::Duration;
 use crate::wire::codec::{BoundedBytes, BoundedList, to_cbor};
 
 /// Relays that hold my mail.
 const SWARM: usize = 6;
-/// Those of them that are active. In a network in which the rules of paths relax there are no others: more would leave
-/// few relays for the paths to them.
+/// Those of them that are active.
 const ACTIVE: usize = 3;
+/// In a small network so many relays are left out, but for the active ones, for the paths to the others: a guard, a vanguard,
+/// a fresh one, and one to choose.
+const APART: usize = 4;
 /// A directory with fewer relays than this may still be growing.
 const FEW: u32 = 5;
 /// A small directory is waited for until relays know no others, or for this long.
 const GROWING: Duration = Duration::from_secs(15);
+
+/// What it takes to open a mailbox at a member, as far as it has asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Opening {
+    pub(super) work: Option<Work>,
+    /// How often work was asked for.
+    pub(super) tries: u8,
+}
 
 impl Client {
     /// Other relays are known than before: the record may belong elsewhere, because readers ask the relays
@@ -54,10 +64,8 @@ impl Client {
     }
 
     fn swarm_size(&self) -> usize {
-        match self.net.is_small() {
-            true => ACTIVE,
-            false => SWARM,
-        }
+        let relays = usize::try_from(self.net.network().relays).unwrap_or(usize::MAX);
+        relays.saturating_sub(APART).clamp(ACTIVE, SWARM)
     }
 
     /// A small swarm gets further members once there are relays for it. Those that it has stay, so no mail is left
@@ -155,6 +163,7 @@ impl Client {
         member: NodeId,
         count: u16,
         replace: bool,
+        opening: Opening,
         ctx: &mut Ctx<'_>,
     ) {
         let Some(descriptor) = self.mailbox.descriptor.clone() else {
@@ -181,6 +190,7 @@ impl Client {
             surbs,
             permit: Some(permit),
             former,
+            work: opening.work,
         };
         let Some(request) = self.owner_request(&member, OwnerOp::Subscribe, to_cbor(&body), ctx)
         else {
@@ -192,6 +202,7 @@ impl Client {
             member,
             replace,
             losses: self.mailbox.losses(),
+            tries: opening.tries,
         };
         self.ask(
             Target {
@@ -206,6 +217,14 @@ impl Client {
         );
     }
 
+    /// Opens the mailbox at a member that has asked for work.
+    pub(super) fn open_at(&mut self, at: OpenAt, work: Option<Work>, ctx: &mut Ctx<'_>) {
+        let OpenAt { member, tries } = at;
+        if self.swarm().contains(&member) {
+            self.subscribe(member, self.stock.surbs, true, Opening { work, tries }, ctx);
+        }
+    }
+
     /// Tells a former member that it is one: it takes no mail any more, and says so.
     pub(super) fn tell_former(&mut self, member: NodeId, ctx: &mut Ctx<'_>) {
         let Some(descriptor) = self.mailbox.descriptor.clone() else {
@@ -217,6 +236,7 @@ impl Client {
             surbs: BoundedList::default(),
             permit: None,
             former: None,
+            work: None,
         };
         let Some(request) = self.owner_request(&member, OwnerOp::Subscribe, to_cbor(&body), ctx)
         else {

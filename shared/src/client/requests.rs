@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::api::Step;
 use super::engine::{Client, Ctx, Item};
 use super::mailbox::Need;
+use super::my_swarm::Opening;
 use super::net::NetFailure;
 use super::outbox::Due;
 use super::view::{FailReason, MessageState};
@@ -39,6 +40,8 @@ pub(super) enum Purpose {
         replace: bool,
         /// How often every stock had been lost when its reply blocks were minted.
         losses: u64,
+        /// How often work was asked for.
+        tries: u8,
     },
     TellFormer {
         member: NodeId,
@@ -100,6 +103,14 @@ pub(super) struct RecordTo {
     pub(super) tries: u8,
 }
 
+/// A member of my swarm that does not have the mailbox yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenAt {
+    pub(super) member: NodeId,
+    /// How often work was asked for.
+    pub(super) tries: u8,
+}
+
 /// Whom a request is for.
 pub(super) struct Target<'a> {
     pub(super) node: NodeId,
@@ -128,7 +139,9 @@ impl Client {
             .needs(self.stock.surbs, &self.busy_members(), ctx.now)
         {
             match need {
-                Need::Subscribe { count, replace } => self.subscribe(member, count, replace, ctx),
+                Need::Subscribe { count, replace } => {
+                    self.subscribe(member, count, replace, Opening::default(), ctx);
+                }
                 Need::Fetch { after } => self.fetch(member, after, ctx),
                 Need::Tell => self.tell_former(member, ctx),
             }
@@ -147,9 +160,10 @@ impl Client {
         }
     }
 
-    /// Members of my swarm that are busy with an owner request.
+    /// Members of my swarm that are busy with an owner request, or for whom one is worked for.
     pub(super) fn busy_members(&self) -> BTreeSet<NodeId> {
-        self.requests.values().filter_map(Purpose::member).collect()
+        let asked = self.requests.values().filter_map(Purpose::member);
+        asked.chain(self.works.members()).collect()
     }
 
     fn prekeys_queued(&self, ctx: &Ctx<'_>) -> bool {
@@ -273,6 +287,7 @@ impl Client {
                     member,
                     replace,
                     losses,
+                    ..
                 },
                 Reply::Subscribe(SubscribeReply { stock, waiting }),
             ) if losses == self.mailbox.losses() => {
@@ -319,6 +334,10 @@ impl Client {
         let task = match &purpose {
             Purpose::Put(to) => Some(Task::Put(*to)),
             Purpose::PublishRecord(to) => Some(Task::Record(to.clone())),
+            Purpose::Subscribe { member, tries, .. } => Some(Task::Open(OpenAt {
+                member: *member,
+                tries: *tries,
+            })),
             _ => None,
         };
         if let (Purpose::Put(to), Refusal::Moved) = (&purpose, refused.reason) {

@@ -1,4 +1,5 @@
-//! Proof of work that relays ask for: of mail to people who have given me no permit yet, and of my account record.
+//! Proof of work that relays ask for: of mail to people who have given me no permit yet, of my account record, and of a
+//! mailbox that is opened.
 //!
 //! ```text
 //!   request ─▶ Refused { work needed } ─▶ queue ─▶ Effect::Work ─▶ host ─▶ Input::Worked ─▶ the same request, with work
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::api::Effect;
 use super::engine::{Client, Ctx};
-use super::requests::{PutTo, RecordTo};
+use super::requests::{OpenAt, PutTo, RecordTo};
 use crate::id::NodeId;
 use crate::rpc::{MAX_EFFORT, Solver, Subject, Work, WorkWanted};
 use crate::time::{Duration, Timestamp};
@@ -40,6 +41,7 @@ pub struct WorkJob {
 pub(super) enum Task {
     Put(PutTo),
     Record(RecordTo),
+    Open(OpenAt),
 }
 
 /// What is to be worked for.
@@ -62,6 +64,14 @@ impl Works {
         }
     }
 
+    /// Members of my swarm at which a mailbox is to be opened.
+    pub(super) fn members(&self) -> impl Iterator<Item = NodeId> {
+        self.queue.iter().filter_map(|task| match task {
+            Task::Open(at) => Some(at.member),
+            Task::Put(_) | Task::Record(_) => None,
+        })
+    }
+
     /// What a relay has asked for lately.
     fn known(&self, node: &NodeId, now: Timestamp) -> Option<WorkWanted> {
         let (at, wanted) = self.wanted.get(node)?;
@@ -74,6 +84,7 @@ impl Task {
         match self {
             Self::Put(to) => to.member,
             Self::Record(to) => to.relay,
+            Self::Open(at) => at.member,
         }
     }
 
@@ -81,6 +92,7 @@ impl Task {
         match self {
             Self::Put(to) => &mut to.tries,
             Self::Record(to) => &mut to.tries,
+            Self::Open(at) => &mut at.tries,
         }
     }
 }
@@ -164,6 +176,11 @@ impl Client {
                 let is_asked = self.publication.is_asked(to.sequence);
                 is_asked.then(|| Subject::record(&to.relay, &key, &to.record))
             }
+            Task::Open(at) => {
+                let descriptor = self.mailbox.descriptor.as_ref()?;
+                let is_member = descriptor.members().contains(&at.member);
+                is_member.then(|| Subject::open(&at.member, &descriptor.mailbox()))
+            }
         }
     }
 
@@ -174,6 +191,7 @@ impl Client {
                 self.put_to(to, work, ctx);
             }
             Task::Record(to) => self.record_to(to, work, ctx),
+            Task::Open(at) => self.open_at(at, work, ctx),
         }
     }
 }

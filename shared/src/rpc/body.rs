@@ -88,6 +88,9 @@ pub struct SubscribeBody {
     /// What those show who have not heard of the new secret yet.
     #[n(4)]
     pub former: Option<FormerPermit>,
+    /// What it takes to open a mailbox that the member does not have.
+    #[n(5)]
+    pub work: Option<Work>,
 }
 
 impl SubscribeBody {

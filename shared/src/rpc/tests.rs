@@ -246,6 +246,7 @@ fn subscription(suite: Suite, count: usize) -> Option<Request> {
             permit: WriteSecret::from_bytes([6; 32]).permit(&NODE),
             until: Timestamp::from_ms(u64::MAX),
         }),
+        work: Some(Work::from_parts(&WANTED, &[8; 8], &[9; 17])),
     };
     let body = BoundedBytes::new(crate::wire::codec::to_cbor(&body)).ok()?;
     let signed = OwnerRequest::sign(&secret, &NODE, OwnerOp::Subscribe, u64::MAX, body);

@@ -1,4 +1,4 @@
-//! Proof of work: what a relay asks of who has no permit, and of who stores records. PROTOCOL §6, "Work".
+//! Proof of work: what a relay asks of who has no permit, of who stores records, and of who opens a mailbox. PROTOCOL §6, "Work".
 //!
 //! ```text
 //!   request without work ──▶ Refused { work needed, WorkWanted { seed, effort } }
@@ -65,6 +65,11 @@ impl Subject {
     pub fn record(node: &NodeId, key: &RecordKey, record: &RecordBytes) -> Self {
         let hash = blake2b_128_concat(b"ZenTalk record hash v1", record);
         Self::new(2, node, key.as_bytes(), &hash)
+    }
+
+    /// A mailbox that is not there yet.
+    pub fn open(node: &NodeId, mailbox: &MailboxId) -> Self {
+        Self::new(3, node, mailbox.as_bytes(), &[0; 16])
     }
 
     fn new(purpose: u8, node: &NodeId, key: &[u8; 20], object: &[u8; 16]) -> Self {

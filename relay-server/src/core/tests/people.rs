@@ -8,8 +8,8 @@ use zentalk_shared::identity::MailboxSecret;
 use zentalk_shared::onion::{Class, Route, Suite, Surb, SurbKeys};
 use zentalk_shared::rpc::{
     EnvelopeBytes, FetchBody, FetchReply, FormerPermit, MailboxDescriptor, OwnerOp, OwnerRequest,
-    Push, PutRequest, Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
-    envelope_id,
+    Push, PutRequest, Refused, Reply, Request, Solver, Subject, SubscribeBody, SurbBytes,
+    Tombstone, Work, WorkWanted, WriteSecret, envelope_id,
 };
 use zentalk_shared::time::Duration;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
@@ -213,6 +213,8 @@ pub(super) struct Owner {
     pub(super) members: Vec<usize>,
     /// Of the descriptor: goes up with every move.
     pub(super) moves: u64,
+    /// Shown with subscriptions.
+    pub(super) work: Option<Work>,
 }
 
 impl Owner {
@@ -240,6 +242,7 @@ impl Owner {
             sequence: net.now.as_ms(),
             members: vec![0, 1, 2],
             moves: 1,
+            work: None,
         }
     }
 
@@ -248,8 +251,24 @@ impl Owner {
         // No relay is twice on a path: a member that is the guard is asked directly.
         let mut path = vec![self.caller.guard, member];
         path.dedup();
-        let reply = self.caller.call(net, &path, &request);
+        let mut reply = self.caller.call(net, &path, &request);
+        if let Some(Reply::Refused(Refused {
+            work: Some(wanted), ..
+        })) = reply
+        {
+            self.work = Some(self.work_to_open(net, member, wanted));
+            let request = self.subscription(net, member, surbs);
+            self.work = None;
+            reply = self.caller.call(net, &path, &request);
+        }
         assert!(matches!(reply, Some(Reply::Subscribe(_))), "{reply:?}");
+    }
+
+    /// What it takes to have the mailbox at a member.
+    pub(super) fn work_to_open(&self, net: &mut Net, member: usize, wanted: WorkWanted) -> Work {
+        let subject = Subject::open(&net.id(member), &self.key.id());
+        let mut solver = Solver::new(&subject, wanted, &mut net.rng);
+        (0..1000).find_map(|_| solver.step()).unwrap()
     }
 
     pub(super) fn subscription(&mut self, net: &mut Net, member: usize, surbs: usize) -> Request {
@@ -263,6 +282,7 @@ impl Owner {
             surbs,
             permit: Some(self.secret.permit(&net.id(member))),
             former: self.former.clone(),
+            work: self.work,
         };
         Request::Subscribe(self.signed(net, member, OwnerOp::Subscribe, &body))
     }

@@ -46,8 +46,11 @@ fn take(net: &mut Net, caller: &mut Caller, owner: &Owner, member: usize) -> Opt
 #[test]
 fn fault_05_every_asker_gets_a_one_time_prekey_of_its_own() {
     let mut net = Net::new(3);
-    let mut owner = Owner::new(&mut net, 2);
+    let mut owner = Owner::with_mailbox(&mut net, 2, 0);
     let mut caller = Caller::at(&mut net, 2);
+    let mut nobody = Owner::new(&mut net, 2);
+    let unknown = Some(Reply::Refused(Refused::because(Refusal::Unknown)));
+    assert_eq!(publish(&mut net, &mut nobody, 0, &[1]), unknown);
     assert_eq!(take(&mut net, &mut caller, &owner, 0), None);
     assert!(publish(&mut net, &mut owner, 0, &[1, 2]).is_some());
     assert!(publish(&mut net, &mut owner, 1, &[3]).is_some());
@@ -64,7 +67,7 @@ fn fault_05_every_asker_gets_a_one_time_prekey_of_its_own() {
 #[test]
 fn fault_05_a_prekey_that_may_have_left_is_gone_after_a_crash() {
     let mut net = Net::new(3);
-    let mut owner = Owner::new(&mut net, 2);
+    let mut owner = Owner::with_mailbox(&mut net, 2, 0);
     let mut caller = Caller::at(&mut net, 2);
     publish(&mut net, &mut owner, 0, &[1, 2, 3]).unwrap();
     net.nodes[0].slow_disk = true;
@@ -91,7 +94,7 @@ fn who_asks_too_often_gets_the_base_alone() {
         ..Limits::default()
     };
     let mut net = Net::with(3, limits, Quotas::default());
-    let mut owner = Owner::new(&mut net, 2);
+    let mut owner = Owner::with_mailbox(&mut net, 2, 0);
     let mut caller = Caller::at(&mut net, 2);
     publish(&mut net, &mut owner, 0, &[1, 2, 3, 4]).unwrap();
     let taken: Vec<_> = (0..4)

@@ -140,7 +140,7 @@ fn work_for_one_envelope_or_relay_buys_no_place_for_another() {
 #[test]
 fn nobody_works_for_a_mailbox_that_is_not_here() {
     let mut net = dear(4, 2, Quotas::default());
-    let owner = Owner::with_mailbox(&mut net, 3, 0);
+    let owner = Owner::new(&mut net, 3);
     let mut sender = Caller::at(&mut net, 3);
     let put = Request::Put(PutRequest {
         mailbox: MailboxId::from_bytes([9; 20]),
@@ -148,6 +148,39 @@ fn nobody_works_for_a_mailbox_that_is_not_here() {
     });
     let unknown = Reply::Refused(Refused::because(Refusal::Unknown));
     assert_eq!(sender.call(&mut net, &[3, 0], &put), Some(unknown));
+}
+
+#[test]
+fn a_mailbox_is_opened_for_work_and_then_refreshed_for_nothing() {
+    let mut net = dear(4, 2, Quotas::default());
+    let mut owner = Owner::new(&mut net, 3);
+    let subscribe = |net: &mut Net, owner: &mut Owner, member| {
+        let request = owner.subscription(net, member, 1);
+        owner.caller.call(net, &[3, member], &request)
+    };
+    let told = wanted(subscribe(&mut net, &mut owner, 0));
+    assert_eq!(told.effort, 2);
+    let elsewhere = wanted(subscribe(&mut net, &mut owner, 1));
+    for work in [
+        owner.work_to_open(&mut net, 0, elsewhere),
+        owner.work_to_open(&mut net, 1, told),
+        Owner::new(&mut net, 3).work_to_open(&mut net, 0, told),
+    ] {
+        owner.work = Some(work);
+        assert_eq!(wanted(subscribe(&mut net, &mut owner, 0)), told);
+    }
+    owner.work = Some(owner.work_to_open(&mut net, 0, told));
+    let opened = subscribe(&mut net, &mut owner, 0);
+    assert!(matches!(opened, Some(Reply::Subscribe(_))), "{opened:?}");
+    owner.work = None;
+    net.kill(0, 0);
+    net.start(0);
+    net.advance(Duration::from_secs(20));
+    let refreshed = subscribe(&mut net, &mut owner, 0);
+    assert!(
+        matches!(refreshed, Some(Reply::Subscribe(_))),
+        "{refreshed:?}"
+    );
 }
 
 #[test]

@@ -250,6 +250,7 @@ fn a_new_member_gets_what_waits_and_the_former_one_says_that_it_is_one() {
         surbs: BoundedList::default(),
         permit: None,
         former: None,
+        work: None,
     };
     let tell = Request::Subscribe(owner.signed(&net, 0, OwnerOp::Subscribe, &body));
     let told = owner.caller.call(&mut net, &[4, 0], &tell);
@@ -332,6 +333,7 @@ fn who_was_never_a_member_takes_no_descriptor_that_does_not_list_it() {
         surbs: BoundedList::default(),
         permit: None,
         former: None,
+        work: None,
     };
     let tell = Request::Subscribe(owner.signed(&net, 3, OwnerOp::Subscribe, &body));
     let answer = owner.caller.call(&mut net, &[3], &tell);

@@ -240,6 +240,7 @@ fn what_the_owner_has_not_signed_moves_nothing_and_deletes_nothing() {
             surbs: BoundedList::default(),
             permit: None,
             former: None,
+            work: None,
         };
         let tell = Request::Subscribe(stranger.signed(&net, 0, OwnerOp::Subscribe, &body));
         let answer = stranger.caller.call(&mut net, &[3, 0], &tell);

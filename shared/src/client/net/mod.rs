@@ -407,11 +407,6 @@ impl Net {
         self.relays.network()
     }
 
-    /// Whether there are so few relays that the rules of paths relax.
-    pub(in crate::client) const fn is_small(&self) -> bool {
-        self.relays.is_small()
-    }
-
     /// Whether relays were asked for others in this run, and knew none that are not known here.
     pub(in crate::client) const fn directory_is_settled(&self) -> bool {
         self.sync.is_settled()

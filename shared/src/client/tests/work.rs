@@ -7,7 +7,7 @@ use crate::client::engine::Ctx;
 use crate::client::outbox::Due;
 use crate::client::requests::{Purpose, PutTo};
 use crate::client::view::WaitReason;
-use crate::id::Address;
+use crate::id::{Address, NodeId};
 use crate::rpc::{MAX_EFFORT, Refusal, Refused, Reply, Subject, WorkWanted};
 use crate::time::Duration;
 use crate::wire::codec::Bytes;
@@ -47,6 +47,15 @@ fn first_message() -> (Host, Vec<PutTo>, Address) {
 
 /// A relay refuses a put for this reason; the work that comes of it.
 fn refuse(host: &mut Host, to: PutTo, refused: Refused, now: Timestamp) -> Option<WorkJob> {
+    refuse_any(host, Purpose::Put(to), refused, now)
+}
+
+fn refuse_any(
+    host: &mut Host,
+    purpose: Purpose,
+    refused: Refused,
+    now: Timestamp,
+) -> Option<WorkJob> {
     let (loaded, mut batch) = (Loaded::default(), Batch::default());
     let mut ctx = Ctx {
         loaded: &loaded,
@@ -55,7 +64,7 @@ fn refuse(host: &mut Host, to: PutTo, refused: Refused, now: Timestamp) -> Optio
         rng: &mut host.rng,
     };
     let reply = Reply::Refused(refused);
-    host.client.on_reply(Purpose::Put(to), reply, &mut ctx);
+    host.client.on_reply(purpose, reply, &mut ctx);
     jobs(batch.effects).pop()
 }
 
@@ -176,6 +185,34 @@ fn a_relay_that_wants_too_much_or_too_often_counts_as_failing() {
     }
     assert!(refuse(&mut ada, to, wants(WANTED), NOW).is_none());
     assert_eq!(reason(&ada, &to), Some(WaitReason::Retrying));
+}
+
+#[test]
+fn a_member_that_wants_work_for_a_mailbox_gets_it_and_is_asked_nothing_else_meanwhile() {
+    let mut ada = Host::new(0);
+    settle(&mut ada);
+    let subscribe = |host: &Host, member| Purpose::Subscribe {
+        member,
+        replace: true,
+        losses: host.client.mailbox.losses(),
+        tries: 0,
+    };
+    let purpose = subscribe(&ada, MEMBER);
+    let job = refuse_any(&mut ada, purpose, wants(WANTED), NOW).unwrap();
+    assert!(ada.client.busy_members().contains(&MEMBER));
+    let Input::Worked(id, work) = solve(job) else {
+        unreachable!()
+    };
+    let mailbox = descriptor(&ada).mailbox();
+    assert_eq!(work.verify(&Subject::open(&MEMBER, &mailbox)), Ok(()));
+    ada.turn(Input::Worked(id, work), NOW);
+    assert!(ada.client.busy_members().is_empty(), "no guard to ask by");
+    // Nothing is worked for a relay that has left the swarm.
+    let mut ada = Host::new(0);
+    settle(&mut ada);
+    let purpose = subscribe(&ada, NodeId::from_bytes([0x99; 20]));
+    assert!(refuse_any(&mut ada, purpose, wants(WANTED), NOW).is_none());
+    assert!(ada.client.busy_members().is_empty());
 }
 
 #[test]

@@ -14,7 +14,7 @@ Proof of work, PROTOCOL §6, \"Work\". Hex; XX^N is the byte XX N times. Failure
 Checked with Python (hashlib): the solutions, too.
 
 work: shown at node, for purpose 01, an envelope (object: its id) of a mailbox (key), or purpose 02, a record (object: its
-bytes) under its key.";
+bytes) under its key, or purpose 03, a mailbox (key) that is opened (object: nothing).";
 
 const NODE: NodeId = NodeId::from_bytes([0x21; 20]);
 const KEY: [u8; 20] = [0x22; 20];
@@ -33,6 +33,7 @@ fn subject(vector: &Vector) -> Subject {
             let id = EnvelopeId::from_bytes(vector.array("object"));
             Subject::put(&node, &MailboxId::from_bytes(key), &id)
         }
+        [3] => Subject::open(&node, &MailboxId::from_bytes(key)),
         [2] => {
             let record = RecordBytes::new(vector.bytes("object")).unwrap();
             Subject::record(&node, &RecordKey::from_bytes(key), &record)
@@ -49,7 +50,7 @@ fn failures_come_first() {
 #[test]
 fn work() {
     let found = vectors_of(file(), "work");
-    assert_eq!(found.len(), 8);
+    assert_eq!(found.len(), 10);
     for vector in &found {
         let head = [0x58, 45];
         let bytes = [&head[..], &vector.bytes("work")].concat();
@@ -77,6 +78,7 @@ impl Made {
     fn new(purpose: u8, object: &[u8], effort: u32) -> Self {
         let hashed = match purpose {
             1 => object.to_vec(),
+            3 => vec![0; 16],
             _ => blake2b_128_concat(b"ZenTalk record hash v1", object).to_vec(),
         };
         let parts = [
@@ -148,7 +150,12 @@ fn the_file_is_what_the_generator_writes() {
         "refused",
         "done for an envelope, shown for a record",
     );
+    let opened = Made::new(3, b"", EFFORT);
+    let mut elsewhere = opened.clone();
+    elsewhere.node = NodeId::from_bytes([0x25; 20]);
+    elsewhere.write(&mut file, "refused", "done for a mailbox at another relay");
     put.write(&mut file, "accepted", "an envelope without a permit");
     record.write(&mut file, "accepted", "a record");
+    opened.write(&mut file, "accepted", "a mailbox that is opened");
     file.finish("work.txt");
 }
