@@ -5,6 +5,7 @@
 
 mod count;
 mod suites;
+mod targets;
 
 use std::time::Instant;
 

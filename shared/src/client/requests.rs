@@ -290,13 +290,12 @@ impl Client {
                     ..
                 },
                 Reply::Subscribe(SubscribeReply { stock, waiting }),
-            ) if losses == self.mailbox.losses() => {
-                self.mailbox
-                    .subscribed(member, stock, waiting, replace, ctx.now);
-            }
-            (Purpose::Subscribe { member, .. }, Reply::Subscribe(_)) => {
-                self.mailbox.subscribed_in_vain(member, ctx.now);
-            }
+            ) => match losses == self.mailbox.losses() {
+                true => self
+                    .mailbox
+                    .subscribed(member, stock, waiting, replace, ctx.now),
+                false => self.mailbox.subscribed_in_vain(member, ctx.now),
+            },
             (Purpose::TellFormer { member }, Reply::Subscribe(_)) => {
                 self.mailbox.told(member, ctx.now);
             }

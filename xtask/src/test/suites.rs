@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 
-use anyhow::{Context, Result};
+use anstream::println;
+use anyhow::{Context, Result, bail};
 
 use super::Outcome;
 use super::count::Count;
+use super::targets;
 use crate::build::{self, Flavour};
 use crate::setup::{bindgen, browser, disk, namespaces, node, python, wasm_std};
 use crate::up;
@@ -19,14 +22,33 @@ pub(super) fn rust(filter: Option<&str>) -> Result<Outcome> {
     // Once, and as the other suites build them: a test that builds them itself does so in an environment of its own.
     up::daemons()?;
     let left_out = namespaces::ensure()?;
-    let mut command = Cmd::cargo()
-        .args(["test", "--workspace", "--no-fail-fast", "--locked"])
-        .args(filter)
-        .env("ZENTALK_BIN_DIR", up::daemon_folder());
-    if left_out.is_some() {
-        command = command.args(["--", "--skip", namespaces::TESTS]);
+    let tests = |selected: &[String]| {
+        let command = Cmd::cargo()
+            .args(["test", "--workspace", "--no-fail-fast", "--locked"])
+            .args(selected)
+            .args(filter)
+            .env("ZENTALK_BIN_DIR", up::daemon_folder());
+        match left_out {
+            Some(_) => command.args(["--", "--skip", namespaces::TESTS]),
+            None => command,
+        }
+    };
+    let (waiting, computing) = targets::groups()?;
+    let built = counted(Cmd::cargo().args(["test", "--workspace", "--no-run", "--locked"]))?;
+    if built.is_broken {
+        return Ok(built);
     }
-    let mut outcome = counted(command)?;
+    let (beside, outcome) = thread::scope(|scope| {
+        let beside = scope.spawn(|| collected(tests(&waiting)));
+        let outcome = counted(tests(&computing).yielding());
+        (beside.join(), outcome)
+    });
+    let mut outcome = outcome?;
+    match beside {
+        Ok(beside) => outcome.add(beside?),
+        Err(_) => bail!("the runner of the tests that wait has panicked"),
+    }
+    outcome.add(counted(tests(&["--doc".to_owned()]))?);
     outcome.left_out = left_out;
     Ok(outcome)
 }
@@ -134,6 +156,16 @@ pub(super) fn end_to_end() -> Result<Outcome> {
 fn counted(command: Cmd) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let status = command.run_reading(|line| outcome.count.add(Count::of_line(line)))?;
+    outcome.is_broken = !status.success();
+    Ok(outcome)
+}
+
+/// The same beside another runner: its output is passed on at its end, in one piece.
+fn collected(command: Cmd) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let (status, printed) =
+        command.run_collecting(|line| outcome.count.add(Count::of_line(line)))?;
+    println!("{printed}");
     outcome.is_broken = !status.success();
     Ok(outcome)
 }

@@ -151,6 +151,38 @@ impl Cmd {
         })
     }
 
+    /// Runs quietly beside something else, lets `read` see every line, and returns what it printed, whatever its end.
+    pub(crate) fn run_collecting(self, mut read: impl FnMut(&str)) -> Result<(ExitStatus, String)> {
+        let mut printed = String::new();
+        let status = self.each_line(|line| {
+            read(&line.text);
+            printed.push_str(&line.text);
+            printed.push('\n');
+        })?;
+        Ok((status, printed))
+    }
+
+    /// The same program, which lets all others go first.
+    pub(crate) fn yielding(self) -> Self {
+        let Self { command, deadline } = self;
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "10"]).arg(command.get_program());
+        nice.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => nice.env(name, value),
+                None => nice.env_remove(name),
+            };
+        }
+        if let Some(dir) = command.get_current_dir() {
+            nice.current_dir(dir);
+        }
+        Self {
+            command: nice,
+            deadline,
+        }
+    }
+
     /// Runs with the terminal to itself.
     pub(crate) fn run_shown(mut self) -> Result<()> {
         let shown = self.shown();
@@ -293,6 +325,17 @@ mod tests {
             .deadline(Duration::from_millis(10))
             .run_in(&Step::start("sleeping"));
         assert!(error.unwrap_err().to_string().contains("had not finished"));
+    }
+
+    #[test]
+    fn what_runs_beside_something_else_is_collected_and_yields() {
+        let script = "nice; echo $WORD; exit 3";
+        let cmd = Cmd::new("sh").args(["-c", script]).env("WORD", "hi");
+        let mut lines = 0;
+        let (status, printed) = cmd.yielding().run_collecting(|_| lines += 1).unwrap();
+        assert_eq!((status.code(), lines), (Some(3), 2));
+        let (nice, word) = printed.trim().split_once('\n').unwrap();
+        assert!(nice.parse::<i32>().unwrap() >= 10 && word == "hi");
     }
 
     #[test]
