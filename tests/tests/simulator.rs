@@ -327,7 +327,8 @@ fn clocks_that_are_two_hours_off_lose_nothing() {
     }
 }
 
-/// Two of twelve relays would see a sixth of all packets, and more, since what they swallow is sent again.
+/// Two of twelve relays would see a sixth of all packets, and more, since what they swallow is sent again. They see less than a
+/// seventh, a tenth on average.
 #[test]
 fn relays_that_drop_or_delay_packets_are_avoided_and_hold_nothing_up_for_long() {
     for late_by in [None, Some(Duration::from_secs(8))] {
@@ -344,7 +345,7 @@ fn relays_that_drop_or_delay_packets_are_avoided_and_hold_nothing_up_for_long() 
             );
             let [_, (reached, all)] = report.reached;
             println!("late by {late_by:?}: {reached} of {all} packets, slowest text {slowest:?}");
-            assert!(reached * 6 < all, "seed {seed}: {reached} of {all}");
+            assert!(reached * 7 < all, "seed {seed}: {reached} of {all}");
         }
     }
 }
