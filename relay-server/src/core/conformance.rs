@@ -811,19 +811,21 @@ pub(crate) fn a_sweep_forgets_what_has_expired<S: TestStore>() {
     put(&mut store, envelope(1));
     bury(&mut store, vec![id(2)]);
     let sweep = |store: &mut S, days| {
-        assert_eq!(
-            store.run(StoreOp::Sweep(NOW + Duration::from_days(days))),
-            Ok(StoreReply::Swept(false))
-        );
+        let swept = store.run(StoreOp::Sweep(NOW + Duration::from_days(days)));
+        match swept {
+            Ok(StoreReply::Swept(Swept { more: false, gone })) => gone,
+            other => panic!("{other:?}"),
+        }
     };
-    sweep(&mut store, 29);
+    assert_eq!(sweep(&mut store, 29), []);
     assert_eq!(waiting(&mut store), 1);
     sweep(&mut store, 30);
     assert_eq!(waiting(&mut store), 0);
     assert_eq!(put(&mut store, envelope(2)), PutOutcome::Tombstoned);
     sweep(&mut store, 37);
     assert_eq!(put(&mut store, envelope(2)), PutOutcome::Stored);
-    sweep(&mut store, 60);
+    assert_eq!(sweep(&mut store, 60), [MAILBOX]);
+    assert_eq!(sweep(&mut store, 61), []);
     assert_eq!(
         put(&mut store, envelope(3)),
         PutOutcome::Unknown,

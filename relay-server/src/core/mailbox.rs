@@ -134,6 +134,11 @@ impl Mailboxes {
             .or_insert_with(|| Mailbox::new(rate, now))
     }
 
+    /// The store has forgotten it.
+    pub(super) fn forget(&mut self, mailbox: &MailboxId) {
+        self.boxes.remove(mailbox);
+    }
+
     /// The newest descriptor of a mailbox that is known here.
     pub(super) fn descriptor(&self, mailbox: &MailboxId) -> Option<&MailboxDescriptor> {
         self.boxes.get(mailbox)?.descriptor.as_ref()

@@ -28,7 +28,7 @@ use super::store::{
     Bundle, CompareIds, Compared, ENVELOPE_LIFE, Fetched, HeldMail, Hour, MAILBOX_IDLE_LIFE,
     NAMED_PER_NEW, Owned, OwnerStamp, PushPick, PutEnvelope, PutOutcome, Quotas, RecordOutcome,
     Restored, RestoredMailbox, SavePreKeys, SaveSubscription, SavedDescriptor, SavedRecord, Stock,
-    StoreError, StoreOp, StoreReply, StoredEnvelope, TOMBSTONE_LIFE, TakenPush,
+    StoreError, StoreOp, StoreReply, StoredEnvelope, Swept, TOMBSTONE_LIFE, TakenPush,
 };
 
 /// A disk that exists as long as the value does.
@@ -172,8 +172,8 @@ impl Disk {
                 StoreReply::Record(saved.map(|saved| saved.record.clone()))
             }
             StoreOp::Sweep(now) => {
-                self.sweep(now);
-                StoreReply::Swept(false)
+                let gone = self.sweep(now);
+                StoreReply::Swept(Swept { more: false, gone })
             }
             other => {
                 self.housekeep(other);
@@ -451,10 +451,13 @@ impl Disk {
         Some(Bundle { base, one_time })
     }
 
-    fn sweep(&mut self, now: Timestamp) {
+    /// Yields the mailboxes that are gone.
+    fn sweep(&mut self, now: Timestamp) -> Vec<MailboxId> {
         self.records.retain(|_, record| record.expires > now);
         let idle = Hour::expired(now, MAILBOX_IDLE_LIFE);
-        self.mailboxes.retain(|_, mailbox| mailbox.touched > idle);
+        let is_gone = |_: &MailboxId, mailbox: &mut Mailbox| mailbox.touched <= idle;
+        let gone = self.mailboxes.extract_if(.., is_gone);
+        let gone = gone.map(|(id, _)| id).collect();
         let envelope = Hour::expired(now, ENVELOPE_LIFE);
         let tombstone = Hour::expired(now, TOMBSTONE_LIFE);
         for mailbox in self.mailboxes.values_mut() {
@@ -464,6 +467,7 @@ impl Disk {
             mailbox.tombstones.retain(|_, (hour, _)| *hour > tombstone);
             mailbox.surbs.retain(|surb| surb.expires > now);
         }
+        gone
     }
 }
 

@@ -22,7 +22,7 @@ use super::mailbox::Mailboxes;
 use super::peeling::DearPeeling;
 use super::peers::Peers;
 use super::requests::After;
-use super::store::{Restored, StoreError, StoreOp, StoreReply};
+use super::store::{Restored, StoreError, StoreOp, StoreReply, Swept};
 use super::swarm::{PutKey, Swarm};
 use super::tags::Tags;
 use super::timers::Timers;
@@ -280,9 +280,12 @@ impl Relay {
     }
 
     /// The store forgets in bounded steps, so that mail gets its turn between them.
-    pub(super) fn swept(&mut self, more: Result<bool, StoreError>, step: &mut Step<'_>) {
+    pub(super) fn swept(&mut self, swept: Result<Swept, StoreError>, step: &mut Step<'_>) {
         // After a failure the next hour is soon enough.
-        if more == Ok(true) && !self.stopping {
+        let Swept { more, gone } = swept.unwrap_or_default();
+        gone.iter()
+            .for_each(|mailbox| self.mailboxes.forget(mailbox));
+        if more && !self.stopping {
             self.store(StoreOp::Sweep(step.now), After::Swept);
         }
     }

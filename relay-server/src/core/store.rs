@@ -393,6 +393,15 @@ pub enum RecordOutcome {
     Full,
 }
 
+/// What a sweep has forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// There may be more to forget.
+    pub more: bool,
+    /// Mailboxes whose owner has not come for long.
+    pub gone: Vec<MailboxId>,
+}
+
 /// The answer to a [`StoreOp`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreReply {
@@ -422,8 +431,8 @@ pub enum StoreReply {
     RecordPut(RecordOutcome),
     /// To a question for a record.
     Record(Option<Vec<u8>>),
-    /// To a sweep; true: there may be more to forget.
-    Swept(bool),
+    /// To a sweep.
+    Swept(Swept),
     /// To whatever answers nothing.
     Done,
 }

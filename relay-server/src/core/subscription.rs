@@ -10,7 +10,7 @@ use zentalk_shared::id::{EnvelopeId, MailboxId};
 use zentalk_shared::onion::{Class, Suite, Surb};
 use zentalk_shared::rpc::{
     EnvelopeItem, FormerPermit, MAX_FETCH, MAX_PERMIT_OVERLAP, MailboxDescriptor, OwnerOp,
-    OwnerRequest, Push, Refusal, Reply, Subject, SubscribeBody, SubscribeReply, Work,
+    OwnerRequest, Push, Refusal, Reply, Subject, SubscribeBody, SubscribeReply,
 };
 use zentalk_shared::time::{Duration, Timestamp};
 use zentalk_shared::wire::codec::BoundedList;
@@ -72,7 +72,6 @@ struct ReadSubscription {
     permits: Permits,
     /// The suites of its reply blocks whose packets this relay will peel itself.
     own: Vec<Suite>,
-    work: Option<Work>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,25 +208,27 @@ impl Relay {
         request: &OwnerRequest,
         step: &mut Step<'_>,
     ) {
-        let parsed = verify(request, &self.me, OwnerOp::Subscribe)
-            .and_then(|verified| self.read_subscription(verified, step));
-        match parsed {
+        let verified = match verify::<SubscribeBody>(request, &self.me, OwnerOp::Subscribe) {
+            Ok(verified) => verified,
+            Err(refusal) => return self.refuse_request(reply, refusal, step),
+        };
+        // Who has a mailbox writes to it for nothing, so it is not to be had for nothing.
+        let reply = match self.mailboxes.descriptor(&verified.mailbox) {
+            Some(_) => reply,
+            None => {
+                let subject = Subject::open(&self.me, &verified.mailbox);
+                match self.collect(reply, &subject, verified.body.work.as_ref(), step) {
+                    Some(reply) => reply,
+                    None => return,
+                }
+            }
+        };
+        match self.read_subscription(verified, step) {
             Err(refusal) => self.refuse_request(reply, refusal, step),
             Ok(read) if !self.pay_for_peeling(reply.from, &read.own, step) => {
                 self.refuse_request(reply, Refusal::Busy, step);
             }
             Ok(read) => {
-                // Who has one writes to it for nothing, so it is not to be had for nothing.
-                let is_new = self.mailboxes.descriptor(&read.save.mailbox).is_none();
-                let reply = if is_new {
-                    let subject = Subject::open(&self.me, &read.save.mailbox);
-                    match self.collect(reply, &subject, read.work.as_ref(), step) {
-                        Some(reply) => reply,
-                        None => return,
-                    }
-                } else {
-                    reply
-                };
                 let after = After::Subscribe {
                     reply,
                     descriptor: Box::new(read.descriptor),
@@ -291,7 +292,6 @@ impl Relay {
             descriptor,
             permits,
             own,
-            work: body.work,
         })
     }
 

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Params, Result, params};
+use zentalk_shared::id::MailboxId;
 use zentalk_shared::time::{Duration, Timestamp};
 
 use super::mailbox::ms;
-use crate::core::store::{ENVELOPE_LIFE, Hour, MAILBOX_IDLE_LIFE, TOMBSTONE_LIFE};
+use crate::core::store::{ENVELOPE_LIFE, Hour, MAILBOX_IDLE_LIFE, Swept, TOMBSTONE_LIFE};
 
 /// The DHT forgets its records itself, and may have prolonged one without writing it down.
 const DHT_GRACE: Duration = Duration::from_days(1);
 /// Rows that one slice forgets: some milliseconds of a slow disk.
 pub(super) const SLICE: u32 = 500;
 
-/// Forgets up to [`SLICE`] expired rows. True: there may be more.
-pub(super) fn slice(db: &Connection, now: Timestamp) -> Result<bool> {
+/// Forgets up to [`SLICE`] expired rows.
+pub(super) fn slice(db: &Connection, now: Timestamp) -> Result<Swept> {
     let mut left = SLICE;
     for sql in [
         "DELETE FROM surbs WHERE row IN (SELECT row FROM surbs WHERE expires <= ?1 LIMIT ?2)",
@@ -40,14 +41,15 @@ pub(super) fn slice(db: &Connection, now: Timestamp) -> Result<bool> {
 }
 
 /// Forgets mailboxes whose owner has not come since `hour`; a large one takes several slices.
-fn forget_idle(db: &Connection, hour: u32, mut left: u32) -> Result<bool> {
+fn forget_idle(db: &Connection, hour: u32, mut left: u32) -> Result<Swept> {
+    let mut gone = Vec::new();
     while left > 0 {
         let idle = db
             .prepare_cached("SELECT row FROM mailboxes WHERE touched <= ?1 LIMIT 1")?
             .query_row([hour], |row| row.get::<_, i64>(0))
             .optional()?;
         let Some(row) = idle else {
-            return Ok(false);
+            return Ok(Swept { more: false, gone });
         };
         let its = "SELECT row FROM envelopes WHERE mailbox = ?1 LIMIT ?2";
         left -= forget_envelopes(db, its, params![row, left])?;
@@ -60,12 +62,14 @@ fn forget_idle(db: &Connection, hour: u32, mut left: u32) -> Result<bool> {
             left -= rows(db.prepare_cached(&sql)?.execute(params![row, left])?);
         }
         if left > 0 {
-            db.prepare_cached("DELETE FROM mailboxes WHERE row = ?1")?
-                .execute([row])?;
+            let id = db
+                .prepare_cached("DELETE FROM mailboxes WHERE row = ?1 RETURNING mailbox")?
+                .query_row([row], |row| row.get(0))?;
+            gone.push(MailboxId::from_bytes(id));
             left -= 1;
         }
     }
-    Ok(true)
+    Ok(Swept { more: true, gone })
 }
 
 /// What a statement with a limit of [`SLICE`] has changed.
@@ -125,7 +129,7 @@ mod tests {
     fn with_expired(rows: u32) -> Scratch {
         let mut store = conformance::with_mailbox::<Scratch>(Quotas::default());
         let other = "INSERT INTO mailboxes (row, mailbox, sequence, digest, descriptor_sequence, touched, held, strangers, buried)
-             VALUES (99, x'63', x'0000000000000000', x'', x'0000000000000000', 1000000, ?1, ?1 / 2, ?1)";
+             VALUES (99, x'6363636363636363636363636363636363636363', x'0000000000000000', x'', x'0000000000000000', 1000000, ?1, ?1 / 2, ?1)";
         store.db.connection().execute(other, [rows]).unwrap();
         let numbers = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)";
         for fill in [
@@ -140,6 +144,11 @@ mod tests {
             assert_eq!(filled.unwrap(), rows as usize);
         }
         store
+    }
+
+    fn slice(more: bool, gone: usize) -> StoreReply {
+        let gone = vec![MailboxId::from_bytes([0x63; 20]); gone];
+        StoreReply::Swept(Swept { more, gone })
     }
 
     /// Steps of SQLite's machine that `work` takes, in thousands.
@@ -169,7 +178,7 @@ mod tests {
         let slices = 2 * ROWS / SLICE;
         for n in 0..slices {
             let (swept, cost) = steps(db, sweep);
-            assert_eq!(swept, StoreReply::Swept(true));
+            assert_eq!(swept, slice(true, 0));
             // Thirty to fifty steps a row; a scan of the table would take a hundred times as many.
             assert!(cost < 100, "slice {n}: {cost} thousand steps");
             if n < 100 {
@@ -177,7 +186,7 @@ mod tests {
                 assert_eq!(put, [Ok(StoreReply::Put(PutOutcome::Stored))]);
             }
         }
-        assert_eq!(sweep(db), StoreReply::Swept(false));
+        assert_eq!(sweep(db), slice(false, 0));
         let counters = "SELECT held + strangers + buried FROM mailboxes WHERE row = 99";
         let left: i64 = db
             .connection()
@@ -202,9 +211,14 @@ mod tests {
         let later = NOW + Duration::from_hours(1);
         let idle = "UPDATE mailboxes SET touched = 1 WHERE row = 99";
         db.connection().execute(idle, []).unwrap();
-        while db.apply(&[StoreOp::Sweep(later)]) == [Ok(StoreReply::Swept(true))] {
-            slices += 1;
-        }
+        let sweep = |db: &mut Db| db.apply(&[StoreOp::Sweep(later)]).remove(0).unwrap();
+        let last = loop {
+            match sweep(db) {
+                more if more == slice(true, 0) => slices += 1,
+                last => break last,
+            }
+        };
+        assert_eq!(last, slice(false, 1));
         assert_eq!(slices, 4, "two for envelopes, two for tombstones");
         for table in ["envelopes", "tombstones", "mailboxes"] {
             let sql = format!("SELECT count(*) FROM {table}");

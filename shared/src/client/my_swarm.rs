@@ -8,7 +8,7 @@ use crate::id::{EnvelopeId, NodeId};
 use crate::onion::Class;
 use crate::rpc::{
     EnvelopeItem, FetchBody, MAX_FETCH, MailboxDescriptor, OwnerOp, OwnerRequest, Push, Request,
-    SubscribeBody, Tombstone, Work, envelope_id,
+    SubscribeBody, Tombstone, envelope_id,
 };
 use crate::time::Duration;
 use crate::wire::codec::{BoundedBytes, BoundedList, to_cbor};
@@ -24,14 +24,6 @@ const APART: usize = 4;
 const FEW: u32 = 5;
 /// A small directory is waited for until relays know no others, or for this long.
 const GROWING: Duration = Duration::from_secs(15);
-
-/// What it takes to open a mailbox at a member, as far as it has asked.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Opening {
-    pub(super) work: Option<Work>,
-    /// How often work was asked for.
-    pub(super) tries: u8,
-}
 
 impl Client {
     /// Other relays are known than before: the record may belong elsewhere, because readers ask the relays
@@ -163,7 +155,7 @@ impl Client {
         member: NodeId,
         count: u16,
         replace: bool,
-        opening: Opening,
+        tries: u8,
         ctx: &mut Ctx<'_>,
     ) {
         let Some(descriptor) = self.mailbox.descriptor.clone() else {
@@ -190,7 +182,7 @@ impl Client {
             surbs,
             permit: Some(permit),
             former,
-            work: opening.work,
+            work: self.works.opening(&member, ctx.now),
         };
         let Some(request) = self.owner_request(&member, OwnerOp::Subscribe, to_cbor(&body), ctx)
         else {
@@ -202,7 +194,7 @@ impl Client {
             member,
             replace,
             losses: self.mailbox.losses(),
-            tries: opening.tries,
+            tries,
         };
         self.ask(
             Target {
@@ -218,10 +210,10 @@ impl Client {
     }
 
     /// Opens the mailbox at a member that has asked for work.
-    pub(super) fn open_at(&mut self, at: OpenAt, work: Option<Work>, ctx: &mut Ctx<'_>) {
+    pub(super) fn open_at(&mut self, at: OpenAt, ctx: &mut Ctx<'_>) {
         let OpenAt { member, tries } = at;
         if self.swarm().contains(&member) {
-            self.subscribe(member, self.stock.surbs, true, Opening { work, tries }, ctx);
+            self.subscribe(member, self.stock.surbs, true, tries, ctx);
         }
     }
 

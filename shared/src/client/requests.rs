@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::api::Step;
 use super::engine::{Client, Ctx, Item};
 use super::mailbox::Need;
-use super::my_swarm::Opening;
 use super::net::NetFailure;
 use super::outbox::Due;
 use super::view::{FailReason, MessageState};
@@ -140,7 +139,7 @@ impl Client {
         {
             match need {
                 Need::Subscribe { count, replace } => {
-                    self.subscribe(member, count, replace, Opening::default(), ctx);
+                    self.subscribe(member, count, replace, 0, ctx);
                 }
                 Need::Fetch { after } => self.fetch(member, after, ctx),
                 Need::Tell => self.tell_former(member, ctx),
@@ -291,9 +290,11 @@ impl Client {
                 },
                 Reply::Subscribe(SubscribeReply { stock, waiting }),
             ) => match losses == self.mailbox.losses() {
-                true => self
-                    .mailbox
-                    .subscribed(member, stock, waiting, replace, ctx.now),
+                true => {
+                    self.works.opened(&member);
+                    self.mailbox
+                        .subscribed(member, stock, waiting, replace, ctx.now);
+                }
                 false => self.mailbox.subscribed_in_vain(member, ctx.now),
             },
             (Purpose::TellFormer { member }, Reply::Subscribe(_)) => {

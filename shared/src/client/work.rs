@@ -5,14 +5,15 @@
 //!   request ─▶ Refused { work needed } ─▶ queue ─▶ Effect::Work ─▶ host ─▶ Input::Worked ─▶ the same request, with work
 //!      └─ what a relay asked for lately is asked for in advance ──▲
 //! ```
-//! One piece at a time is with the host. The queue is in memory only: after a restart the requests are made again.
+//! One piece at a time is with the host, the cheapest first. The queue is in memory only: after a restart the requests are made again.
+//! A relay can make a seed for one request alone, so a seed is shown with nothing that it could not join with that request anyway.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::api::Effect;
 use super::engine::{Client, Ctx};
 use super::requests::{OpenAt, PutTo, RecordTo};
-use crate::id::NodeId;
+use crate::id::{MailboxId, NodeId};
 use crate::rpc::{MAX_EFFORT, Solver, Subject, Work, WorkWanted};
 use crate::time::{Duration, Timestamp};
 
@@ -20,6 +21,9 @@ use crate::time::{Duration, Timestamp};
 const WANTED_LIFE: Duration = Duration::from_mins(4);
 /// Relays whose wishes are remembered.
 const MAX_WANTED: usize = 64;
+/// A member is worked for at most so often in so long to have the mailbox, whatever it says.
+const MAX_OPENINGS: u8 = 3;
+const OPENINGS_IN: Duration = Duration::from_hours(1);
 /// How often one request may be told that its work does not do, before it counts as failed.
 const MAX_TRIES: u8 = 3;
 
@@ -44,6 +48,17 @@ pub(super) enum Task {
     Open(OpenAt),
 }
 
+/// What a relay that knows one request of it can tell by itself to be of the same person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Matter {
+    /// My mail to a mailbox.
+    Mail(MailboxId),
+    /// My record.
+    Record,
+    /// My mailbox.
+    Mailbox,
+}
+
 /// What is to be worked for.
 #[derive(Debug, Default)]
 pub(super) struct Works {
@@ -51,16 +66,51 @@ pub(super) struct Works {
     /// The first is with the host if `running` names it.
     queue: VecDeque<Task>,
     running: Option<WorkId>,
-    wanted: BTreeMap<NodeId, (Timestamp, WorkWanted)>,
+    wanted: BTreeMap<(NodeId, Matter), (Timestamp, WorkWanted)>,
+    /// Since when, and how often, a member has been worked for to have the mailbox.
+    openings: BTreeMap<NodeId, (Timestamp, u8)>,
+    /// Work of the last minutes for members that do not have the mailbox yet: it can be shown again.
+    kept: BTreeMap<NodeId, (Timestamp, Work)>,
 }
 
 impl Works {
     /// A relay has said what it takes.
-    fn told(&mut self, node: NodeId, wanted: WorkWanted, now: Timestamp) {
+    fn told(&mut self, about: (NodeId, Matter), wanted: WorkWanted, now: Timestamp) {
         self.wanted
             .retain(|_, (at, _)| now.since(*at) < WANTED_LIFE);
         if self.wanted.len() < MAX_WANTED {
-            self.wanted.insert(node, (now, wanted));
+            self.wanted.insert(about, (now, wanted));
+        }
+    }
+
+    /// Whether a member may have me work for it to have the mailbox once more.
+    fn may_open(&mut self, member: NodeId, now: Timestamp) -> bool {
+        self.openings
+            .retain(|_, (since, _)| now.since(*since) < OPENINGS_IN);
+        let (_, times) = self.openings.entry(member).or_insert((now, 0));
+        let may = *times < MAX_OPENINGS;
+        *times += u8::from(may);
+        may
+    }
+
+    /// What has been worked for already to open the mailbox at a member.
+    pub(super) fn opening(&self, member: &NodeId, now: Timestamp) -> Option<Work> {
+        let (at, work) = self.kept.get(member)?;
+        (now.since(*at) < WANTED_LIFE).then_some(*work)
+    }
+
+    /// A member has the mailbox.
+    pub(super) fn opened(&mut self, member: &NodeId) {
+        self.kept.remove(member);
+    }
+
+    /// Puts the piece in front that takes least.
+    fn cheapest_first(&mut self, now: Timestamp) {
+        let effort = |task: &Task| self.known(task.about(), now).map_or(0, |w| w.effort);
+        let efforts = self.queue.iter().map(effort).enumerate();
+        let cheapest = efforts.min_by_key(|(_, effort)| *effort);
+        if let Some(task) = cheapest.and_then(|(at, _)| self.queue.remove(at)) {
+            self.queue.push_front(task);
         }
     }
 
@@ -73,18 +123,18 @@ impl Works {
     }
 
     /// What a relay has asked for lately.
-    fn known(&self, node: &NodeId, now: Timestamp) -> Option<WorkWanted> {
-        let (at, wanted) = self.wanted.get(node)?;
+    fn known(&self, about: (NodeId, Matter), now: Timestamp) -> Option<WorkWanted> {
+        let (at, wanted) = self.wanted.get(&about)?;
         (now.since(*at) < WANTED_LIFE).then_some(*wanted)
     }
 }
 
 impl Task {
-    const fn node(&self) -> NodeId {
+    const fn about(&self) -> (NodeId, Matter) {
         match self {
-            Self::Put(to) => to.member,
-            Self::Record(to) => to.relay,
-            Self::Open(at) => at.member,
+            Self::Put(to) => (to.member, Matter::Mail(to.mailbox)),
+            Self::Record(to) => (to.relay, Matter::Record),
+            Self::Open(at) => (at.member, Matter::Mailbox),
         }
     }
 
@@ -110,14 +160,21 @@ impl Client {
         if *tries > MAX_TRIES || wanted.effort > MAX_EFFORT {
             return false;
         }
-        self.works.told(task.node(), wanted, ctx.now);
+        if let Task::Open(at) = &task {
+            // What was kept is not good enough.
+            self.works.opened(&at.member);
+            if !self.works.may_open(at.member, ctx.now) {
+                return false;
+            }
+        }
+        self.works.told(task.about(), wanted, ctx.now);
         self.enqueue_work(task, ctx);
         true
     }
 
     /// Whether it is known already that a relay wants work for a request: then it is done first.
     pub(super) fn works_first(&mut self, task: Task, ctx: &mut Ctx<'_>) -> bool {
-        let is_known = self.works.known(&task.node(), ctx.now).is_some();
+        let is_known = self.works.known(task.about(), ctx.now).is_some();
         if is_known {
             self.enqueue_work(task, ctx);
         }
@@ -146,11 +203,14 @@ impl Client {
 
     /// Gives the host the next piece, unless it has one.
     fn next_work(&mut self, ctx: &mut Ctx<'_>) {
+        if self.works.running.is_none() {
+            self.works.cheapest_first(ctx.now);
+        }
         while self.works.running.is_none()
             && let Some(task) = self.works.queue.front()
         {
             let subject = self.subject(task);
-            let wanted = self.works.known(&task.node(), ctx.now);
+            let wanted = self.works.known(task.about(), ctx.now);
             if let (Some(subject), Some(wanted)) = (subject, wanted) {
                 self.works.last += 1;
                 let id = WorkId(self.works.last);
@@ -191,7 +251,14 @@ impl Client {
                 self.put_to(to, work, ctx);
             }
             Task::Record(to) => self.record_to(to, work, ctx),
-            Task::Open(at) => self.open_at(at, work, ctx),
+            Task::Open(at) => {
+                if let Some(work) = work {
+                    let kept = &mut self.works.kept;
+                    kept.retain(|_, (at, _)| ctx.now.since(*at) < WANTED_LIFE);
+                    kept.insert(at.member, (ctx.now, work));
+                }
+                self.open_at(at, ctx);
+            }
         }
     }
 }

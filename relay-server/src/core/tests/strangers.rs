@@ -184,6 +184,22 @@ fn a_mailbox_is_opened_for_work_and_then_refreshed_for_nothing() {
 }
 
 #[test]
+fn a_mailbox_that_nobody_comes_for_leaves_memory_and_has_its_price_again() {
+    let mut net = dear(1, 2, Quotas::default());
+    let mut owner = Owner::new(&mut net, 0);
+    owner.members = vec![0];
+    owner.subscribe(&mut net, 0, 0);
+    assert_eq!(net.relay(0).mailboxes_held(), 1);
+    net.advance(Duration::from_days(59));
+    assert_eq!(net.relay(0).mailboxes_held(), 1);
+    net.advance(Duration::from_days(2));
+    assert_eq!(net.relay(0).mailboxes_held(), 0);
+    owner.caller.connect(&mut net);
+    let again = owner.subscription(&mut net, 0, 0);
+    wanted(owner.caller.call(&mut net, &[0], &again));
+}
+
+#[test]
 fn a_record_is_taken_for_work() {
     let mut net = dear(2, 2, Quotas::default());
     let mut caller = Caller::at(&mut net, 1);

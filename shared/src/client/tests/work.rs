@@ -7,7 +7,8 @@ use crate::client::engine::Ctx;
 use crate::client::outbox::Due;
 use crate::client::requests::{Purpose, PutTo};
 use crate::client::view::WaitReason;
-use crate::id::{Address, NodeId};
+use crate::client::work::Task;
+use crate::id::{Address, MailboxId, NodeId};
 use crate::rpc::{MAX_EFFORT, Refusal, Refused, Reply, Subject, WorkWanted};
 use crate::time::Duration;
 use crate::wire::codec::Bytes;
@@ -205,14 +206,111 @@ fn a_member_that_wants_work_for_a_mailbox_gets_it_and_is_asked_nothing_else_mean
     };
     let mailbox = descriptor(&ada).mailbox();
     assert_eq!(work.verify(&Subject::open(&MEMBER, &mailbox)), Ok(()));
+    assert_eq!(ada.client.works.opening(&MEMBER, NOW), None);
     ada.turn(Input::Worked(id, work), NOW);
     assert!(ada.client.busy_members().is_empty(), "no guard to ask by");
+    let kept = ada.client.works.opening(&MEMBER, NOW);
+    assert_eq!(kept, Some(work), "it is shown by the next attempt");
+    let late = later(Duration::from_mins(5));
+    assert_eq!(ada.client.works.opening(&MEMBER, late), None);
     // Nothing is worked for a relay that has left the swarm.
     let mut ada = Host::new(0);
     settle(&mut ada);
     let purpose = subscribe(&ada, NodeId::from_bytes([0x99; 20]));
     assert!(refuse_any(&mut ada, purpose, wants(WANTED), NOW).is_none());
     assert!(ada.client.busy_members().is_empty());
+}
+
+#[test]
+fn a_member_that_wants_work_for_the_mailbox_again_and_again_gets_it_three_times_an_hour() {
+    let mut ada = Host::new(0);
+    settle(&mut ada);
+    let mut worked = |now| {
+        let purpose = Purpose::Subscribe {
+            member: MEMBER,
+            replace: false,
+            losses: ada.client.mailbox.losses(),
+            tries: 0,
+        };
+        let job = refuse_any(&mut ada, purpose, wants(WANTED), now);
+        job.is_some_and(|job| {
+            ada.turn(solve(job), now);
+            true
+        })
+    };
+    for _ in 0..3 {
+        assert!(worked(NOW));
+    }
+    assert!(!worked(NOW) && !worked(later(Duration::from_mins(59))));
+    assert!(worked(later(Duration::from_mins(61))));
+}
+
+/// A seed can be made for one request alone.
+#[test]
+fn a_seed_is_shown_with_nothing_that_it_would_join_with_another_persona() {
+    let (mut ada, puts, _) = first_message();
+    let subscription = Purpose::Subscribe {
+        member: MEMBER,
+        replace: true,
+        losses: ada.client.mailbox.losses(),
+        tries: 0,
+    };
+    let job = refuse_any(&mut ada, subscription, wants(WANTED), NOW).unwrap();
+    let works_first = |host: &mut Host, put: PutTo| {
+        let (loaded, mut batch) = (Loaded::default(), Batch::default());
+        let mut ctx = Ctx {
+            loaded: &loaded,
+            batch: &mut batch,
+            now: NOW,
+            rng: &mut host.rng,
+        };
+        host.client.works_first(Task::Put(put), &mut ctx)
+    };
+    assert!(
+        !works_first(&mut ada, puts[0]),
+        "the seed was for the mailbox"
+    );
+    ada.turn(solve(job), NOW);
+    let other = WorkWanted {
+        seed: Bytes([5; 16]),
+        ..WANTED
+    };
+    let job = refuse(&mut ada, puts[0], wants(other), NOW).unwrap();
+    let Input::Worked(_, work) = solve(job) else {
+        unreachable!()
+    };
+    assert_eq!(work.wanted(), other);
+    assert!(works_first(&mut ada, puts[1]), "to the same mailbox");
+    let elsewhere = PutTo {
+        mailbox: MailboxId::from_bytes([7; 20]),
+        ..puts[1]
+    };
+    assert!(!works_first(&mut ada, elsewhere));
+}
+
+#[test]
+fn what_takes_least_is_worked_for_first() {
+    let (mut ada, puts, _) = first_message();
+    let dear = WorkWanted {
+        effort: 4,
+        ..WANTED
+    };
+    let subscription = Purpose::Subscribe {
+        member: NodeId::from_bytes([0x99; 20]),
+        replace: true,
+        losses: 0,
+        tries: 0,
+    };
+    let first = refuse(&mut ada, puts[0], wants(WANTED), NOW).unwrap();
+    // Nobody of the swarm: it is dropped when its turn comes.
+    assert!(refuse_any(&mut ada, subscription, wants(dear), NOW).is_none());
+    assert!(refuse(&mut ada, puts[1], wants(WANTED), NOW).is_none());
+    let second = jobs(ada.turn(solve(first), NOW)).pop().unwrap();
+    let Input::Worked(_, work) = solve(second) else {
+        unreachable!()
+    };
+    let subject = Subject::put(&MEMBER, &puts[1].mailbox, &puts[1].envelope);
+    assert_eq!(work.verify(&subject), Ok(()));
 }
 
 #[test]
