@@ -19,7 +19,7 @@ use super::backoff::Backoff;
 use crate::id::NodeId;
 use crate::onion::{Directory, RelayDescriptor, RelayUrl, UnverifiedDescriptor};
 use crate::time::{Duration, Timestamp};
-use crate::wire::link::{DescriptorBytes, Directory as DirectoryBody};
+use crate::wire::link::{DescriptorBytes, Directory as DirectoryBody, MAX_LISTED};
 
 /// Relays asked at once.
 const ASKED: usize = 3;
@@ -41,6 +41,15 @@ pub struct Bootstrap {
     pub node: NodeId,
     /// Where: `wss://…/v1`, or `ws://` to loopback in development.
     pub url: String,
+}
+
+/// What enough relays agree on.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    /// The relays.
+    pub(super) directory: Directory,
+    /// There may be no others: no answer was as long as one can be.
+    pub(super) whole: bool,
 }
 
 /// How far the first directory is.
@@ -166,11 +175,7 @@ impl Bootstrapping {
 
     /// Ends an attempt once all have answered, or the grace of the last ones is over. Yields what enough of
     /// them agree on; an attempt that yields nothing is repeated after a wait.
-    pub(super) fn conclude(
-        &mut self,
-        now: Timestamp,
-        rng: &mut impl CryptoRng,
-    ) -> Option<Directory> {
+    pub(super) fn conclude(&mut self, now: Timestamp, rng: &mut impl CryptoRng) -> Option<Agreed> {
         let State::Asking { asked, until } = &mut self.state else {
             return None;
         };
@@ -181,6 +186,8 @@ impl Bootstrapping {
             return None;
         }
         let asked = core::mem::take(asked);
+        let is_cut = |answer: &Answer| matches!(answer, Answer::Listed(l) if l.len() >= MAX_LISTED);
+        let whole = !asked.values().any(is_cut);
         let agreed = Directory::agree(&verified(asked.into_values(), now), self.need());
         if agreed.is_empty() {
             self.state = State::Waiting(self.backoff.fail(now, rng));
@@ -189,7 +196,10 @@ impl Bootstrapping {
         self.state = State::Idle;
         self.backoff.reset();
         self.succeeded = Some(now);
-        Some(agreed)
+        Some(Agreed {
+            directory: agreed,
+            whole,
+        })
     }
 
     /// There is a network again.

@@ -1,8 +1,8 @@
 //! The relays known, the guards kept among them, and paths through them.
 
-use rand::seq::IndexedRandom;
 use rand_core::CryptoRng;
 
+use super::bootstrap::Agreed;
 use super::guard_links::Shunned;
 use super::records::{Coverage, DirectoryRow, GuardRow, NetRow};
 use super::{Bootstrap, NetConfig};
@@ -180,11 +180,13 @@ impl Relays {
         self.small
     }
 
-    /// Takes what pinned relays agree on in place of what was known; newer descriptors stay.
-    pub(super) fn replace(&mut self, agreed: Directory, now: Timestamp) {
-        let old = core::mem::replace(&mut self.directory, agreed);
+    /// Takes what pinned relays agree on in place of what was known; newer descriptors stay, and where there are more relays
+    /// than could be listed, the other relays do, too: guards and members are among them.
+    pub(super) fn replace(&mut self, agreed: Agreed, now: Timestamp) {
+        let Agreed { directory, whole } = agreed;
+        let old = core::mem::replace(&mut self.directory, directory);
         for descriptor in old.iter() {
-            if self.directory.get(&descriptor.node()).is_some() {
+            if !whole || self.directory.get(&descriptor.node()).is_some() {
                 self.directory.insert(descriptor.clone());
             }
         }
@@ -351,16 +353,15 @@ impl Relays {
         let offers = |relay: &&RelayDescriptor| {
             relay.info().features.has(Features::GUARD) && self.has_suite(relay)
         };
-        let guards = self.directory.iter().filter(offers);
-        let mut guards: Vec<_> = guards.map(RelayDescriptor::node).collect();
+        let relays = self.directory.iter().filter(offers);
         let is_new = |node: &NodeId| !shunned.never.contains(node) && !known.contains(node);
-        guards.retain(|node| is_new(node) && self.guard_url(*node).is_some());
-        let outside = |node: &&NodeId| !shunned.swarm.contains(node);
-        let strict: Vec<_> = guards.iter().filter(outside).copied().collect();
-        match strict.is_empty() && self.is_small() {
-            true => guards.choose(rng).copied(),
-            false => strict.choose(rng).copied(),
-        }
+        let fits = |relay: &&RelayDescriptor| {
+            is_new(&relay.node()) && self.guard_url(relay.node()).is_some()
+        };
+        let guards = self.shuffled(relays.filter(fits), rng);
+        let mut nodes = guards.iter().map(|relay| relay.node());
+        let outside = nodes.clone().find(|node| !shunned.swarm.contains(node));
+        outside.or_else(|| nodes.next().filter(|_| self.is_small()))
     }
 
     fn guard_until(&self, node: NodeId, now: Timestamp) -> Timestamp {

@@ -4,7 +4,6 @@
 //! a key: an attacker can make keys near to anything. DESIGN §3.4.
 
 use rand::RngExt;
-use rand::seq::SliceRandom;
 use rand_core::CryptoRng;
 
 use super::relays::Relays;
@@ -31,7 +30,7 @@ impl Relays {
     ) -> Vec<NodeId> {
         let (guards, _) = self.kept_guards(now);
         let (mut fit, mut rest): (Vec<_>, Vec<_>) = self
-            .shuffled(Features::MAILBOX, now, rng)
+            .shuffled(self.offering_now(Features::MAILBOX, now), rng)
             .into_iter()
             .filter(|relay| !keeps.contains(&relay.node()) && !not.contains(&relay.node()))
             .partition(|relay| !guards.contains(&relay.node()));
@@ -73,31 +72,43 @@ impl Relays {
         rng: &mut impl CryptoRng,
     ) -> Vec<NodeId> {
         let (guards, _) = self.kept_guards(now);
-        let offering = self
-            .directory()
-            .iter()
-            .filter(|relay| self.is_usable(relay, Features::DIRECTORY, now));
-        let mut relays: Vec<_> = offering.collect();
-        relays.shuffle(rng);
-        relays.sort_by_key(|relay| (guards.contains(&relay.node()), !self.has_suite(relay)));
-        let mut relays: Vec<_> = relays.into_iter().map(RelayDescriptor::node).collect();
-        relays.truncate(count);
-        relays
+        let mut relays = self.shuffled(self.offering_now(Features::DIRECTORY, now), rng);
+        relays.sort_by_key(|relay| guards.contains(&relay.node()));
+        // Two of one party could vouch for each other's relays.
+        let mut chosen: Vec<&RelayDescriptor> = Vec::new();
+        let mut related = Vec::new();
+        for relay in relays {
+            if chosen.len() >= count {
+                break;
+            }
+            let party = self.party(relay);
+            match chosen.iter().any(|one| self.party(one).is_related(&party)) {
+                true => related.push(relay),
+                false => chosen.push(relay),
+            }
+        }
+        let relays = chosen.into_iter().chain(related);
+        relays.map(RelayDescriptor::node).take(count).collect()
     }
 
-    /// Relays that offer something, in an order drawn by weight: each next one is drawn from what is left.
-    /// Those that have the onion suite of now come first.
-    fn shuffled(
+    /// Relays that offer something now.
+    fn offering_now(
         &self,
         features: Features,
         now: Timestamp,
+    ) -> impl Iterator<Item = &RelayDescriptor> {
+        let relays = self.directory().iter();
+        relays.filter(move |relay| self.is_usable(relay, features, now))
+    }
+
+    /// These relays in an order drawn by weight: each next one is drawn from what is left. Those that have the onion
+    /// suite of now come first.
+    pub(super) fn shuffled<'r>(
+        &self,
+        relays: impl Iterator<Item = &'r RelayDescriptor>,
         rng: &mut impl CryptoRng,
-    ) -> Vec<&RelayDescriptor> {
-        let offering = self
-            .directory()
-            .iter()
-            .filter(|relay| self.is_usable(relay, features, now));
-        let offering: Vec<_> = offering.map(|relay| (relay, self.party(relay))).collect();
+    ) -> Vec<&'r RelayDescriptor> {
+        let offering: Vec<_> = relays.map(|relay| (relay, self.party(relay))).collect();
         let weights = weights(offering.iter().map(|(relay, party)| (*relay, party)));
         let relays = offering.iter().map(|(relay, _)| *relay);
         let mut left: Vec<_> = weights.into_iter().zip(relays).collect();

@@ -265,7 +265,7 @@ fn a_settled_client_asks_for_what_is_new_and_for_everything_every_six_hours() {
 
 #[test]
 fn what_is_new_is_found_by_asking_for_nothing_else() {
-    let mut world = settled(22);
+    let mut world = settled(122);
     let newcomer = world.outsider(13);
     world.relays.last_mut().unwrap().member = true;
     world.publish_one(12);
