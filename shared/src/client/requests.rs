@@ -289,14 +289,13 @@ impl Client {
                     ..
                 },
                 Reply::Subscribe(SubscribeReply { stock, waiting }),
-            ) => match losses == self.mailbox.losses() {
-                true => {
-                    self.works.opened(&member);
-                    self.mailbox
-                        .subscribed(member, stock, waiting, replace, ctx.now);
+            ) => {
+                self.works.opened(&member);
+                match losses == self.mailbox.losses() {
+                    true => (self.mailbox).subscribed(member, stock, waiting, replace, ctx.now),
+                    false => self.mailbox.subscribed_in_vain(member, ctx.now),
                 }
-                false => self.mailbox.subscribed_in_vain(member, ctx.now),
-            },
+            }
             (Purpose::TellFormer { member }, Reply::Subscribe(_)) => {
                 self.mailbox.told(member, ctx.now);
             }
