@@ -13,7 +13,7 @@ use crate::identity::Freshness;
 use crate::onion::Class;
 use crate::rpc::{
     AccountContents, AccountRecord, MailboxDescriptor, OwnerOp, PreKeyPublishBody, PublishedDevice,
-    RecordPutRequest, Request, Work, seal_prekey_entry, seal_record_contents,
+    RecordPutReply, RecordPutRequest, Request, Work, seal_prekey_entry, seal_record_contents,
 };
 use crate::time::Duration;
 use crate::wire::codec::{BoundedBytes, BoundedList, from_cbor, to_cbor, to_secret_cbor};
@@ -82,6 +82,13 @@ impl Client {
             Purpose::PublishRecord(to),
             ctx,
         );
+    }
+
+    /// One of the relays has answered.
+    pub(super) fn record_put(&mut self, sequence: u64, put: RecordPutReply, ctx: &mut Ctx<'_>) {
+        self.publication.held_elsewhere(put.sequence, ctx.now);
+        let stored = put.stored || put.sequence == sequence;
+        self.record_stored(sequence, stored, ctx);
     }
 
     /// One of the relays has stored the record, or not.

@@ -308,9 +308,7 @@ impl Client {
                 self.mailbox.acknowledged(&ids)
             }
             (Purpose::PublishRecord(to), Reply::RecordPut(put)) => {
-                self.publication.held_elsewhere(put.sequence, ctx.now);
-                let stored = put.stored || put.sequence == to.sequence;
-                self.record_stored(to.sequence, stored, ctx);
+                self.record_put(to.sequence, put, ctx);
             }
             (Purpose::PublishPreKeys { member }, Reply::PreKeyPublish(held)) => {
                 self.publication
