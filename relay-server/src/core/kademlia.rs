@@ -169,7 +169,7 @@ impl Relay {
     }
 
     /// Who is at the other end, and whether it was found where it says.
-    fn dht_peer(&self, node: NodeId) -> Peer {
+    pub(super) fn dht_peer(&self, node: NodeId) -> Peer {
         let descriptor = self.directory.relays().get(&node);
         let url = descriptor.and_then(first_url);
         let proof = self.dial_back.proofs.get(&node);
@@ -182,6 +182,8 @@ impl Relay {
             };
             Verified::found(url, met, self.config.allow_private).ok()
         });
+        let met = || self.dht.contacting.met(&node).cloned();
+        let verified = verified.or_else(met);
         verified.map_or(Peer::Linked(node), Peer::Verified)
     }
 
@@ -195,9 +197,9 @@ impl Relay {
     }
 
     /// A relay was not found there.
-    pub(super) fn dht_unreachable(&mut self, relay: &NodeId, step: &mut Step<'_>) {
+    pub(super) fn dht_unreachable(&mut self, contact: &Contact, step: &mut Step<'_>) {
         if let Some(node) = &mut self.dht.node {
-            node.handle_unreachable(relay, step.now, &mut step.rng);
+            node.handle_unreachable(contact, step.now, &mut step.rng);
         }
     }
 

@@ -345,7 +345,7 @@ impl Relay {
         self.peers.links.insert(node, link);
         let queue = self.peers.queues.remove(&node);
         let queued = queue.map(|queue| queue.frames).unwrap_or_default();
-        let asked = self.dht.contacting.take_waiting(&node);
+        let asked = self.take_questions(node);
         for frame in queued.into_iter().chain(asked) {
             self.output(Output::Send(conn, frame));
         }
@@ -363,6 +363,7 @@ impl Relay {
             return;
         }
         self.peers.links.remove(&node);
+        self.dht.contacting.unlinked(&node);
         self.output(Output::Peer(node, false));
         self.members_unlinked(&node, step);
         let theirs =

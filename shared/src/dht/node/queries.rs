@@ -150,7 +150,7 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
             Asked::Store(job) => self.on_stored(job, None, now, rng),
             Asked::Lookup(id) => {
                 if let Some(running) = self.lookups.get_mut(&id) {
-                    running.lookup.failed(&contact.node());
+                    running.lookup.failed(contact);
                     self.advance(id, now, rng);
                 }
             }
@@ -214,7 +214,7 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
             }
             (Some(_), Goal::Nodes) => return self.failed(from, Asked::Lookup(id), now, rng),
         };
-        running.lookup.answered(&from.node(), contacts, value);
+        running.lookup.answered(from, contacts, value);
         self.advance(id, now, rng);
     }
 
@@ -223,11 +223,10 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
             && let Some(to) = running.lookup.next()
         {
             let request = running.lookup.request();
-            let node = to.node();
-            if !self.ask(to, &request, Asked::Lookup(id), now, rng)
+            if !self.ask(to.clone(), &request, Asked::Lookup(id), now, rng)
                 && let Some(running) = self.lookups.get_mut(&id)
             {
-                running.lookup.failed(&node);
+                running.lookup.failed(&to);
             }
         }
         if self

@@ -390,7 +390,7 @@ fn fault_20_contacts_that_somebody_names_do_not_enter_the_table() {
         })
         .collect();
     assert!((1..=crate::dht::ALPHA).contains(&asked.len()));
-    node.handle_unreachable(&asked[0].node(), NOW, &mut rng(1));
+    node.handle_unreachable(&asked[0], NOW, &mut rng(1));
     assert_eq!(node.table().len(), 1);
 }
 
