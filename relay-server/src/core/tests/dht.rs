@@ -196,6 +196,25 @@ fn a_record_that_is_not_held_is_looked_up_once_and_its_absence_is_remembered_for
 }
 
 #[test]
+fn what_was_found_is_handed_out_for_five_minutes_without_another_lookup() {
+    let mut net = Net::cold(4, Limits::default(), Quotas::default());
+    // It has no room for the record, as if twenty others were nearer.
+    net.nodes[3].config.limits.dht_records = 0;
+    (0..4).for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(10));
+    let (key, bytes) = record(&mut net, 7);
+    put(&mut net, 1, &bytes);
+    let mut caller = Caller::at(&mut net, 3);
+    for (pause, lookups) in [(0, 1), (1, 1), (270, 1), (60, 2)] {
+        net.advance(Duration::from_secs(pause));
+        assert!(get(&mut net, &mut caller, 3, key) == Some(bytes.clone()));
+        assert_eq!(count(&net, 3, "found"), lookups, "{pause} s later");
+    }
+    let [_, held, _] = net.relay(3).dht_holdings().unwrap();
+    assert_eq!(held, 0);
+}
+
+#[test]
 fn fault_15_lookups_for_readers_are_rationed() {
     let mut net = of_one_seed(3);
     let mut caller = Caller::at(&mut net, 2);
