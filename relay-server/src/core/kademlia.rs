@@ -11,6 +11,8 @@
 //! lookup has met are in the directory: whoever is asked is met first.
 
 mod contacting;
+#[cfg(test)]
+mod handing;
 mod payment;
 mod place;
 mod readers;

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use super::admission::Proof;
 use super::bucket::{K, MAX_OF_NETWORK};
 use super::contact::{Contact, Network};
 use super::distance::Distance;
@@ -67,6 +68,16 @@ pub struct FoundRecord {
     pub bytes: Vec<u8>,
     /// Its sequence.
     pub sequence: u64,
+    /// What was shown for its admission, if that is worth what is asked for here.
+    pub proof: Option<Proof>,
+}
+
+impl FoundRecord {
+    /// Whether it takes the place of one that was found before.
+    fn is_better(&self, best: &Self) -> bool {
+        let proven = self.proof.is_some() && best.proof.is_none();
+        self.sequence > best.sequence || (self.sequence == best.sequence && proven)
+    }
 }
 
 /// A lookup.
@@ -83,6 +94,8 @@ pub struct Lookup {
     failed: Vec<Contact>,
     answered: BTreeMap<(Distance, NodeId), Contact>,
     best: Option<FoundRecord>,
+    /// Who has brought that.
+    giver: Option<NodeId>,
     /// Who has which sequence.
     holders: Vec<(Contact, u64)>,
     hops: u8,
@@ -95,6 +108,8 @@ pub struct Outcome {
     pub nearest: Vec<Contact>,
     /// The record of the highest sequence.
     pub value: Option<FoundRecord>,
+    /// Who has brought it.
+    pub giver: Option<NodeId>,
     /// Relays that have an older one.
     pub outdated: Vec<Contact>,
     /// Paths that have brought the value.
@@ -160,6 +175,7 @@ impl Lookup {
             failed: Vec::new(),
             answered: BTreeMap::new(),
             best: None,
+            giver: None,
             holders: Vec::new(),
             hops: 0,
         };
@@ -225,9 +241,9 @@ impl Lookup {
         match value {
             Some(value) => {
                 self.holders.push((from.clone(), value.sequence));
-                let newer = |best: &FoundRecord| value.sequence > best.sequence;
-                if self.best.as_ref().is_none_or(newer) {
+                if self.best.as_ref().is_none_or(|best| value.is_better(best)) {
                     self.hops = hops;
+                    self.giver = Some(from.node());
                     self.best = Some(value);
                 }
                 self.end(at);
@@ -267,6 +283,7 @@ impl Lookup {
             agreed,
             asked,
             hops: self.hops,
+            giver: self.giver,
             value: self.best,
         }
     }

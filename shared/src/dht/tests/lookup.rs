@@ -35,6 +35,7 @@ fn value(sequence: u64) -> Option<FoundRecord> {
     Some(FoundRecord {
         bytes: vec![1],
         sequence,
+        proof: None,
     })
 }
 
