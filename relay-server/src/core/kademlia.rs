@@ -10,7 +10,7 @@
 //! Until this relay has dialed itself it does not know where it stands, and takes no part. Relays that a crawl or a
 //! lookup has met are in the directory: whoever is asked is met first.
 
-mod contacting;
+pub(super) mod contacting;
 #[cfg(test)]
 mod handing;
 mod payment;

@@ -20,7 +20,7 @@ const MAX_BACKOFF: Duration = Duration::from_mins(30);
 /// A proof of less age is not doubted.
 const UNDOUBTED: Duration = Duration::from_mins(10);
 /// Renewals under way.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// Relays of one network, in the open Internet: one machine may pass for thousands.
 const MAX_IN_NETWORK: usize = 64;
 

@@ -30,7 +30,7 @@ const DIALS: Rate = Rate {
     burst: 256,
 };
 /// Of these, under way.
-const AT_ONCE: usize = 128;
+pub(in crate::core) const AT_ONCE: usize = 128;
 /// Questions that wait for one relay to be met.
 const MAX_WAITING: usize = 16;
 /// A network in which so many contacts were not found is left alone for [`QUIET`]: somebody may be making them up.
@@ -222,7 +222,10 @@ impl Relay {
             self.close(conn, None, step);
         } else {
             self.send(conn, Tag::LinkProof, &to_cbor(proof), step);
-            self.links.set_on_demand(conn);
+            if let Some(unused) = self.links.set_on_demand(conn) {
+                self.count(Metric::Dht("closed_for_another"));
+                self.close(unused, None, step);
+            }
             self.open_link(conn, State::Relay(node), step);
             self.relay_linked(conn, node, true, step);
         }
