@@ -5,7 +5,7 @@
 //!                              │ Ask, Verify ─▶ contacting: link, or Connect to the contact, which must be there
 //!                              │ Answer      ─▶ link
 //!                              │ Write, Read, Remove, Persist ─▶ store
-//!                              └ Done        ─▶ readers: account records for clients; crawls
+//!                              └ Done        ─▶ readers: account records for clients; seekers: relays that packets are for; crawls
 //! ```
 //! Until this relay has dialed itself it does not know where it stands, and takes no part. Relays that a crawl or a
 //! lookup has met are in the directory: whoever is asked is met first.
@@ -16,6 +16,7 @@ mod handing;
 mod payment;
 mod place;
 mod readers;
+mod seekers;
 
 use zentalk_shared::dht::{
     Answer, Contact, DialBack as Met, Held, Node, NodeConfig, Output as DhtOutput, Peer, QueryId,
@@ -37,6 +38,7 @@ use contacting::Contacting;
 use payment::Payment;
 use place::Place;
 use readers::Readers;
+use seekers::Seekers;
 
 /// From the first place to the first crawl: others join meanwhile.
 const FIRST_CRAWL: Duration = Duration::from_secs(30);
@@ -58,6 +60,7 @@ pub(super) struct Kademlia {
     place: Place,
     pub(super) contacting: Contacting,
     readers: Readers,
+    seekers: Seekers,
     crawls: Timestamp,
     /// When the timer is due that counts; others are left over.
     timer: Option<Timestamp>,
@@ -94,6 +97,7 @@ impl Kademlia {
             place: Place::unknown(now),
             contacting: Contacting::new(now),
             readers: Readers::new(now),
+            seekers: Seekers::new(now),
             crawls: Timestamp::MAX,
             timer: None,
             payment: Payment::with(config.work),
@@ -284,8 +288,10 @@ impl Relay {
     fn dht_answered(&mut self, query: QueryId, answer: Answer, step: &mut Step<'_>) {
         match answer {
             Answer::Found(outcome) => {
-                let value = outcome.value.map(|value| value.bytes);
-                self.record_looked_up(query, value, step);
+                if !self.relay_sought(query, &outcome, step) {
+                    let value = outcome.value.map(|value| value.bytes);
+                    self.record_looked_up(query, value, step);
+                }
             }
             Answer::Published(published) => {
                 self.count(Metric::Dht(match published.stored {

@@ -400,6 +400,7 @@ impl Relay {
             return self.output(Output::Send(conn, frame));
         }
         if !self.connect_to(node, step) {
+            self.look_for_relay(&node, step);
             return self.count(Metric::PacketDropped("unknown_relay"));
         }
         let limits = self.config.limits;
