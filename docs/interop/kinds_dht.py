@@ -53,7 +53,7 @@ BODIES = {
     FIND_NODE: Map((0, "point", NODE)),
     FIND_VALUE: Map((0, "kind", KIND), (1, "key", octets(20))),
     NODES: Map((0, "contacts", CONTACTS)),
-    VALUE: Map((0, "record", RECORD), (1, "contacts", CONTACTS)),
+    VALUE: Map((0, "record", RECORD), (1, "contacts", CONTACTS), (2, "proof?", octets(0, 80))),
 }
 
 

@@ -64,7 +64,7 @@ pub(crate) fn node(data: &[u8]) {
         let who = rest.first().copied().unwrap_or(0) % 32;
         match kind % 8 {
             0 => node.handle_verified(&verified(who), now, &mut rng),
-            1 => node.handle_unreachable(&contact(who).node(), now, &mut rng),
+            1 => node.handle_unreachable(&contact(who), now, &mut rng),
             2 => {
                 now += Duration::from_secs(u64::from(who) * 30);
                 node.handle_timeout(now, &mut rng);

@@ -1,7 +1,10 @@
 //! The operating system's limit of open files: every connection is one.
 
-/// Files that the relay has open besides its connections, with some to spare.
-const OTHERS: usize = 512;
+use crate::core::MAX_OUTGOING;
+
+/// Files that the relay has open besides the connections of others: its own connections, the database, sockets that
+/// listen, links to configured relays, with some to spare.
+const OTHERS: usize = MAX_OUTGOING + 135;
 
 /// Asks for as many open files as `connections` need. Says so if the system allows fewer: who comes
 /// beyond that is not let in, and nothing else suffers.
@@ -54,6 +57,18 @@ const fn raise(_: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn operators_are_told_how_many_files_and_how_much_memory_own_connections_take() {
+        let guide = include_str!("../../docs/OPERATORS.md");
+        let files = format!("`limits.connections` + {OTHERS}");
+        assert!(guide.contains(&files), "{files}");
+        let mib = (MAX_OUTGOING * 420).div_ceil(1024) + 8 * 8;
+        let row = format!("| {MAX_OUTGOING} relays that this one has dialed");
+        let row = guide.lines().find(|line| line.starts_with(&row));
+        let row = row.unwrap_or_else(|| panic!("{MAX_OUTGOING}"));
+        assert!(row.ends_with(&format!("| {mib} |")), "{mib}: {row}");
+    }
 
     #[cfg(unix)]
     #[test]

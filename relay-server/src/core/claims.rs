@@ -40,12 +40,14 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
+    /// Attempts under way, wherever.
+    pub(super) const AT_ONCE: usize = 16;
     /// In the open Internet. Claims of the largest descriptors take some 15 MiB.
     pub(super) const OPEN: Self = Self {
         all: 1024,
         of_source: 256,
         in_network: 32,
-        at_once: 16,
+        at_once: Self::AT_ONCE,
         at_once_of_source: 8,
         at_once_in_network: 4,
     };

@@ -11,6 +11,7 @@
 
 use core::net::SocketAddr;
 
+use zentalk_shared::dht::Peer;
 use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::{Directory, RelayDescriptor, RelayUrl};
 use zentalk_shared::time::{Duration, Timestamp};
@@ -215,11 +216,14 @@ impl Relay {
             Target::Proof(node, url) => {
                 let held = self.directory.relays().get(node);
                 let is_of_now = held.is_some_and(|held| is_at(held, url));
+                let place = self.dht_peer(*node);
                 let proofs = &mut self.dial_back.proofs;
                 if is_of_now && proofs.failed(node, now, |span| step.jitter(span)) {
                     self.forget_relay(node);
                 }
-                self.dht_unreachable(node, step);
+                if let Peer::Verified(known) = place {
+                    self.dht_unreachable(known.contact(), step);
+                }
             }
         }
         self.count(Metric::DialedBack("not_found"));

@@ -5,15 +5,18 @@
 //!                              │ Ask, Verify ─▶ contacting: link, or Connect to the contact, which must be there
 //!                              │ Answer      ─▶ link
 //!                              │ Write, Read, Remove, Persist ─▶ store
-//!                              └ Done        ─▶ readers: account records for clients; crawls
+//!                              └ Done        ─▶ readers: account records for clients; seekers: relays that packets are for; crawls
 //! ```
 //! Until this relay has dialed itself it does not know where it stands, and takes no part. Relays that a crawl or a
 //! lookup has met are in the directory: whoever is asked is met first.
 
-mod contacting;
+pub(super) mod contacting;
+#[cfg(test)]
+mod handing;
 mod payment;
 mod place;
 mod readers;
+mod seekers;
 
 use zentalk_shared::dht::{
     Answer, Contact, DialBack as Met, Held, Node, NodeConfig, Output as DhtOutput, Peer, QueryId,
@@ -35,6 +38,7 @@ use contacting::Contacting;
 use payment::Payment;
 use place::Place;
 use readers::Readers;
+use seekers::Seekers;
 
 /// From the first place to the first crawl: others join meanwhile.
 const FIRST_CRAWL: Duration = Duration::from_secs(30);
@@ -56,6 +60,7 @@ pub(super) struct Kademlia {
     place: Place,
     pub(super) contacting: Contacting,
     readers: Readers,
+    seekers: Seekers,
     crawls: Timestamp,
     /// When the timer is due that counts; others are left over.
     timer: Option<Timestamp>,
@@ -92,6 +97,7 @@ impl Kademlia {
             place: Place::unknown(now),
             contacting: Contacting::new(now),
             readers: Readers::new(now),
+            seekers: Seekers::new(now),
             crawls: Timestamp::MAX,
             timer: None,
             payment: Payment::with(config.work),
@@ -169,7 +175,7 @@ impl Relay {
     }
 
     /// Who is at the other end, and whether it was found where it says.
-    fn dht_peer(&self, node: NodeId) -> Peer {
+    pub(super) fn dht_peer(&self, node: NodeId) -> Peer {
         let descriptor = self.directory.relays().get(&node);
         let url = descriptor.and_then(first_url);
         let proof = self.dial_back.proofs.get(&node);
@@ -182,6 +188,8 @@ impl Relay {
             };
             Verified::found(url, met, self.config.allow_private).ok()
         });
+        let met = || self.dht.contacting.met(&node).cloned();
+        let verified = verified.or_else(met);
         verified.map_or(Peer::Linked(node), Peer::Verified)
     }
 
@@ -195,9 +203,9 @@ impl Relay {
     }
 
     /// A relay was not found there.
-    pub(super) fn dht_unreachable(&mut self, relay: &NodeId, step: &mut Step<'_>) {
+    pub(super) fn dht_unreachable(&mut self, contact: &Contact, step: &mut Step<'_>) {
         if let Some(node) = &mut self.dht.node {
-            node.handle_unreachable(relay, step.now, &mut step.rng);
+            node.handle_unreachable(contact, step.now, &mut step.rng);
         }
     }
 
@@ -280,8 +288,10 @@ impl Relay {
     fn dht_answered(&mut self, query: QueryId, answer: Answer, step: &mut Step<'_>) {
         match answer {
             Answer::Found(outcome) => {
-                let value = outcome.value.map(|value| value.bytes);
-                self.record_looked_up(query, value, step);
+                if !self.relay_sought(query, &outcome, step) {
+                    let value = outcome.value.map(|value| value.bytes);
+                    self.record_looked_up(query, value, step);
+                }
             }
             Answer::Published(published) => {
                 self.count(Metric::Dht(match published.stored {

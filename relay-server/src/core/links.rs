@@ -25,6 +25,9 @@ const PING_PATIENCE: Duration = Duration::from_secs(30);
 /// A link that was made for a question or two is closed after this much silence on both sides; less than [`SILENCE`], so
 /// that nobody pings it.
 const IDLE: Duration = Duration::from_secs(60);
+/// Links that this relay has made for a question or two; another one closes the one not used for longest. At the rate at
+/// which they are made that is a dozen seconds, and an answer takes three at most.
+pub(super) const MAX_ON_DEMAND: usize = 256;
 /// A link that another one has replaced is read for this long.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -77,11 +80,18 @@ impl Links {
         Self::default()
     }
 
-    /// A link is made for a question or two.
-    pub(super) fn set_on_demand(&mut self, conn: ConnId) {
+    /// A link is made for a question or two. Gives the one that has to go for it.
+    pub(super) fn set_on_demand(&mut self, conn: ConnId) -> Option<ConnId> {
+        let others = self.links.iter().filter(|(_, link)| link.on_demand);
+        let gives_way = match others.clone().count() >= MAX_ON_DEMAND {
+            true => others.min_by_key(|(_, link)| link.heard.max(link.used)),
+            false => None,
+        };
+        let gives_way = gives_way.map(|(conn, _)| *conn);
         if let Some(link) = self.links.get_mut(&conn) {
             link.on_demand = true;
         }
+        gives_way
     }
 
     /// Whether a link was made for a question or two.
@@ -443,5 +453,29 @@ pub(super) const fn label(code: LinkErrorCode) -> &'static str {
         LinkErrorCode::Unauthenticated => "unauthenticated",
         LinkErrorCode::Timeout => "timeout",
         LinkErrorCode::ShuttingDown => "shutting_down",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_links_made_for_a_question_so_many_stay_and_the_one_not_used_for_longest_goes() {
+        let mut links = Links::new();
+        let add = |links: &mut Links, n: usize, now: u64| {
+            let (conn, now) = (ConnId(n as u64), Timestamp::from_secs(now));
+            let link = Link::new(None, State::Closed, &Limits::default(), now);
+            links.links.insert(conn, link);
+            conn
+        };
+        add(&mut links, MAX_ON_DEMAND + 9, 1);
+        for n in 0..MAX_ON_DEMAND {
+            let conn = add(&mut links, n, 100 + n as u64);
+            assert_eq!(links.set_on_demand(conn), None);
+        }
+        links.used(ConnId(0), Timestamp::from_secs(1000));
+        let conn = add(&mut links, MAX_ON_DEMAND, 1000);
+        assert_eq!(links.set_on_demand(conn), Some(ConnId(1)));
     }
 }

@@ -51,6 +51,7 @@ pub use admission::{Bucket, Doorkeeper, Rate};
 pub use config::{CoreConfig, Limits, RelaySecrets};
 pub use gossip::DIRECTORY_DEADLINE;
 pub use io::{ConnId, Dial, Input, Metric, Origin, Output, Remote, Ticket};
+pub use peers::MAX_OUTGOING;
 pub use proofs::Proof;
 pub use relay::{Relay, StartError};
 pub use toll::WorkPolicy;

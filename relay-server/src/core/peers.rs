@@ -11,9 +11,12 @@ use zentalk_shared::id::NodeId;
 use zentalk_shared::onion::RelayUrl;
 use zentalk_shared::time::{Duration, Timestamp};
 
-use super::claims::first_url;
+use super::claims::{Bounds, first_url};
 use super::gossip::Why;
 use super::io::{ConnId, Dial, Metric, Output};
+use super::kademlia::contacting;
+use super::links::MAX_ON_DEMAND;
+use super::proofs;
 use super::relay::{Relay, Step, Timer};
 
 /// Two links that began within this time of each other have crossed; otherwise the newer one is right,
@@ -29,6 +32,10 @@ const QUEUE_LIFE: Duration = Duration::from_secs(30);
 const PATIENCE: u32 = 3;
 /// Relays dialed at a time that are not configured.
 const MAX_DYNAMIC: usize = 256;
+/// Connections that this relay makes, beside those to configured relays: links, links for a question of the DHT, attempts
+/// for one, attempts to find relays and those found before, and one to itself.
+pub const MAX_OUTGOING: usize =
+    MAX_DYNAMIC + MAX_ON_DEMAND + contacting::AT_ONCE + Bounds::AT_ONCE + proofs::AT_ONCE + 1;
 
 /// All other relays.
 #[derive(Default)]
@@ -345,7 +352,7 @@ impl Relay {
         self.peers.links.insert(node, link);
         let queue = self.peers.queues.remove(&node);
         let queued = queue.map(|queue| queue.frames).unwrap_or_default();
-        let asked = self.dht.contacting.take_waiting(&node);
+        let asked = self.take_questions(node);
         for frame in queued.into_iter().chain(asked) {
             self.output(Output::Send(conn, frame));
         }
@@ -363,6 +370,7 @@ impl Relay {
             return;
         }
         self.peers.links.remove(&node);
+        self.dht.contacting.unlinked(&node);
         self.output(Output::Peer(node, false));
         self.members_unlinked(&node, step);
         let theirs =
@@ -392,6 +400,7 @@ impl Relay {
             return self.output(Output::Send(conn, frame));
         }
         if !self.connect_to(node, step) {
+            self.look_for_relay(&node, step);
             return self.count(Metric::PacketDropped("unknown_relay"));
         }
         let limits = self.config.limits;

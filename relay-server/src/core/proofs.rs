@@ -17,8 +17,10 @@ const LIFE: Duration = Duration::from_hours(8);
 const BACKOFF: Duration = Duration::from_mins(1);
 /// Longest pause.
 const MAX_BACKOFF: Duration = Duration::from_mins(30);
+/// A proof of less age is not doubted.
+const UNDOUBTED: Duration = Duration::from_mins(10);
 /// Renewals under way.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// Relays of one network, in the open Internet: one machine may pass for thousands.
 const MAX_IN_NETWORK: usize = 64;
 
@@ -103,6 +105,16 @@ impl Proofs {
         let (_, node) = self.proofs.iter().filter_map(due).min()?;
         self.proofs.get_mut(&node)?.due = None;
         Some(node)
+    }
+
+    /// Somebody says that a relay is elsewhere: it is looked for now, unless it was lately, or cannot be found.
+    pub(super) fn doubt(&mut self, node: &NodeId, now: Timestamp) {
+        if let Some(held) = self.proofs.get_mut(node)
+            && held.failures == 0
+            && now.since(held.proof.at) >= UNDOUBTED
+        {
+            held.due = held.due.map(|due| due.min(now));
+        }
     }
 
     /// When the next attempt is due that may start then.

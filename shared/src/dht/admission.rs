@@ -28,7 +28,7 @@ pub struct Application<'a> {
     pub facts: Facts,
     /// Its bytes.
     pub record: &'a [u8],
-    /// The proof that came with it.
+    /// The proof that came with it, if it is worth what is asked for.
     pub proof: Option<&'a Proof>,
     /// Who has brought it; this relay itself, if it publishes it.
     pub giver: NodeId,
@@ -40,6 +40,9 @@ pub struct Application<'a> {
 
 /// Decides whether a record may be stored.
 pub trait Admission {
+    /// Whether a proof is worth what is asked for a record: only such ones are kept and passed on.
+    fn is_worth(&self, facts: &Facts, record: &[u8], proof: &Proof) -> bool;
+
     /// `Err`: what the proof would have to be worth.
     fn admit(&mut self, application: &Application<'_>, now: Timestamp) -> Result<(), Cost>;
 }
@@ -49,6 +52,10 @@ pub trait Admission {
 pub struct AdmitAll;
 
 impl Admission for AdmitAll {
+    fn is_worth(&self, _: &Facts, _: &[u8], _: &Proof) -> bool {
+        true
+    }
+
     fn admit(&mut self, _: &Application<'_>, _: Timestamp) -> Result<(), Cost> {
         Ok(())
     }

@@ -64,15 +64,17 @@ impl KBucket {
         self.entries.iter().map(|entry| &entry.contact)
     }
 
-    pub(super) fn contains(&self, node: &NodeId) -> bool {
-        self.contacts().any(|contact| contact.node() == *node)
+    /// Whether a relay is there, in that network.
+    pub(super) fn contains(&self, contact: &Contact) -> bool {
+        let same = |c: &Contact| c.node() == contact.node() && c.network() == contact.network();
+        self.contacts().any(same)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Takes a contact that has just been seen. Whoever was seen more recently than `fresh` ago is not pinged again.
+    /// Takes a contact that has just been seen, and is nowhere else. Whoever was seen more recently than `fresh` ago is not pinged again.
     pub(super) fn insert(
         &mut self,
         contact: &Contact,
@@ -84,14 +86,9 @@ impl KBucket {
             self.probed = None;
         }
         if let Some(at) = self.position_of(&node) {
-            let mut entry = self.entries.remove(at);
-            // Who has moved to another network comes as a newcomer.
-            if entry.contact.network() == contact.network() {
-                (entry.seen, entry.failures) = (now, 0);
-                entry.contact = contact.clone();
-                self.entries.push(entry);
-                return Inserted::Known;
-            }
+            self.entries.remove(at);
+            self.push(contact.clone(), now);
+            return Inserted::Known;
         }
         if crowded(self.contacts(), contact) {
             return Inserted::Crowded;
@@ -105,12 +102,12 @@ impl KBucket {
     }
 
     /// A contact did not answer. True if it is gone.
-    pub(super) fn failed(&mut self, node: &NodeId, now: Timestamp) -> Option<Inserted> {
-        if self.probed == Some(*node) {
+    pub(super) fn failed(&mut self, contact: &Contact, now: Timestamp) -> Option<Inserted> {
+        self.waiting.retain(|waiting| waiting != contact);
+        let at = self.contacts().position(|c| c == contact)?;
+        if self.probed == Some(contact.node()) {
             self.probed = None;
         }
-        self.waiting.retain(|contact| contact.node() != *node);
-        let at = self.position_of(node)?;
         let entry = self.entries.get_mut(at)?;
         entry.failures = entry.failures.saturating_add(1);
         if entry.failures < PATIENCE && self.waiting.is_empty() {
@@ -118,6 +115,16 @@ impl KBucket {
         }
         self.entries.remove(at);
         Some(self.promote(now))
+    }
+
+    /// A relay has moved away: who waits may have its place, and it comes as a newcomer wherever it is now.
+    pub(super) fn leaves(&mut self, node: &NodeId, now: Timestamp) {
+        self.waiting.retain(|contact| contact.node() != *node);
+        if let Some(at) = self.position_of(node) {
+            self.probed = self.probed.filter(|probed| probed != node);
+            self.entries.remove(at);
+            self.promote(now);
+        }
     }
 
     /// The newest of those that wait takes the free place.

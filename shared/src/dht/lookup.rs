@@ -10,10 +10,11 @@
 //! A relay that lies can spoil its own path and no other. With a fifth of all relays lying together, about a third of
 //! the paths are spoilt, and all eight of one in several thousand lookups.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::admission::Proof;
 use super::bucket::{K, MAX_OF_NETWORK};
-use super::contact::Contact;
+use super::contact::{Contact, Network};
 use super::distance::Distance;
 use super::record::RecordId;
 use crate::id::{NodeId, Position};
@@ -67,6 +68,16 @@ pub struct FoundRecord {
     pub bytes: Vec<u8>,
     /// Its sequence.
     pub sequence: u64,
+    /// What was shown for its admission, if that is worth what is asked for here.
+    pub proof: Option<Proof>,
+}
+
+impl FoundRecord {
+    /// Whether it takes the place of one that was found before.
+    fn is_better(&self, best: &Self) -> bool {
+        let proven = self.proof.is_some() && best.proof.is_none();
+        self.sequence > best.sequence || (self.sequence == best.sequence && proven)
+    }
 }
 
 /// A lookup.
@@ -77,13 +88,16 @@ pub struct Lookup {
     breadth: Breadth,
     me: NodeId,
     paths: Vec<Path>,
-    /// Who has been asked, and by which path.
-    asked: BTreeMap<NodeId, usize>,
-    answered: BTreeSet<(Distance, NodeId)>,
-    contacts: BTreeMap<NodeId, Contact>,
+    /// Where somebody has been asked, and by which path: a lie about a relay's place does not keep others from asking it.
+    asked: BTreeMap<(NodeId, Network), usize>,
+    /// Those that were not there: another URL may be the right one.
+    failed: Vec<Contact>,
+    answered: BTreeMap<(Distance, NodeId), Contact>,
     best: Option<FoundRecord>,
+    /// Who has brought that.
+    giver: Option<NodeId>,
     /// Who has which sequence.
-    holders: Vec<(NodeId, u64)>,
+    holders: Vec<(Contact, u64)>,
     hops: u8,
 }
 
@@ -94,6 +108,8 @@ pub struct Outcome {
     pub nearest: Vec<Contact>,
     /// The record of the highest sequence.
     pub value: Option<FoundRecord>,
+    /// Who has brought it.
+    pub giver: Option<NodeId>,
     /// Relays that have an older one.
     pub outdated: Vec<Contact>,
     /// Paths that have brought the value.
@@ -135,6 +151,11 @@ enum State {
     Answered,
 }
 
+/// What a relay is asked at: it is at one of those that are claimed of it, at most.
+const fn place(contact: &Contact) -> (NodeId, Network) {
+    (contact.node(), *contact.network())
+}
+
 impl Lookup {
     /// Begins from contacts of the table, the nearest first.
     pub(super) fn new(
@@ -151,9 +172,10 @@ impl Lookup {
             me,
             paths: vec![Path::default(); breadth.paths],
             asked: BTreeMap::new(),
-            answered: BTreeSet::new(),
-            contacts: BTreeMap::new(),
+            failed: Vec::new(),
+            answered: BTreeMap::new(),
             best: None,
+            giver: None,
             holders: Vec::new(),
             hops: 0,
         };
@@ -200,7 +222,7 @@ impl Lookup {
     /// record that was asked for.
     pub(super) fn answered(
         &mut self,
-        from: &NodeId,
+        from: &Contact,
         contacts: &[Contact],
         value: Option<FoundRecord>,
     ) {
@@ -218,10 +240,10 @@ impl Lookup {
         }
         match value {
             Some(value) => {
-                self.holders.push((*from, value.sequence));
-                let newer = |best: &FoundRecord| value.sequence > best.sequence;
-                if self.best.as_ref().is_none_or(newer) {
+                self.holders.push((from.clone(), value.sequence));
+                if self.best.as_ref().is_none_or(|best| value.is_better(best)) {
                     self.hops = hops;
+                    self.giver = Some(from.node());
                     self.best = Some(value);
                 }
                 self.end(at);
@@ -231,8 +253,10 @@ impl Lookup {
     }
 
     /// A relay has not answered, is not where it should be, or has answered nonsense.
-    pub(super) fn failed(&mut self, from: &NodeId) {
+    pub(super) fn failed(&mut self, from: &Contact) {
         if let Some((at, _)) = self.settle(from, false) {
+            self.asked.remove(&place(from));
+            self.failed.push(from.clone());
             self.end_if_settled(at);
         }
     }
@@ -245,31 +269,41 @@ impl Lookup {
 
     /// What has come of it.
     pub(super) fn finish(self) -> Outcome {
-        let contact = |(_, node): &(Distance, NodeId)| self.contacts.get(node).cloned();
-        let nearest: Vec<_> = self.answered.iter().filter_map(contact).take(K).collect();
+        let asked = self.asked.len() + self.failed.len();
+        let nearest = self.answered.into_values().take(K).collect();
         let sequence = self.best.as_ref().map_or(0, |best| best.sequence);
-        let old = self.holders.iter().filter(|(_, held)| *held < sequence);
-        let outdated = old.filter_map(|(node, _)| self.contacts.get(node).cloned());
+        let agreed = self.holders.len();
+        let old = self
+            .holders
+            .into_iter()
+            .filter(|(_, held)| *held < sequence);
         Outcome {
-            outdated: outdated.collect(),
+            outdated: old.map(|(contact, _)| contact).collect(),
             nearest,
-            agreed: self.holders.len(),
-            asked: self.asked.len(),
+            agreed,
+            asked,
             hops: self.hops,
+            giver: self.giver,
             value: self.best,
         }
     }
 
+    /// Whether somebody has asked there, or it was not there.
+    fn is_taken(&self, contact: &Contact) -> bool {
+        self.asked.contains_key(&place(contact)) || self.failed.contains(contact)
+    }
+
     /// The nearest of a path that nobody has asked. Ends the path if there is none.
     fn next_of(&mut self, at: usize) -> Option<Contact> {
-        let asked = &self.asked;
+        let (asked, failed) = (&self.asked, &self.failed);
         let others_wait = self.paths.iter().any(|path| path.waits);
         let path = self.paths.get_mut(at)?;
         if path.is_unfed() && others_wait {
             return None;
         }
         // Whom another path has asked is that path's.
-        let free = |c: &Candidate| c.state != State::New || !asked.contains_key(&c.contact.node());
+        let taken = |c: &Contact| asked.contains_key(&place(c)) || failed.contains(c);
+        let free = |c: &Candidate| c.state != State::New || !taken(&c.contact);
         path.candidates.retain(free);
         let want = self.breadth.want;
         let next = path
@@ -287,18 +321,17 @@ impl Lookup {
                 path.waits = true;
                 path.asked += 1;
                 let contact = candidate.contact.clone();
-                self.asked.insert(contact.node(), at);
-                self.contacts.insert(contact.node(), contact.clone());
+                self.asked.insert(place(&contact), at);
                 Some(contact)
             }
         }
     }
 
     /// An answer, or none, of somebody who was asked: the path, and how far away that was.
-    fn settle(&mut self, from: &NodeId, answered: bool) -> Option<(usize, u8)> {
-        let at = *self.asked.get(from)?;
+    fn settle(&mut self, from: &Contact, answered: bool) -> Option<(usize, u8)> {
+        let at = *self.asked.get(&place(from))?;
         let path = self.paths.get_mut(at)?;
-        let of = |c: &Candidate| c.contact.node() == *from && c.state == State::Asked;
+        let of = |c: &Candidate| c.contact == *from && c.state == State::Asked;
         let index = path.candidates.iter().position(of)?;
         path.waits = false;
         let candidate = path.candidates.get_mut(index)?;
@@ -306,10 +339,16 @@ impl Lookup {
         match answered {
             true => {
                 candidate.state = State::Answered;
-                if self.best.is_none() && self.answered.first().is_none_or(|(d, _)| distance < *d) {
+                if self.best.is_none()
+                    && self
+                        .answered
+                        .keys()
+                        .next()
+                        .is_none_or(|(d, _)| distance < *d)
+                {
                     self.hops = hops;
                 }
-                self.answered.insert((distance, *from));
+                self.answered.insert((distance, from.node()), from.clone());
             }
             false => drop(path.candidates.remove(index)),
         }
@@ -334,7 +373,7 @@ impl Lookup {
     /// A path has heard of a contact.
     fn offer(&mut self, at: usize, contact: Contact, hops: u8) {
         let node = contact.node();
-        if node == self.me || self.asked.contains_key(&node) {
+        if node == self.me || self.is_taken(&contact) {
             return;
         }
         let distance = contact.position().to(&self.target);
@@ -344,7 +383,7 @@ impl Lookup {
         let candidates = &mut path.candidates;
         let same = |c: &&Candidate| c.contact.network() == contact.network();
         let crowded = candidates.iter().filter(same).count() >= MAX_OF_NETWORK;
-        if crowded || candidates.iter().any(|c| c.contact.node() == node) {
+        if crowded || candidates.iter().any(|c| c.contact == contact) {
             return;
         }
         let place = candidates.partition_point(|c| c.distance <= distance);

@@ -124,6 +124,9 @@ pub struct ValueReply {
     /// The contacts.
     #[n(1)]
     pub contacts: Contacts,
+    /// What was shown for its admission: who brings it to others needs it.
+    #[n(2)]
+    pub proof: Option<Proof>,
 }
 
 /// A message is not one of the DHT's, or not well-formed: the fault of who sent it.
@@ -235,9 +238,7 @@ const _: () = {
     // Contacts: 20 of the longest, with NodeId, network, URL and their CBOR heads.
     let contacts = K * (1 + (1 + 21) + (1 + 19) + (1 + 3 + super::contact::MAX_URL_LEN)) + 8;
     assert!(contacts <= Tag::DhtNodes.max_payload());
-    assert!(super::record::MAX_LEN + 8 + contacts <= Tag::DhtValue.max_payload());
-    assert!(
-        super::record::MAX_LEN + 16 + super::admission::MAX_PROOF_LEN
-            <= Tag::DhtStore.max_payload()
-    );
+    let record = super::record::MAX_LEN + 16 + super::admission::MAX_PROOF_LEN;
+    assert!(record + contacts <= Tag::DhtValue.max_payload());
+    assert!(record <= Tag::DhtStore.max_payload());
 };

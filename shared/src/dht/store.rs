@@ -123,16 +123,19 @@ impl LocalStore {
         self.bytes
     }
 
-    /// A checked and admitted record has come. `Write`: its place is kept until [`written`](Self::written).
+    /// A checked and admitted record has come. `improves`: it takes the place of one of its sequence. `Write`: its place is
+    /// kept until [`written`](Self::written).
     pub(super) fn offer(
         &mut self,
         facts: &Facts,
         length: usize,
         giver: &NodeId,
+        improves: bool,
         now: Timestamp,
     ) -> Offer {
         if let Some(held) = self.held.get_mut(&facts.id)
             && held.sequence >= facts.sequence
+            && !improves
         {
             // Stored again: whoever did this has republished it.
             if held.sequence == facts.sequence {
@@ -174,6 +177,12 @@ impl LocalStore {
     /// A record could not be written.
     pub(super) fn not_written(&mut self, id: &RecordId) {
         self.writing.remove(id);
+    }
+
+    /// Whether a record of the same sequence is held for which nothing was shown: nobody would take that one from here.
+    pub(super) fn lacks_proof(&self, facts: &Facts) -> bool {
+        let same = |held: &Held| held.sequence == facts.sequence && held.proof.is_none();
+        self.held.get(&facts.id).is_some_and(same)
     }
 
     /// Forgets a record.

@@ -71,28 +71,39 @@ impl Table {
         if contact.node() == self.me {
             return Inserted::Myself;
         }
+        if !self.contains(contact) {
+            self.leaves(&contact.node(), now);
+        }
         let at = self.bucket_of(contact);
         let bucket = self.buckets.entry(at).or_insert_with(|| KBucket::new(now));
         bucket.insert(contact, now, now.saturating_sub(FRESH))
     }
 
-    /// A contact did not answer. True if it has gone.
+    /// A contact did not answer. True if it has gone. What is claimed of a relay that is known elsewhere is nothing to it.
     pub fn failed(&mut self, contact: &Contact, now: Timestamp) -> bool {
         let at = self.bucket_of(contact);
         let Some(bucket) = self.buckets.get_mut(&at) else {
             return false;
         };
-        let gone = bucket.failed(&contact.node(), now).is_some();
+        let gone = bucket.failed(contact, now).is_some();
         if bucket.is_empty() {
             self.buckets.remove(&at);
         }
         gone
     }
 
+    /// A relay is where it was no more, wherever that is.
+    fn leaves(&mut self, node: &NodeId, now: Timestamp) {
+        self.buckets.retain(|_, bucket| {
+            bucket.leaves(node, now);
+            !bucket.is_empty()
+        });
+    }
+
     /// Whether a relay is in the table at that position.
     pub fn contains(&self, contact: &Contact) -> bool {
         let bucket = self.buckets.get(&self.bucket_of(contact));
-        bucket.is_some_and(|bucket| bucket.contains(&contact.node()))
+        bucket.is_some_and(|bucket| bucket.contains(contact))
     }
 
     /// Every contact, the nearest buckets' first.

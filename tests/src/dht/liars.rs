@@ -64,7 +64,12 @@ impl Liars {
         record[25] ^= 1;
         let record = DhtRecordBytes::new(record).unwrap_or_default();
         let contacts = Contacts::default();
-        Reply::Value(ValueReply { record, contacts })
+        let proof = None;
+        Reply::Value(ValueReply {
+            record,
+            contacts,
+            proof,
+        })
     }
 }
 

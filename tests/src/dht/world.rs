@@ -76,7 +76,7 @@ enum Event {
     },
     Unreachable {
         at: u32,
-        node: NodeId,
+        contact: Contact,
     },
     Timer(u32),
     Leave(u32),
@@ -120,10 +120,10 @@ impl World {
                 bytes,
                 asks,
             } => self.arrive(from, to, &bytes, asks),
-            Event::Unreachable { at, node } => {
+            Event::Unreachable { at, contact } => {
                 let (now, rng) = (self.now, &mut self.rng);
                 if let Some(sim) = &mut self.slots[at as usize].node {
-                    sim.handle_unreachable(&node, now, rng);
+                    sim.handle_unreachable(&contact, now, rng);
                 }
                 self.drain(at);
             }
@@ -246,7 +246,7 @@ impl World {
                 at,
                 Event::Unreachable {
                     at: from,
-                    node: to.node(),
+                    contact: to.clone(),
                 },
             );
         }

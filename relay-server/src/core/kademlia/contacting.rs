@@ -1,5 +1,10 @@
-//! Contacts of the DHT: asked over the link to them, or dialed first and asked if they are where they say.
+//! Contacts of the DHT: nobody is asked anything before this relay has found it in the network that is claimed of it.
 //!
+//! ```text
+//!  linked, and proven there ─▶ asked          linked, and proven elsewhere ─▶ not there, for this question
+//!  not linked, or nothing proven yet ─▶ dialed: there ─▶ asked, else not there
+//! ```
+//! Lookups rank contacts by the places that are claimed of them: a link alone must not make a claim true.
 //! A link that was made so is closed again when nothing was said on it for a minute.
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +30,7 @@ const DIALS: Rate = Rate {
     burst: 256,
 };
 /// Of these, under way.
-const AT_ONCE: usize = 128;
+pub(in crate::core) const AT_ONCE: usize = 128;
 /// Questions that wait for one relay to be met.
 const MAX_WAITING: usize = 16;
 /// A network in which so many contacts were not found is left alone for [`QUIET`]: somebody may be making them up.
@@ -37,7 +42,10 @@ const MAX_NETWORKS: usize = 1024;
 
 /// Who is being dialed, and what is to be said there.
 pub(in crate::core) struct Contacting {
-    dials: BTreeMap<NodeId, Vec<Vec<u8>>>,
+    /// [`AT_ONCE`] at most.
+    dials: Vec<(Contact, Vec<Vec<u8>>)>,
+    /// Where linked relays were met that the directory has no room for.
+    met: BTreeMap<NodeId, Verified>,
     rate: Bucket,
     misses: HashMap<Subnet, (u8, Timestamp)>,
 }
@@ -45,16 +53,36 @@ pub(in crate::core) struct Contacting {
 impl Contacting {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
-            dials: BTreeMap::new(),
+            dials: Vec::new(),
+            met: BTreeMap::new(),
             rate: Bucket::full(DIALS, now),
             misses: HashMap::new(),
         }
     }
 
-    /// What waits for a relay that has just been linked.
-    pub(in crate::core) fn take_waiting(&mut self, node: &NodeId) -> Vec<Vec<u8>> {
-        let waiting = self.dials.get_mut(node);
-        waiting.map(core::mem::take).unwrap_or_default()
+    fn waiting(&mut self, contact: &Contact) -> Option<&mut Vec<Vec<u8>>> {
+        let mut dials = self.dials.iter_mut();
+        let dial = dials.find(|(dialed, _)| dialed == contact);
+        dial.map(|(_, waiting)| waiting)
+    }
+
+    /// An attempt is at its end: what was to be said there.
+    fn end(&mut self, contact: &Contact) -> Option<Vec<Vec<u8>>> {
+        let at = self
+            .dials
+            .iter()
+            .position(|(dialed, _)| dialed == contact)?;
+        Some(self.dials.remove(at).1)
+    }
+
+    /// Where a linked relay was met.
+    pub(super) fn met(&self, node: &NodeId) -> Option<&Verified> {
+        self.met.get(node)
+    }
+
+    /// A link is at its end.
+    pub(in crate::core) fn unlinked(&mut self, node: &NodeId) {
+        self.met.remove(node);
     }
 
     fn missed(&mut self, network: Subnet, now: Timestamp) {
@@ -82,16 +110,38 @@ impl Relay {
     /// Sends a question to a contact, and to nobody else.
     pub(super) fn ask_contact(&mut self, contact: Contact, frame: Vec<u8>, step: &mut Step<'_>) {
         let node = contact.node();
-        if let Some(conn) = self.peers.conn(&node) {
-            self.count(Metric::Dht("asked"));
-            self.links.used(conn, step.now);
-            return self.output(Output::Send(conn, frame));
+        if let Some(conn) = self.peers.conn(&node)
+            && let Peer::Verified(known) = self.dht_peer(node)
+        {
+            if known.contact().network() == contact.network() {
+                self.count(Metric::Dht("asked"));
+                self.links.used(conn, step.now);
+                return self.output(Output::Send(conn, frame));
+            }
+            self.count(Metric::Dht("elsewhere"));
+            // It may have moved.
+            self.dial_back.proofs.doubt(&node, step.now);
+            self.schedule_dial_back();
+            return self.dht_unreachable(&contact, step);
         }
-        match self.dht.contacting.dials.get_mut(&node) {
+        match self.dht.contacting.waiting(&contact) {
             Some(waiting) if waiting.len() < MAX_WAITING => waiting.push(frame),
             Some(_) => {}
             None => self.dial_contact(&contact, vec![frame], step),
         }
+    }
+
+    /// What was to be asked of a relay that is linked now, where it is proven to be; what is claimed of it besides waits
+    /// until that was looked at.
+    pub(in crate::core) fn take_questions(&mut self, node: NodeId) -> Vec<Vec<u8>> {
+        let Peer::Verified(known) = self.dht_peer(node) else {
+            return Vec::new();
+        };
+        let waiting = self.dht.contacting.waiting(known.contact());
+        let waiting = waiting.map(core::mem::take).unwrap_or_default();
+        let asked = waiting.len() as u64;
+        self.output(Output::Count(Metric::Dht("asked"), asked));
+        waiting
     }
 
     /// Finds out whether a contact is where it says.
@@ -103,30 +153,31 @@ impl Relay {
                     node.handle_verified(&known, step.now, &mut step.rng);
                 }
             }
-            _ if self.dht.contacting.dials.contains_key(&node) => {}
+            _ if self.dht.contacting.waiting(&contact).is_some() => {}
             _ => self.dial_contact(&contact, Vec::new(), step),
         }
     }
 
     fn dial_contact(&mut self, contact: &Contact, frames: Vec<Vec<u8>>, step: &mut Step<'_>) {
-        let node = contact.node();
         let url = RelayUrl::parse(contact.url()).ok();
         let url = url.filter(|url| self.may_dial(url) && !self.config.info.urls.contains(url));
         let hidden = contact.network().is_private() && !self.config.allow_private;
         let Some(url) = url.filter(|_| !hidden) else {
             self.count(Metric::Dht("private"));
-            return self.dht_unreachable(&node, step);
+            return self.dht_unreachable(contact, step);
         };
+        // Inventions of others do not keep anybody from a relay that was found there.
+        let is_known = matches!(self.dht_peer(contact.node()), Peer::Verified(known) if known.contact() == contact);
         let contacting = &mut self.dht.contacting;
-        if contacting.is_quiet(&url.subnet(true), step.now) {
+        if !is_known && contacting.is_quiet(&url.subnet(true), step.now) {
             self.count(Metric::Dht("quiet"));
-            return self.dht_unreachable(&node, step);
+            return self.dht_unreachable(contact, step);
         }
         // Its question times out.
         if contacting.dials.len() >= AT_ONCE || !contacting.rate.take(DIALS, 1, step.now) {
             return self.count(Metric::Dht("busy"));
         }
-        contacting.dials.insert(node, frames);
+        contacting.dials.push((contact.clone(), frames));
         self.count(Metric::Dht("dialed"));
         let text = url.as_str().to_owned();
         let dial = self.peers.start(Target::Contact(contact.clone()));
@@ -161,36 +212,42 @@ impl Relay {
         };
         // If it is not to be believed this ends the attempt.
         self.found(descriptor, attempt, step);
-        let Some(frames) = self.dht.contacting.dials.remove(&node) else {
+        let Some(frames) = self.dht.contacting.end(contact) else {
             return self.close(conn, None, step);
         };
         if let Some(dht) = &mut self.dht.node {
             dht.handle_verified(&verified, step.now, &mut step.rng);
         }
-        if frames.is_empty() {
-            return self.close(conn, None, step);
-        }
-        self.dht.contacting.dials.insert(node, frames);
-        self.send(conn, Tag::LinkProof, &to_cbor(proof), step);
-        self.links.set_on_demand(conn);
-        self.open_link(conn, State::Relay(node), step);
-        self.relay_linked(conn, node, true, step);
-        // If another link was the better one, it waits still.
-        let waiting = self.dht.contacting.dials.remove(&node);
-        if let Some(conn) = self.peers.conn(&node) {
-            for frame in waiting.unwrap_or_default() {
-                self.output(Output::Send(conn, frame));
+        if frames.is_empty() || self.peers.conn(&node).is_some() {
+            self.close(conn, None, step);
+        } else {
+            self.send(conn, Tag::LinkProof, &to_cbor(proof), step);
+            if let Some(unused) = self.links.set_on_demand(conn) {
+                self.count(Metric::Dht("closed_for_another"));
+                self.close(unused, None, step);
             }
+            self.open_link(conn, State::Relay(node), step);
+            self.relay_linked(conn, node, true, step);
+        }
+        let Some(conn) = self.peers.conn(&node) else {
+            return;
+        };
+        if self.dht_peer(node) == Peer::Linked(node) {
+            self.dht.contacting.met.insert(node, verified);
+        }
+        for frame in frames {
+            self.count(Metric::Dht("asked"));
+            self.links.used(conn, step.now);
+            self.output(Output::Send(conn, frame));
         }
     }
 
     /// A contact is not where it should be.
     pub(in crate::core) fn contact_missed(&mut self, contact: &Contact, step: &mut Step<'_>) {
-        let node = contact.node();
-        self.dht.contacting.dials.remove(&node);
+        self.dht.contacting.end(contact);
         if let Ok(url) = RelayUrl::parse(contact.url()) {
             self.dht.contacting.missed(url.subnet(true), step.now);
         }
-        self.dht_unreachable(&node, step);
+        self.dht_unreachable(contact, step);
     }
 }

@@ -3,7 +3,7 @@
 //! A relay's own record costs a relay that is met at its URL. An account's was paid for by proof of work at the relay
 //! that took it from its owner; that proof goes with the record from holder to holder, and each checks it again.
 
-use zentalk_shared::dht::{Admission, Application, Cost, Proof, RecordId, RecordKind};
+use zentalk_shared::dht::{Admission, Application, Cost, Facts, Proof, RecordId, RecordKind};
 use zentalk_shared::id::{NodeId, RecordKey};
 use zentalk_shared::rpc::{RecordBytes, Subject, WORK_LEN, Work};
 use zentalk_shared::time::Timestamp;
@@ -43,19 +43,22 @@ fn worth(proof: &Proof, key: &RecordKey, record: &[u8]) -> Option<u32> {
 }
 
 impl Admission for Payment {
+    fn is_worth(&self, facts: &Facts, record: &[u8], proof: &Proof) -> bool {
+        let of_account = facts.id.kind == RecordKind::Account;
+        let worth = of_account.then(|| worth(proof, &facts.id.key, record));
+        worth.flatten().is_some_and(|effort| effort >= self.effort)
+    }
+
     fn admit(&mut self, application: &Application<'_>, _: Timestamp) -> Result<(), Cost> {
-        let Application { facts, record, .. } = application;
+        let Application { facts, .. } = application;
         let paid = match facts.id.kind {
             RecordKind::Relay => {
                 RecordId::relay(&application.giver) == facts.id || application.from_contact
             }
             RecordKind::Account if self.effort == 0 => true,
-            // A lookup that has met an old copy brings the new one, without the proof.
+            // A lookup that has met an old copy brings the new one: if nobody had its proof, without.
             RecordKind::Account if application.renews && application.from_contact => true,
-            RecordKind::Account => application
-                .proof
-                .and_then(|proof| worth(proof, &facts.id.key, record))
-                .is_some_and(|effort| effort >= self.effort),
+            RecordKind::Account => application.proof.is_some(),
         };
         paid.then_some(()).ok_or(Cost(self.effort))
     }
@@ -66,7 +69,6 @@ mod tests {
     use super::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
-    use zentalk_shared::dht::Facts;
     use zentalk_shared::rpc::{Solver, WorkWanted};
     use zentalk_shared::wire::codec::Bytes;
 
@@ -100,7 +102,10 @@ mod tests {
             renews: false,
         };
         change(&mut application);
-        Payment { effort: 4 }.admit(&application, NOW).is_ok()
+        let mut payment = Payment { effort: 4 };
+        let Application { facts, record, .. } = application;
+        application.proof = proof.filter(|proof| payment.is_worth(&facts, record, proof));
+        payment.admit(&application, NOW).is_ok()
     }
 
     #[test]
@@ -130,5 +135,7 @@ mod tests {
         assert!(admits(RecordKind::Relay, None, own));
         assert!(!admits(RecordKind::Relay, None, |_| {}));
         assert!(admits(RecordKind::Relay, None, |a| a.from_contact = true));
+        let proof = proof(4);
+        assert!(!admits(RecordKind::Relay, Some(&proof), |_| {}));
     }
 }

@@ -150,6 +150,7 @@ impl Relay {
 
     /// Lookups of a former place come to nothing: who waits may ask again.
     pub(super) fn forget_lookups(&mut self, step: &mut Step<'_>) {
+        self.dht.seekers.forget();
         for waiting in core::mem::take(&mut self.dht.readers.waiting).into_values() {
             for client in waiting.clients {
                 self.refuse_request(client, Refusal::Busy, step);

@@ -20,6 +20,7 @@ use super::dial_back::introduce;
 use super::links::{error_code, visitor};
 use super::net::{Net, claimed_at, signer, url};
 use super::people::{Caller, frame};
+use crate::core::relay::Step;
 use crate::core::store::Quotas;
 use crate::core::{Input, Limits, Metric};
 
@@ -193,6 +194,25 @@ fn a_record_that_is_not_held_is_looked_up_once_and_its_absence_is_remembered_for
     put(&mut net, 1, &bytes);
     net.advance(Duration::from_secs(31));
     assert!(get(&mut net, &mut caller, 3, key) == Some(bytes));
+}
+
+#[test]
+fn what_was_found_is_handed_out_for_five_minutes_without_another_lookup() {
+    let mut net = Net::cold(4, Limits::default(), Quotas::default());
+    // It has no room for the record, as if twenty others were nearer.
+    net.nodes[3].config.limits.dht_records = 0;
+    (0..4).for_each(|index| net.start(index));
+    net.advance(Duration::from_secs(10));
+    let (key, bytes) = record(&mut net, 7);
+    put(&mut net, 1, &bytes);
+    let mut caller = Caller::at(&mut net, 3);
+    for (pause, lookups) in [(0, 1), (1, 1), (270, 1), (60, 2)] {
+        net.advance(Duration::from_secs(pause));
+        assert!(get(&mut net, &mut caller, 3, key) == Some(bytes.clone()));
+        assert_eq!(count(&net, 3, "found"), lookups, "{pause} s later");
+    }
+    let [_, held, _] = net.relay(3).dht_holdings().unwrap();
+    assert_eq!(held, 0);
 }
 
 #[test]
@@ -377,4 +397,48 @@ fn fault_18_a_record_that_is_not_its_signers_is_not_held() {
     }
     let [_, after, _] = net.relay(0).dht_holdings().unwrap();
     assert_eq!(before, after);
+}
+
+#[test]
+fn a_relay_that_nobody_here_knows_is_looked_up_when_a_packet_is_for_it() {
+    let mut net = of_one_seed(5);
+    net.advance(Duration::from_mins(5));
+    let [known, stranger] = [2, 3].map(|index| net.id(index));
+    assert_eq!(net.wires_between(1, 3), 0);
+    net.relay(1).forget_relay(&stranger);
+    assert_eq!(net.relay(1).known_relays(), 4);
+    let key = RecordKey::from_bytes([4; 20]);
+    let request = Request::RecordGet(RecordGetRequest { key });
+    let mut caller = Caller::at(&mut net, 1);
+    let dropped = Metric::PacketDropped("unknown_relay");
+    assert_eq!(caller.call(&mut net, &[1, 3], &request), None);
+    assert_eq!(net.count(1, dropped), 1);
+    net.advance(Duration::from_secs(5));
+    assert_eq!(
+        (count(&net, 1, "sought"), count(&net, 1, "sought_found")),
+        (1, 1)
+    );
+    assert_eq!(net.relay(1).known_relays(), 5, "and was found there");
+    assert!(caller.call(&mut net, &[1, 3], &request).is_some());
+    assert_eq!(net.count(1, dropped), 1);
+    assert!(net.relay(1).directory.relays().get(&known).is_some());
+}
+
+#[test]
+fn fault_15_packets_for_relays_that_do_not_exist_cause_few_lookups() {
+    let mut net = of_one_seed(3);
+    net.advance(Duration::from_mins(5));
+    let nobody = signer(7).node();
+    for _ in 0..5 {
+        let mut rng = net.rng.clone();
+        let now = net.now;
+        let mut step = Step { now, rng: &mut rng };
+        net.relay(1).send_packet(nobody, vec![0; 64], &mut step);
+        net.input(1, Input::Timer);
+        net.advance(Duration::from_secs(30));
+    }
+    assert_eq!(
+        (count(&net, 1, "sought"), count(&net, 1, "sought_found")),
+        (1, 0)
+    );
 }

@@ -10,6 +10,7 @@ mod mail;
 pub(in crate::core) mod net;
 mod onions;
 mod people;
+mod places;
 mod reload;
 mod services;
 mod strangers;

@@ -53,6 +53,8 @@ pub(super) struct Net {
     wires: BTreeMap<End, End>,
     /// Frames on their way, in order; `None` closes.
     flying: VecDeque<(End, Option<Vec<u8>>)>,
+    /// What was sent to relays that are deaf.
+    pub(super) unheard: Vec<Vec<u8>>,
     /// Frames that relays have sent to each other: from, to, what.
     pub(super) told: Vec<(usize, usize, Tag)>,
     /// What clients have received; `None`: closed.
@@ -172,6 +174,7 @@ impl Net {
             nodes: (0..relays).map(node).collect(),
             wires: BTreeMap::new(),
             flying: VecDeque::new(),
+            unheard: Vec::new(),
             told: Vec::new(),
             inboxes: HashMap::new(),
             next: 0,
@@ -444,7 +447,7 @@ impl Net {
 
     fn deliver(&mut self, to: End, frame: Option<Vec<u8>>) {
         match (to, frame) {
-            (End::Relay(index, _), _) if self.nodes[index].deaf => {}
+            (End::Relay(index, _), frame) if self.nodes[index].deaf => self.unheard.extend(frame),
             (End::Client(client), frame) => self.inboxes.entry(client).or_default().push(frame),
             (End::Relay(index, conn), Some(frame)) => {
                 let is_long = frame.len() > HEADER_LEN + MAX_PACKET_LEN;

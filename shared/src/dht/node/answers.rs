@@ -9,7 +9,7 @@ use crate::dht::message::{
     Contacts, FindValueRequest, NodesReply, PongReply, Reply, Request, StoreOutcome, StoreRequest,
     StoredReply, ValueReply,
 };
-use crate::dht::record::{DhtRecordBytes, Facts, RecordScheme};
+use crate::dht::record::{DhtRecordBytes, Facts, RecordId, RecordScheme};
 use crate::dht::store::{Held, Offer, expiry};
 use crate::id::{MessageId, NodeId, Position};
 use crate::time::Timestamp;
@@ -81,14 +81,19 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
         &mut self,
         to: NodeId,
         id: MessageId,
-        near: &Position,
+        which: &RecordId,
         bytes: Option<Vec<u8>>,
     ) {
+        let near = which.position();
         let Some(record) = bytes.and_then(|bytes| DhtRecordBytes::new(bytes).ok()) else {
-            return self.answer_nodes(to, id, near);
+            return self.answer_nodes(to, id, &near);
         };
-        let contacts = self.contacts_for(&to, near);
-        self.answer(to, id, &Reply::Value(ValueReply { record, contacts }));
+        let value = ValueReply {
+            record,
+            contacts: self.contacts_for(&to, &near),
+            proof: self.store.get(which).and_then(|held| held.proof.clone()),
+        };
+        self.answer(to, id, &Reply::Value(value));
     }
 
     fn answer_nodes(&mut self, to: NodeId, id: MessageId, near: &Position) {
@@ -142,15 +147,17 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
             return Some(StoredReply::of(StoreOutcome::Far));
         }
         // What is held already, or has no room, is not worth a look at its proof.
-        match self.store.offer(&facts, record.len(), &giver, now) {
-            Offer::Write => {}
-            Offer::Held(sequence) => {
-                let mut reply = StoredReply::of(StoreOutcome::Held);
-                reply.sequence = Some(sequence);
-                return Some(reply);
-            }
-            Offer::Full => return Some(StoredReply::of(StoreOutcome::Full)),
-            Offer::Busy => return Some(StoredReply::of(StoreOutcome::Busy)),
+        let improves = proof.is_some() && self.store.lacks_proof(&facts);
+        let offer = self
+            .store
+            .offer(&facts, record.len(), &giver, improves, now);
+        if let Some(refusal) = refusal(&offer) {
+            return Some(refusal);
+        }
+        let proof = proof.filter(|proof| self.admission.is_worth(&facts, &record, proof));
+        if improves && proof.is_none() {
+            self.store.not_written(&facts.id);
+            return refusal(&Offer::Held(facts.sequence));
         }
         let application = Application {
             facts,
@@ -182,4 +189,19 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
     pub(super) fn answer(&mut self, to: NodeId, id: MessageId, reply: &Reply) {
         self.outputs.push_back(Output::Answer(to, reply.encode(id)));
     }
+}
+
+/// What is said to who brings a record that is not to be written.
+const fn refusal(offer: &Offer) -> Option<StoredReply> {
+    let outcome = match offer {
+        Offer::Write => return None,
+        Offer::Held(_) => StoreOutcome::Held,
+        Offer::Full => StoreOutcome::Full,
+        Offer::Busy => StoreOutcome::Busy,
+    };
+    let mut reply = StoredReply::of(outcome);
+    if let Offer::Held(sequence) = offer {
+        reply.sequence = Some(*sequence);
+    }
+    Some(reply)
 }

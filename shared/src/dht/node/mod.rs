@@ -16,8 +16,9 @@
 //!    host has dialed, the address that it has dialed; if the other has, connect to the URL of its descriptor. Make a
 //!    [`Verified`] of that and call [`handle_verified`](Node::handle_verified). Until then its frames come in with
 //!    [`Peer::Linked`]: it gets answers, but does not enter the table.
-//! 2. [`Output::Ask`]: send the frame on the link to that relay. If there is none, dial the contact's URL; if the
-//!    relay there is not the contact's or not in its network ([`Verified::check`]), or nobody is there, call
+//! 2. [`Output::Ask`]: send the frame on the link to that relay, if it was found in the contact's network: a link says
+//!    nothing of that. If there is none, or nothing was found yet, dial the contact's URL; if the relay there is not the
+//!    contact's or not in its network ([`Verified::check`]), or nobody is there, call
 //!    [`handle_unreachable`](Node::handle_unreachable), else send. Never send before the check.
 //! 3. [`Output::Answer`]: send the frame on the link on which the request came, if it still is there.
 //! 4. [`Output::Verify`]: dial back when convenient; `handle_verified` if it holds, else `handle_unreachable`.
@@ -280,11 +281,16 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
         }
     }
 
-    /// A relay cannot be reached, or is not where, or who, it should be.
-    pub fn handle_unreachable(&mut self, node: &NodeId, now: Timestamp, rng: &mut impl CryptoRng) {
-        let to = |(id, question): (&MessageId, &Outstanding)| {
-            (question.to.node() == *node).then_some(*id)
-        };
+    /// A contact cannot be reached, or is not where, or who, it should be. What is asked of the same relay at
+    /// another place goes on.
+    pub fn handle_unreachable(
+        &mut self,
+        contact: &Contact,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) {
+        let to =
+            |(id, question): (&MessageId, &Outstanding)| (question.to == *contact).then_some(*id);
         let ids: Vec<_> = self.questions.iter().filter_map(to).collect();
         for id in ids {
             self.question_failed(&id, now, rng);

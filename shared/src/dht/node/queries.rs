@@ -111,7 +111,7 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
                 self.on_found(lookup, &question.to, &nodes.contacts, None, now, rng);
             }
             (Asked::Lookup(lookup), Reply::Value(value)) => {
-                let record = Some(value.record.into_inner());
+                let record = Some((value.record.into_inner(), value.proof));
                 self.on_found(lookup, &question.to, &value.contacts, record, now, rng);
             }
             // An answer to something else.
@@ -150,7 +150,7 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
             Asked::Store(job) => self.on_stored(job, None, now, rng),
             Asked::Lookup(id) => {
                 if let Some(running) = self.lookups.get_mut(&id) {
-                    running.lookup.failed(&contact.node());
+                    running.lookup.failed(contact);
                     self.advance(id, now, rng);
                 }
             }
@@ -197,7 +197,7 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
         id: LookupId,
         from: &Contact,
         contacts: &[Contact],
-        record: Option<Vec<u8>>,
+        record: Option<(Vec<u8>, Option<Proof>)>,
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) {
@@ -206,15 +206,19 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
         };
         let value = match (record, running.lookup.goal()) {
             (None, _) => None,
-            (Some(bytes), Goal::Value(wanted)) => {
+            (Some((bytes, proof)), Goal::Value(wanted)) => {
                 match checked(&self.records, &wanted, bytes, now) {
-                    Some(found) => Some(found),
+                    Some((facts, bytes)) => Some(FoundRecord {
+                        proof: proof.filter(|p| self.admission.is_worth(&facts, &bytes, p)),
+                        sequence: facts.sequence,
+                        bytes,
+                    }),
                     None => return self.failed(from, Asked::Lookup(id), now, rng),
                 }
             }
             (Some(_), Goal::Nodes) => return self.failed(from, Asked::Lookup(id), now, rng),
         };
-        running.lookup.answered(&from.node(), contacts, value);
+        running.lookup.answered(from, contacts, value);
         self.advance(id, now, rng);
     }
 
@@ -223,11 +227,10 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
             && let Some(to) = running.lookup.next()
         {
             let request = running.lookup.request();
-            let node = to.node();
-            if !self.ask(to, &request, Asked::Lookup(id), now, rng)
+            if !self.ask(to.clone(), &request, Asked::Lookup(id), now, rng)
                 && let Some(running) = self.lookups.get_mut(&id)
             {
-                running.lookup.failed(&node);
+                running.lookup.failed(&to);
             }
         }
         if self
@@ -274,7 +277,8 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
         }
         if let Ok(facts) = self.records.check(id.kind, &value.bytes, now) {
             let targets = outcome.outdated.iter().take(MAX_REPAIRS).cloned().collect();
-            self.store_at(facts, value.bytes.clone(), None, targets, None, now, rng);
+            let (bytes, proof) = (value.bytes.clone(), value.proof.clone());
+            self.store_at(facts, bytes, proof, targets, None, now, rng);
         }
     }
 }
@@ -285,12 +289,9 @@ fn checked(
     wanted: &RecordId,
     bytes: Vec<u8>,
     now: Timestamp,
-) -> Option<FoundRecord> {
+) -> Option<(Facts, Vec<u8>)> {
     let facts = records.check(wanted.kind, &bytes, now).ok()?;
-    (facts.id == *wanted).then_some(FoundRecord {
-        bytes,
-        sequence: facts.sequence,
-    })
+    (facts.id == *wanted).then_some((facts, bytes))
 }
 
 impl Lookup {

@@ -114,7 +114,7 @@ impl<R: RecordScheme, A: Admission> Node<R, A> {
         let (id, after) = match self.pending.remove(&ticket) {
             Some(After::Value { to, id, record }) => {
                 let bytes = self.checked(&record, bytes, now).map(|(_, bytes)| bytes);
-                return self.answer_value(to, id, &record.position(), bytes);
+                return self.answer_value(to, id, &record, bytes);
             }
             Some(After::Republish(id)) => (id, None),
             Some(After::HandOver(id, to)) => (id, Some(to)),

@@ -8,9 +8,9 @@ use super::support::{
 };
 use crate::crypto::sign::SigningKey;
 use crate::dht::{
-    Admission, Application, BadRecord, Contacts, Cost, DhtRecordBytes, FindValueRequest, K, Node,
-    NodeConfig, NodesReply, Output, Peer, RecordId, RecordKind, RecordScheme, Reply, Request,
-    SignedRecords, StoreOutcome, StoreRequest, StoredReply, ValueReply,
+    Admission, Application, BadRecord, Contacts, Cost, DhtRecordBytes, Facts, FindValueRequest, K,
+    Node, NodeConfig, NodesReply, Output, Peer, Proof, RecordId, RecordKind, RecordScheme, Reply,
+    Request, SignedRecords, StoreOutcome, StoreRequest, StoredReply, ValueReply,
 };
 use crate::id::{MessageId, NodeId};
 use crate::identity::DirectorySecret;
@@ -227,6 +227,7 @@ fn value_reply(id: MessageId, record: &[u8]) -> Vec<u8> {
     Reply::Value(ValueReply {
         record: DhtRecordBytes::new(record).unwrap(),
         contacts: Contacts::default(),
+        proof: None,
     })
     .encode(id)
 }
@@ -390,7 +391,7 @@ fn fault_20_contacts_that_somebody_names_do_not_enter_the_table() {
         })
         .collect();
     assert!((1..=crate::dht::ALPHA).contains(&asked.len()));
-    node.handle_unreachable(&asked[0].node(), NOW, &mut rng(1));
+    node.handle_unreachable(&asked[0], NOW, &mut rng(1));
     assert_eq!(node.table().len(), 1);
 }
 
@@ -415,15 +416,14 @@ fn fault_20_a_record_that_many_are_nearer_to_is_refused() {
 struct Priced(u32);
 
 impl Admission for Priced {
+    fn is_worth(&self, _: &Facts, _: &[u8], proof: &Proof) -> bool {
+        proof
+            .first()
+            .is_some_and(|worth| u32::from(*worth) >= self.0)
+    }
+
     fn admit(&mut self, application: &Application<'_>, _: Timestamp) -> Result<(), Cost> {
-        let worth = application
-            .proof
-            .and_then(|proof| proof.first().copied())
-            .unwrap_or(0);
-        match u32::from(worth) >= self.0 {
-            true => Ok(()),
-            false => Err(Cost(self.0)),
-        }
+        application.proof.map(|_| ()).ok_or(Cost(self.0))
     }
 }
 

@@ -35,6 +35,7 @@ fn value(sequence: u64) -> Option<FoundRecord> {
     Some(FoundRecord {
         bytes: vec![1],
         sequence,
+        proof: None,
     })
 }
 
@@ -47,7 +48,8 @@ fn run(
     let mut asked = HashSet::new();
     loop {
         while let Some(next) = lookup.next() {
-            assert!(asked.insert(next.node()), "nobody is asked twice");
+            let place = (next.node(), *next.network());
+            assert!(asked.insert(place), "nobody is asked twice");
             waiting.push(next);
             assert!(waiting.len() <= ALPHA);
         }
@@ -57,8 +59,8 @@ fn run(
         }
         let from = waiting.remove(0);
         match answer(&from) {
-            Some((contacts, value)) => lookup.answered(&from.node(), &contacts, value),
-            None => lookup.failed(&from.node()),
+            Some((contacts, value)) => lookup.answered(&from, &contacts, value),
+            None => lookup.failed(&from),
         }
     }
 }
@@ -142,6 +144,33 @@ fn a_liar_spoils_one_path_only() {
         (!is_fake).then(|| (world.nearest().to_vec(), found))
     });
     assert!(outcome.agreed >= 3);
+}
+
+/// It says of those who have the record that they are elsewhere: they are asked nevertheless, where they are.
+#[test]
+fn a_liar_does_not_hide_others_by_naming_them() {
+    let world = World::new((1..300).map(contact), account_id(1).position());
+    let holders: HashSet<_> = world.nearest().iter().map(Contact::node).collect();
+    let near = |node: u32| {
+        let places = (10_000..10_200).map(|net| contact_in(node, net));
+        let mut places: Vec<_> = places.collect();
+        places.sort_by_key(|c| c.position().to(&world.target));
+        places[0].clone()
+    };
+    let is_holder = |n: &u32| holders.contains(&node_id(*n));
+    let lies: Vec<_> = (1..300).filter(is_holder).map(near).collect();
+    let start = world.members[25..65].to_vec();
+    let liar = start[0].node();
+    let lookup = world.lookup(Goal::Value(account_id(1)), Breadth::WIDE, start);
+    let outcome = run(lookup, |from| {
+        if from.node() == liar {
+            return Some((lies.clone(), None));
+        }
+        let found = holders.contains(&from.node()).then(|| value(1)).flatten();
+        let is_true = world.members.contains(from);
+        is_true.then(|| (world.nearest().to_vec(), found))
+    });
+    assert!(outcome.agreed >= 3, "{}", outcome.agreed);
 }
 
 #[test]

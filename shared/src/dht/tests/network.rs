@@ -173,7 +173,7 @@ impl Mesh {
     fn unreachable(&mut self, id: &NodeId, contact: &Contact) {
         let host = self.nodes.get_mut(id).unwrap();
         host.node
-            .handle_unreachable(&contact.node(), self.now, &mut self.rng);
+            .handle_unreachable(contact, self.now, &mut self.rng);
     }
 
     /// Runs a query of the `n`-th relay to its end.

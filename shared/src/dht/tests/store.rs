@@ -34,7 +34,7 @@ fn put(
     now: Timestamp,
 ) -> Result<Vec<RecordId>, Offer> {
     let (facts, giver) = (facts(name, sequence), node_id(giver));
-    match store.offer(&facts, length, &giver, now) {
+    match store.offer(&facts, length, &giver, false, now) {
         Offer::Write => Ok(store.written(&facts, held(&facts, length, giver, now))),
         refused => Err(refused),
     }
@@ -109,7 +109,8 @@ fn fault_20_who_brings_much_has_a_share() {
 #[test]
 fn writes_under_way_are_bounded_and_one_for_a_record() {
     let mut store = store();
-    let offer = |store: &mut LocalStore, name| store.offer(&facts(name, 1), 1, &node_id(1), NOW);
+    let offer =
+        |store: &mut LocalStore, name| store.offer(&facts(name, 1), 1, &node_id(1), false, NOW);
     assert_eq!(offer(&mut store, 1), Offer::Write);
     assert_eq!(offer(&mut store, 1), Offer::Busy);
     assert_eq!(offer(&mut store, 2), Offer::Write);
@@ -132,14 +133,14 @@ fn records_expire_by_their_own_date_and_by_their_kind() {
         expires: NOW + Duration::from_hours(12),
     };
     let giver = contact(1).node();
-    assert_eq!(store.offer(&relay, 1, &giver, NOW), Offer::Write);
+    assert_eq!(store.offer(&relay, 1, &giver, false, NOW), Offer::Write);
     store.written(&relay, held(&relay, 1, giver, NOW));
     assert_eq!(store.len(), 2, "one key in two spaces");
     let hour = NOW + Duration::from_hours(1);
     assert!(store.expire(hour - Duration::from_ms(1)).is_empty());
     // Stored again after half an hour: it lives half an hour longer.
     assert_eq!(
-        store.offer(&relay, 1, &giver, NOW + Duration::from_mins(30)),
+        store.offer(&relay, 1, &giver, false, NOW + Duration::from_mins(30)),
         Offer::Held(1)
     );
     assert!(store.expire(hour).is_empty());

@@ -105,6 +105,51 @@ fn fault_20_two_of_a_network_in_a_bucket_and_no_more() {
     assert!(new <= 4 * MAX_OF_NETWORK);
 }
 
+/// Networks that put the `n`-th relay into a bucket.
+fn places(n: u32, bucket: u8) -> impl Iterator<Item = Contact> {
+    let own = *contact(0).position();
+    let at = (5000..).map(move |net| contact_in(n, net));
+    at.filter(move |c| own.to(c.position()).bucket() == bucket)
+}
+
+#[test]
+fn who_has_moved_to_another_bucket_is_no_more_where_it_was() {
+    let (mut table, later) = (table(), NOW + Duration::from_hours(1));
+    let (before, after) = (
+        places(1, 159).next().unwrap(),
+        places(1, 157).next().unwrap(),
+    );
+    insert(&mut table, &before, NOW);
+    assert_eq!(insert(&mut table, &after, later), Inserted::New);
+    assert_eq!(table.contacts().collect::<Vec<_>>(), [&after]);
+    assert_eq!(table.nearest_bucket(), Some(157));
+    assert!(!table.contains(&before));
+    // Whoever waited for a place in its bucket has it.
+    let mut others = of_bucket(157).skip(1);
+    for other in others.by_ref().take(K - 1) {
+        assert_eq!(insert(&mut table, &other, later), Inserted::New);
+    }
+    let waits = others.next().unwrap();
+    assert_eq!(insert(&mut table, &waits, later), Inserted::Waits(None));
+    assert_eq!(insert(&mut table, &before, later), Inserted::New);
+    assert!(table.contains(&waits) && !table.contains(&after));
+    // And it waits nowhere either.
+    assert_eq!(insert(&mut table, &after, later), Inserted::Waits(None));
+    assert!(!table.contains(&before) && !table.contains(&after));
+}
+
+#[test]
+fn fault_20_a_false_claim_that_fails_is_not_the_relays_failure() {
+    let mut table = table();
+    let mut places = places(1, 159);
+    let (real, claimed) = (places.next().unwrap(), places.next().unwrap());
+    insert(&mut table, &real, NOW);
+    for _ in 0..5 {
+        assert!(!table.failed(&claimed, NOW));
+    }
+    assert!(table.contains(&real) && !table.contains(&claimed));
+}
+
 #[test]
 fn a_relay_is_not_in_its_own_table() {
     let mut table = table();
