@@ -1,4 +1,5 @@
-//! People at native hosts and relay processes, on real sockets and in real time.
+//! People at native hosts and relay processes, on real sockets and in real time; and what the relay's own tests share
+//! with these, in [`by_hand`].
 //!
 //! ```text
 //!   talk: texts, and whether all have arrived ─▶ people: engines, sockets, what is shown ─▶ sim's Checker
@@ -6,6 +7,7 @@
 //! ```
 //! What lies between them is the tests' to say: wires (`faults`), or namespaces and a router (`netns`).
 
+pub mod by_hand;
 mod people;
 mod programs;
 mod relay;
