@@ -16,4 +16,4 @@ mod talk;
 pub use people::{Access, Clock, People, connect};
 pub use programs::{free_port, program_folder};
 pub use relay::{RelayProcess, Setup, parse_node};
-pub use talk::spread;
+pub use talk::{percentile, spread};
