@@ -53,8 +53,8 @@ pub struct Config {
     #[serde(default = "all_features")]
     pub features: Vec<Feature>,
     /// Onion suites that it peels: `x25519`, `xwing`, `rsa4096`; the first two unless said otherwise. A packet
-    /// of `rsa4096` costs some 10 ms of one core where the others cost less than 1 ms, and a key for it, two
-    /// at the first start and one every six hours, about a second in which the relay does nothing else.
+    /// of `rsa4096` costs 17 to 39 ms of one core where the others cost less than 0.2 ms (docs/PERFORMANCE.md), and a
+    /// key for it, two at the first start and one every six hours, about a second in which the relay does nothing else.
     #[serde(default = "offered_suites")]
     pub onion_suites: Vec<SuiteName>,
     /// Development: `ws://`, loopback and private addresses are allowed.

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use support::{
     Client, Network, Owner, PATIENCE, Process, Socket, complete_directory, connect_from, envelope,
-    envelope_id, frame, handshake, next_frame, now, test_key,
+    envelope_id, frame, handshake, next_frame, now, relay_der,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -366,7 +366,7 @@ async fn garbage_under_an_envelopes_id_is_refused_to_senders_and_members_alike()
     let directory = complete_directory(&relay.url, 1).await;
     let node = directory.iter().next().unwrap().node();
     let mut rng = ChaCha20Rng::seed_from_u64(3);
-    let rsa = RsaSecret::from_pkcs8_der(test_key(7)).unwrap();
+    let rsa = RsaSecret::from_pkcs8_der(relay_der(7)).unwrap();
     let key = SigningKey::random(&mut rng);
     let liar = RelaySigner::certify(&rsa, key, &mut rng).unwrap();
     let mut client = Client::at(&relay.url, 1).await;

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::SinkExt;
 use rustls::pki_types::CertificateDer;
-use support::{
-    Network, PATIENCE, Process, connect_tls, eventually, hello, next_message, tls_client,
-};
+use support::{Network, PATIENCE, Process, connect_tls, eventually, hello, next_frame, tls_client};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -90,7 +88,7 @@ async fn frames_travel_under_tls_and_nothing_else_is_understood() {
     let url = format!("ws://{}/v1", relay.address());
     let (mut socket, _) = client_async(url, stream).await.unwrap();
     socket.send(hello(Role::Visitor, None)).await.unwrap();
-    let answer = next_message(&mut socket).await.expect("an answer");
+    let answer = next_frame(&mut socket).await.expect("an answer");
     assert_eq!(decode_frame(&answer).unwrap().tag, Tag::HandshakeAck);
     let plain = TcpStream::connect(relay.address()).await.unwrap();
     assert!(!get(plain, "").await.contains("200"));

@@ -1,5 +1,8 @@
-//! The commands of docs/OPERATORS.md that start ZenTalk in its three modes, run as a shell runs them: each then serves.
-//! What the page leaves to its reader is put in: places on this machine, and which relays A, B and C are.
+//! Commands of docs/OPERATORS.md that start ZenTalk, run as a shell runs them: a single relay by hand, the decentralised
+//! and the hybrid mode; each then serves. What the page leaves to its reader is put in: places on this machine, which
+//! relays A, B and C are, and for the API server that it need not ask for certificates. The centralised mode's command,
+//! `cargo xtask up --relays 1`, is not run: it builds the web app first. That it is understood, xtask checks; what it
+//! starts beside the app, an API server and relays, is started by the tests in browsers in a way of their own.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;

@@ -19,7 +19,7 @@ use zentalk_shared::wire::{Tag, decode_frame, encode_frame};
 use crate::echo::Echo;
 use crate::measure::{cpu_of, micros_each, scaled};
 use crate::support::{
-    Network, Process, connect_from, connect_tls_to, handshake_from, hello, next_message, tls_client,
+    Network, Process, connect_from, connect_tls_to, handshake_from, hello, next_frame, tls_client,
 };
 
 const CLIENTS: usize = 10_000;
@@ -192,7 +192,7 @@ async fn connect(relay: &Process, way: &Way, numbers: Range<u32>, silent: &mut J
                     let opened = client_async_with_config(url, stream, Some(config)).await;
                     let mut socket = opened.unwrap().0;
                     socket.send(hello(Role::Client, tag)).await.unwrap();
-                    let answer = next_message(&mut socket).await.expect("an answer");
+                    let answer = next_frame(&mut socket).await.expect("an answer");
                     assert_eq!(decode_frame(&answer).unwrap().tag, Tag::HandshakeAck);
                     Opened(Box::pin(stay(socket)))
                 });

@@ -19,8 +19,9 @@ use super::relay::{Relay, Step};
 /// From this cost on a suite is dear.
 const DEAR: u32 = 10;
 
-/// The time of a peel on one core in units of 100 µs, rounded: docs/PERFORMANCE.md, "Cryptography", native column
-/// (X25519 101 µs, X-Wing 154 µs, RSA-4096 38,680 µs for the class `message`).
+/// The time of a peel on one core in units of 100 µs, rounded up: docs/PERFORMANCE.md, "Cryptography", native column
+/// (X25519 94 µs, X-Wing 177 µs for the class `message`). RSA-4096, 26,488 µs there, takes 17 to 39 ms by load, and costs
+/// what it takes at most.
 const fn cost(suite: Suite) -> u32 {
     match suite {
         Suite::X25519 => 1,

@@ -35,9 +35,9 @@ use crate::core::Remote;
 const READ_BUFFER: usize = 4096;
 /// Frames are flushed to the socket beyond this.
 const WRITE_BUFFER: usize = 16 << 10;
-/// From the first byte to the end of the request's header.
+/// From the end of the greeting, or of the last answer, to the end of a request's header.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-/// From the first byte to the upgrade, or to the end of the last request.
+/// From the end of the greeting to the upgrade, or to the end of the last request.
 const HTTP_DEADLINE: Duration = Duration::from_secs(15);
 const HTTP_BUFFER: usize = 16 << 10;
 /// A core that does not answer within this time is not healthy.

@@ -1,24 +1,23 @@
 //! Real relay processes on loopback, and a client that speaks to them through onions.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use minicbor::Encode;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -28,23 +27,20 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use zentalk_shared::id::{ConnectionTag, EnvelopeId, MessageId, NodeId, SurbId};
 use zentalk_shared::identity::MailboxSecret;
-use zentalk_shared::onion::{
-    Class, Directory, RelayDescriptor, Route, Suite, Surb, SurbKeys, UnverifiedDescriptor,
-};
+use zentalk_shared::onion::{Class, Directory, RelayDescriptor, Route, Suite, Surb, SurbKeys};
 use zentalk_shared::rpc::{
     self, EnvelopeBytes, FetchBody, FetchReply, MailboxDescriptor, OwnerOp, OwnerRequest, Push,
     PutRequest, Reply, Request, SubscribeBody, SurbBytes, Tombstone, WriteSecret,
 };
-use zentalk_shared::time::Timestamp;
 use zentalk_shared::wire::budget::ENVELOPE_LEN;
 use zentalk_shared::wire::codec::{BoundedBytes, BoundedList, Bytes, from_cbor, to_cbor};
-use zentalk_shared::wire::link::{
-    Directory as DirectoryBody, DirectoryGet, Handshake, HandshakeAck, LinkError, Role,
-};
-use zentalk_shared::wire::{Tag, VERSION, decode_frame, encode_frame};
+use zentalk_shared::wire::link::{HandshakeAck, LinkError, Role};
+use zentalk_shared::wire::{Tag, decode_frame, encode_frame};
+use zentalk_tests::live::by_hand::{self, request_frame, shake_hands, who_trusts};
+use zentalk_tests::live::free_port;
 
-/// On a busy machine everything takes its time; what never comes fails all the same.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use zentalk_tests::keys::relay_der;
+pub(crate) use zentalk_tests::live::by_hand::{PATIENCE, frame, hello, next_frame, now};
 
 /// A relay process with its own folder.
 pub(crate) struct Process {
@@ -60,37 +56,17 @@ pub(crate) struct Network {
     _folder: tempfile::TempDir,
 }
 
-/// PKCS#8 of a relay key of the test pool.
-pub(crate) fn test_key(index: usize) -> &'static [u8] {
-    let mut pool = include_bytes!("../../../tests/keys/relay-rsa4096.TEST-ONLY.bin").as_slice();
-    for _ in 0..index {
-        let length = usize::from(u16::from_be_bytes([pool[0], pool[1]]));
-        pool = &pool[2 + length..];
-    }
-    let length = usize::from(u16::from_be_bytes([pool[0], pool[1]]));
-    &pool[2..2 + length]
-}
-
 /// Ports below those that the system gives to outgoing connections, so that none is taken between this
 /// look and the relay's.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let start = std::process::id().wrapping_mul(97);
-    let candidates = std::iter::from_fn(|| {
-        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
-        u16::try_from(11_000 + offset).ok()
-    });
-    candidates
-        .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .take(count)
-        .collect()
+    std::iter::repeat_with(free_port).take(count).collect()
 }
 
 /// A private data directory with a test key, so that no key has to be generated.
 pub(crate) fn data_dir(home: &std::path::Path, index: usize) -> PathBuf {
     let data = home.join("data");
     zentalk_relay::files::private_directory(&data).unwrap();
-    zentalk_relay::files::write_private(&data.join("relay-rsa4096.pk8"), test_key(index)).unwrap();
+    zentalk_relay::files::write_private(&data.join("relay-rsa4096.pk8"), relay_der(index)).unwrap();
     data
 }
 
@@ -293,15 +269,6 @@ impl Drop for Process {
 
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    Timestamp::from_ms(u64::try_from(since.as_millis()).unwrap())
-}
-
-pub(crate) fn frame<T: Encode<()>>(tag: Tag, body: &T) -> Message {
-    Message::Binary(encode_frame(tag, MessageId::from_bytes([7; 16]), &to_cbor(body)).into())
-}
-
 /// Connects and shakes hands; yields the socket and the answer.
 pub(crate) async fn handshake(
     url: &str,
@@ -318,25 +285,8 @@ pub(crate) async fn handshake_from(
     tag: Option<ConnectionTag>,
 ) -> (Socket, HandshakeAck) {
     let mut socket = connect_from(address, url).await;
-    socket.send(hello(role, tag)).await.unwrap();
-    let answer = next_frame(&mut socket).await.expect("an answer");
-    let answer = decode_frame(&answer).unwrap();
-    assert_eq!(answer.tag, Tag::HandshakeAck);
-    (socket, from_cbor(answer.payload, 20_000).unwrap())
-}
-
-/// The first frame of who connects.
-pub(crate) fn hello(role: Role, tag: Option<ConnectionTag>) -> Message {
-    let hello = Handshake {
-        role,
-        versions: BoundedList::new(vec![VERSION]).unwrap(),
-        suites: BoundedList::new(vec![1, 2, 3]).unwrap(),
-        tag,
-        received: tag.map(|_| 0),
-        descriptor: None,
-        nonce: None,
-    };
-    frame(Tag::Handshake, &hello)
+    let answer = shake_hands(&mut socket, role, tag).await;
+    (socket, answer)
 }
 
 /// An open WebSocket on which nothing was said.
@@ -354,29 +304,6 @@ pub(crate) async fn connect_from(address: &str, url: &str) -> Socket {
     opened.unwrap().unwrap().0
 }
 
-pub(crate) async fn next_frame(socket: &mut Socket) -> Option<Vec<u8>> {
-    loop {
-        match timeout(PATIENCE, socket.next())
-            .await
-            .expect("a frame in time")
-        {
-            Some(Ok(Message::Binary(bytes))) => return Some(bytes.to_vec()),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            _ => return None,
-        }
-    }
-}
-
-/// The same of any stream.
-pub(crate) async fn next_message<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: &mut WebSocketStream<S>,
-) -> Option<Vec<u8>> {
-    match timeout(PATIENCE, socket.next()).await.expect("in time") {
-        Some(Ok(Message::Binary(bytes))) => Some(bytes.to_vec()),
-        _ => None,
-    }
-}
-
 /// Waits until something is so.
 pub(crate) async fn eventually(mut is_so: impl FnMut() -> bool) {
     let waited = async {
@@ -389,15 +316,7 @@ pub(crate) async fn eventually(mut is_so: impl FnMut() -> bool) {
 
 /// TLS that trusts this root only.
 pub(crate) fn tls_client(root: &CertificateDer<'static>) -> TlsConnector {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(root.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
+    TlsConnector::from(Arc::new(who_trusts(root)))
 }
 
 /// Connects to a relay's address under TLS.
@@ -460,35 +379,14 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// Between two looks at a directory; what a visitor may ask for allows more.
-const DIRECTORY_PAUSE: Duration = Duration::from_millis(250);
-
 /// Reads a relay's directory until it lists `count` relays.
 pub(crate) async fn complete_directory(url: &str, count: usize) -> Directory {
-    let complete = timeout(PATIENCE, poll_directory(url, count)).await;
+    let reading = async {
+        let (mut socket, _) = handshake(url, Role::Visitor, None).await;
+        by_hand::complete_directory(&mut socket, count).await
+    };
+    let complete = timeout(PATIENCE, reading).await;
     complete.expect("relays find each other in time")
-}
-
-async fn poll_directory(url: &str, count: usize) -> Directory {
-    let (mut socket, _) = handshake(url, Role::Visitor, None).await;
-    loop {
-        socket
-            .send(frame(Tag::DirectoryGet, &DirectoryGet::default()))
-            .await
-            .unwrap();
-        let answer = next_frame(&mut socket).await.expect("a directory");
-        let body: DirectoryBody =
-            from_cbor(decode_frame(&answer).unwrap().payload, 1 << 20).unwrap();
-        let read = |bytes: &_| -> Option<_> {
-            let bytes: &zentalk_shared::wire::link::DescriptorBytes = bytes;
-            UnverifiedDescriptor::decode(bytes).ok()?.verify(now()).ok()
-        };
-        let directory: Directory = body.descriptors.iter().filter_map(read).collect();
-        if directory.len() >= count {
-            return directory;
-        }
-        tokio::time::sleep(DIRECTORY_PAUSE).await;
-    }
 }
 
 /// Relays to send through.
@@ -578,13 +476,7 @@ impl Client {
             _ => Class::Bulk,
         };
         let surb = self.surb(&path.back());
-        let id = MessageId::random(&mut self.rng);
-        let payload = request.encode(id, class).unwrap();
-        let route = path.route();
-        let packet = route
-            .request(Some(&surb), &payload, class, &mut self.rng)
-            .unwrap();
-        (id, encode_frame(Tag::RelayForward, id, &packet))
+        request_frame(request, class, &path.route(), &surb, &mut self.rng)
     }
 
     /// The relay that it is connected to.

@@ -1,4 +1,5 @@
-//! People at native hosts and relay processes, on real sockets and in real time.
+//! People at native hosts and relay processes, on real sockets and in real time; and what the relay's own tests share
+//! with these, in [`by_hand`].
 //!
 //! ```text
 //!   talk: texts, and whether all have arrived ─▶ people: engines, sockets, what is shown ─▶ sim's Checker
@@ -6,6 +7,7 @@
 //! ```
 //! What lies between them is the tests' to say: wires (`faults`), or namespaces and a router (`netns`).
 
+pub mod by_hand;
 mod people;
 mod programs;
 mod relay;
@@ -14,4 +16,4 @@ mod talk;
 pub use people::{Access, Clock, People, connect};
 pub use programs::{free_port, program_folder};
 pub use relay::{RelayProcess, Setup, parse_node};
-pub use talk::spread;
+pub use talk::{percentile, spread};

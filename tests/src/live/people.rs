@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use rand_chacha::ChaCha20Rng;
@@ -23,6 +23,7 @@ use zentalk_shared::id::{Address, MessageId};
 use zentalk_shared::identity::ContactCode;
 use zentalk_shared::time::{Duration as Span, Timestamp};
 
+use super::by_hand::now;
 use crate::sim::{Checker, ClientHost, Sent, Turned, Violation};
 
 /// Longest sleep: the clock may be set.
@@ -358,10 +359,4 @@ pub async fn connect(
     let connector = tls.map(Connector::Rustls);
     let opened = client_async_tls_with_config(url, stream, None, connector).await;
     Some(opened.ok()?.0)
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.expect("after 1970").as_millis();
-    Timestamp::from_ms(u64::try_from(since).expect("before the year 500 million"))
 }

@@ -19,10 +19,16 @@ const PACE: Duration = Duration::from_millis(150);
 /// The same where nothing should wait for anything else, such as new reply blocks that are under way.
 const SLOWLY: Duration = Duration::from_secs(1);
 
+/// What so many per cent of these times keep within, if there are any; they are sorted.
+pub fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get(last * percent / 100).copied()
+}
+
 /// What half of these times, 99 of 100, and all of them keep within; they are sorted.
 pub fn spread(sorted: &[Duration]) -> String {
-    let at = |percent: usize| {
-        let time = sorted.get(sorted.len().saturating_sub(1) * percent / 100);
+    let at = |percent| {
+        let time = percentile(sorted, percent);
         time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     };
     let (half, most, all) = (at(50), at(99), at(100));
@@ -102,9 +108,13 @@ impl People {
         assert_eq!(self.go().await, [], "{what}");
     }
 
-    /// Prints how long the texts since the last call took, from Enter to the other's screen.
-    pub fn print_latencies(&self, what: &str) {
+    /// Prints how long the texts since the last call took, from Enter to the other's screen, if there were any; yields
+    /// that, sorted.
+    pub fn print_latencies(&self, what: &str) -> Vec<Duration> {
         let latencies = self.latencies();
-        println!("{what}: {} texts, {}", latencies.len(), spread(&latencies));
+        if !latencies.is_empty() {
+            println!("{what}: {} texts, {}", latencies.len(), spread(&latencies));
+        }
+        latencies
     }
 }

@@ -2,31 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
-use minicbor::Encode;
+use futures_util::SinkExt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
-use zentalk_shared::id::{ConnectionTag, MessageId, NodeId, RecordKey};
-use zentalk_shared::onion::{
-    Class, Directory, RelayDescriptor, Route, Suite, UnverifiedDescriptor,
-};
+use zentalk_shared::id::{ConnectionTag, RecordKey};
+use zentalk_shared::onion::{Class, RelayDescriptor, Route, Suite};
 use zentalk_shared::rpc::{RecordGetRequest, Reply, Request};
-use zentalk_shared::time::{Duration as Span, Timestamp};
-use zentalk_shared::wire::codec::{BoundedList, from_cbor, to_cbor};
-use zentalk_shared::wire::link::{
-    DescriptorBytes, Directory as DirectoryBody, DirectoryGet, Handshake, HandshakeAck, Role,
-};
-use zentalk_shared::wire::{Tag, VERSION, decode_frame, encode_frame};
+use zentalk_shared::time::Duration as Span;
+use zentalk_shared::wire::link::Role;
+use zentalk_shared::wire::{Tag, decode_frame};
+use zentalk_tests::live::by_hand::{self, complete_directory, next_frame, now, request_frame};
 use zentalk_tests::live::connect;
-
-/// What a visitor may ask for allows more.
-const PAUSE: Duration = Duration::from_millis(250);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -53,9 +45,11 @@ impl Asker {
         known: usize,
         mut rng: ChaCha20Rng,
     ) -> Self {
-        let directory = complete_directory(from, &urls[0], known).await;
+        let mut visitor = shake_hands(from, &urls[0], None).await;
+        let directory = complete_directory(&mut visitor, known).await;
+        drop(visitor);
         let tag = ConnectionTag::random(&mut rng);
-        let (socket, _) = shake_hands(from, &urls[0], Some(tag)).await;
+        let socket = shake_hands(from, &urls[0], Some(tag)).await;
         let at = |url: &String| {
             let is_there =
                 |relay: &&RelayDescriptor| relay.info().urls.iter().any(|its| its.as_str() == url);
@@ -94,16 +88,13 @@ impl Asker {
         let there = route(self.path.iter());
         let back = route(self.path.iter().rev().skip(1));
         let (surb, keys) = back.surb(self.tag, now(), &mut self.rng).unwrap();
-        let id = MessageId::random(&mut self.rng);
-        let payload = request.encode(id, Class::Bulk).unwrap();
-        let packet = there.request(Some(&surb), &payload, Class::Bulk, &mut self.rng);
-        let frame = encode_frame(Tag::RelayForward, id, &packet.unwrap());
+        let (_, frame) = request_frame(request, Class::Bulk, &there, &surb, &mut self.rng);
         self.socket
             .send(Message::Binary(frame.into()))
             .await
             .unwrap();
         loop {
-            let bytes = next_frame(&mut self.socket).await;
+            let bytes = next_frame(&mut self.socket).await.expect("an answer");
             let frame = decode_frame(&bytes).unwrap();
             assert_ne!(frame.tag, Tag::Error);
             if frame.tag == Tag::Deliver {
@@ -120,67 +111,14 @@ fn route<'a>(relays: impl Iterator<Item = &'a RelayDescriptor>) -> Route {
     Route::through(relays, Suite::X25519, now()).expect("keys of now")
 }
 
-/// Reads a relay's directory until it lists `count` relays.
-async fn complete_directory(from: &From, url: &str, count: usize) -> Directory {
-    let (mut socket, _) = shake_hands(from, url, None).await;
-    loop {
-        let ask = frame(Tag::DirectoryGet, &DirectoryGet::default());
-        socket.send(ask).await.unwrap();
-        let answer = next_frame(&mut socket).await;
-        let body: DirectoryBody =
-            from_cbor(decode_frame(&answer).unwrap().payload, 1 << 20).unwrap();
-        let read = |bytes: &DescriptorBytes| {
-            let descriptor = UnverifiedDescriptor::decode(bytes).ok()?;
-            descriptor.verify(now()).ok()
-        };
-        let directory: Directory = body.descriptors.iter().filter_map(read).collect();
-        if directory.len() >= count {
-            return directory;
-        }
-        sleep(PAUSE).await;
-    }
-}
-
 /// With a tag as a client, and without one as a visitor.
-async fn shake_hands(from: &From, url: &str, tag: Option<ConnectionTag>) -> (Socket, NodeId) {
+async fn shake_hands(from: &From, url: &str, tag: Option<ConnectionTag>) -> Socket {
     let opened = connect(from.address, url.to_owned(), Some(Arc::clone(&from.tls))).await;
     let mut socket = opened.expect("a relay");
-    let hello = Handshake {
-        role: match tag {
-            Some(_) => Role::Client,
-            None => Role::Visitor,
-        },
-        versions: BoundedList::new(vec![VERSION]).unwrap(),
-        suites: BoundedList::new(vec![1, 2, 3]).unwrap(),
-        tag,
-        received: tag.map(|_| 0),
-        descriptor: None,
-        nonce: None,
+    let role = match tag {
+        Some(_) => Role::Client,
+        None => Role::Visitor,
     };
-    socket.send(frame(Tag::Handshake, &hello)).await.unwrap();
-    let answer = next_frame(&mut socket).await;
-    let answer = decode_frame(&answer).unwrap();
-    assert_eq!(answer.tag, Tag::HandshakeAck);
-    let ack: HandshakeAck = from_cbor(answer.payload, 20_000).unwrap();
-    (socket, ack.node)
-}
-
-fn frame<T: Encode<()>>(tag: Tag, body: &T) -> Message {
-    let id = MessageId::from_bytes([7; 16]);
-    Message::Binary(encode_frame(tag, id, &to_cbor(body)).into())
-}
-
-async fn next_frame(socket: &mut Socket) -> Vec<u8> {
-    loop {
-        match socket.next().await {
-            Some(Ok(Message::Binary(bytes))) => return bytes.to_vec(),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    Timestamp::from_ms(u64::try_from(since.as_millis()).unwrap())
+    by_hand::shake_hands(&mut socket, role, tag).await;
+    socket
 }

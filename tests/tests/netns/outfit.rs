@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
 use zentalk_tests::live::Clock;
+use zentalk_tests::live::by_hand::who_trusts;
 
 const CLOCK: &str = include_str!("clock.c");
 
@@ -52,15 +53,7 @@ impl Authority {
 
     /// Who trusts this one only.
     pub(crate) fn client(&self) -> Arc<rustls::ClientConfig> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.root.clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
+        Arc::new(who_trusts(&self.root))
     }
 }
 
