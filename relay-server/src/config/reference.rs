@@ -43,7 +43,7 @@ pub const KEYS: &[Key] = &[
     ),
     fixed(
         "url",
-        "How clients and other relays reach it: `wss://NAME/v1`, or `wss://ADDRESS/v1` with a certificate for that address.",
+        "How clients and other relays reach it: `wss://NAME/v1`, or `wss://ADDRESS/v1` with a certificate for that address. Relays under one domain, or in one /24, are drawn together as often as one large relay.",
     ),
     fixed("data_dir", "Keys and mail. Made for its owner only."),
     live(
@@ -103,11 +103,11 @@ pub const KEYS: &[Key] = &[
     ),
     fixed(
         "strangers.effort",
-        "Proof of work that a first message or an account record takes while there is little to do, up to 4096: at 32 half a second in a browser. It doubles every five minutes under load. 0: none, for a network that strangers do not reach.",
+        "Proof of work that a first message, an account record or a new mailbox takes while there is little to do, up to 4096: at 32 half a second in a browser. It doubles every five minutes under load. 0: none, for a network that strangers do not reach.",
     ),
     fixed(
         "strangers.per_minute",
-        "First messages and account records that are taken in a minute, from everybody together. From half of it on the work rises.",
+        "First messages, account records and new mailboxes that are taken in a minute, from everybody together. From half of it on the work rises.",
     ),
     fixed(
         "log.format",

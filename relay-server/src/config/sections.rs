@@ -54,7 +54,7 @@ impl Default for LimitsConfig {
     }
 }
 
-/// `[strangers]`: first messages, and account records. Contacts show permits, and pay nothing.
+/// `[strangers]`: first messages, account records, and mailboxes that are opened. Contacts show permits, and pay nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StrangersConfig {

@@ -35,7 +35,7 @@ pub(super) struct Mailboxes {
 
 /// One of them.
 pub(super) struct Mailbox {
-    /// `None`: its owner has published prekeys, but has not subscribed.
+    /// `None`: the one that was stored cannot be read.
     pub(super) descriptor: Option<MailboxDescriptor>,
     /// Members that its owner has left, the last ones last, as far as is known since the start.
     left: Vec<NodeId>,

@@ -28,7 +28,7 @@ const MAX_IDLE_WINDOWS: u64 = 32;
 pub struct WorkPolicy {
     /// Effort while there is little to do; 0 asks for no work, whatever the load.
     pub effort: u32,
-    /// Envelopes of strangers and records that are taken, all together. From half of it on the effort rises.
+    /// Envelopes of strangers, records and new mailboxes that are taken, all together. From half of it on the effort rises.
     pub rate: Rate,
 }
 
