@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -16,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 use zentalk_shared::onion::RelaySigner;
 use zeroize::Zeroizing;
 
@@ -36,11 +36,12 @@ use crate::identity::{self, IdentityError};
 use crate::store::{OpenError, SetAside, SharedOptions, StoreThreads};
 use crate::{files, log, open_files};
 
-/// The core and the store get this long to finish.
-const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// From the order to stop to the end, whatever takes long: the core, the store, sockets. Who ends the process from
+/// outside waits longer (`TimeoutStopSec` of the unit).
+const STOP_DEADLINE: Duration = Duration::from_secs(25);
 /// Gauges of the disk and the certificate are set this often.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-/// Sockets get this long to take what was queued for them.
+/// Of that, sockets get so much to take what was queued for them, once the store is closed.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 /// Between two looks at whether the relay is ready.
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -94,7 +95,7 @@ pub enum RunError {
     /// ACME is not usable.
     #[error(transparent)]
     Acme(#[from] AcmeError),
-    /// The disk does not take what the store has to write.
+    /// The core did not end, most likely because the disk does not take what the store has to write.
     #[error("the store did not finish within {} s; nothing that was acknowledged is lost", STOP_DEADLINE.as_secs())]
     StoreHangs,
     /// The core ended by itself.
@@ -288,19 +289,27 @@ impl Running {
         tasks
     }
 
-    /// Works until it is told to stop, or the core ends. Yields the way to the core.
-    async fn until_told(mut self, mut controls: Controls, ready: impl FnOnce()) -> Events {
-        if wait_until_ready(&self.events).await {
-            ready();
-            loop {
-                tokio::select! {
-                    _ = &mut controls.stop => break,
-                    () = self.events.closed() => break,
-                    Some(new) = controls.reload.recv() => self.reload(&new).await,
-                }
-            }
+    /// Works until it is told to stop, whatever it does then, or the core ends. Yields the way to the core.
+    async fn until_told(mut self, controls: Controls, ready: impl FnOnce()) -> Events {
+        tokio::select! {
+            _ = controls.stop => {}
+            () = self.work(controls.reload, ready) => {}
         }
         self.events
+    }
+
+    /// Works until the core ends.
+    async fn work(&mut self, mut reload: mpsc::Receiver<Config>, ready: impl FnOnce()) {
+        if !wait_until_ready(&self.events).await {
+            return;
+        }
+        ready();
+        loop {
+            tokio::select! {
+                () = self.events.closed() => return,
+                Some(new) = reload.recv() => self.reload(&new).await,
+            }
+        }
     }
 
     /// Takes over what may change while the relay runs, and says what may not.
@@ -342,17 +351,22 @@ impl Running {
     }
 }
 
-/// Nobody is let in any more: tells the core to finish, and waits for it, for sockets, and for the store.
-async fn end(events: Events, core: JoinHandle<()>) -> Result<(), RunError> {
-    let asking = tokio::time::timeout(STOP_DEADLINE, events.send(Event::Shutdown)).await;
-    let asked = matches!(asking, Ok(Ok(())));
-    let joining = tokio::task::spawn_blocking(move || core.join());
-    let joined = tokio::time::timeout(STOP_DEADLINE, joining).await;
-    if joined.is_err() {
+/// Resolves when the thread of the core has ended, with the store closed: whether it did not panic.
+type CoreEnd = oneshot::Receiver<bool>;
+
+/// Nobody is let in any more: tells the core to finish, and waits for it, for the store, and for sockets; for all of
+/// them together no longer than [`STOP_DEADLINE`].
+async fn end(events: Events, core: CoreEnd) -> Result<(), RunError> {
+    let until = tokio::time::Instant::now() + STOP_DEADLINE;
+    let ending = async {
+        let asked = events.send(Event::Shutdown).await.is_ok();
+        core.await.unwrap_or(false) && asked
+    };
+    let Ok(ended_well) = timeout_at(until, ending).await else {
         return Err(RunError::StoreHangs);
-    }
-    flush(&events).await;
-    match asked && matches!(joined, Ok(Ok(Ok(())))) {
+    };
+    flush(&events, until).await;
+    match ended_well {
         true => Ok(()),
         false => Err(RunError::CoreEnded),
     }
@@ -363,7 +377,7 @@ fn start_core(
     config: &Config,
     prepared: Prepared,
     notices: &Notices,
-) -> Result<(Events, JoinHandle<()>, SharedOptions), RunError> {
+) -> Result<(Events, CoreEnd, SharedOptions), RunError> {
     let Prepared {
         signer,
         mut rng,
@@ -410,11 +424,15 @@ fn start_core(
         dialer,
     };
     let thread = actor::start(actor, Handle::current())?;
-    let thread = std::thread::spawn(move || {
+    let (tell, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        let ended_well = thread.join().is_ok();
         // The directory is free for another relay when this one has closed its store.
-        drop((thread.join(), lock));
+        drop(lock);
+        // Nobody waits for it any longer than a while.
+        let _ = tell.send(ended_well);
     });
-    Ok((events, thread, options))
+    Ok((events, ended, options))
 }
 
 /// True once the core says so; false if it ends before.
@@ -433,9 +451,103 @@ async fn wait_until_ready(events: &Events) -> bool {
 }
 
 /// Connection tasks end when they have sent what was queued; their senders go with them.
-async fn flush(events: &Events) {
-    let started = tokio::time::Instant::now();
-    while events.is_shared() && started.elapsed() < FLUSH_DEADLINE {
+async fn flush(events: &Events, until: tokio::time::Instant) {
+    let until = until.min(tokio::time::Instant::now() + FLUSH_DEADLINE);
+    while events.is_shared() && tokio::time::Instant::now() < until {
         tokio::time::sleep(READY_POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ConnId;
+    use tokio::time::{Instant, sleep, timeout};
+
+    /// What became of the end, and how many milliseconds it took.
+    async fn timed(
+        end: impl Future<Output = Result<(), RunError>>,
+    ) -> (Result<(), RunError>, u128) {
+        let began = Instant::now();
+        (end.await, began.elapsed().as_millis())
+    }
+
+    /// A core that ends so many seconds after it was told to.
+    fn core_that_takes(seconds: u64, mut told: mpsc::Receiver<Event>) -> CoreEnd {
+        let (tell, ended) = oneshot::channel();
+        tokio::spawn(async move {
+            while !matches!(told.recv().await, Some(Event::Shutdown)) {}
+            sleep(Duration::from_secs(seconds)).await;
+            let _ = tell.send(true);
+        });
+        ended
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_the_core_and_then_a_while_for_sockets() {
+        let (events, told) = events::events();
+        let (ended, took) = timed(end(events, core_that_takes(4, told))).await;
+        assert!(ended.is_ok() && took == 4_000, "{ended:?} {took}");
+        let (events, told) = events::events();
+        let socket = events.clone();
+        let (ended, took) = timed(end(events, core_that_takes(4, told))).await;
+        assert!(ended.is_ok() && took == 7_000, "{ended:?} {took}");
+        drop(socket);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_phases_of_the_end_share_one_deadline() {
+        // The core took long, and sockets have what is left.
+        let (events, told) = events::events();
+        let socket = events.clone();
+        let (ended, took) = timed(end(events, core_that_takes(24, told))).await;
+        assert!(ended.is_ok() && took == 25_000, "{ended:?} {took}");
+        drop(socket);
+        // It does not end.
+        let (events, told) = events::events();
+        let (ended, took) = timed(end(events, core_that_takes(60, told))).await;
+        assert!(matches!(ended, Err(RunError::StoreHangs)) && took == 25_000);
+        // It does not even take the order: its queue has room after 20 s, and it then needs another 20.
+        let (events, told) = events::events();
+        let send = || events.send(Event::Closed(ConnId(1)));
+        while timeout(Duration::from_millis(1), send()).await.is_ok() {}
+        let (tell, core) = oneshot::channel();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(20)).await;
+            let core = core_that_takes(20, told);
+            let _ = tell.send(core.await.unwrap_or(false));
+        });
+        let (ended, took) = timed(end(events, core)).await;
+        assert!(matches!(ended, Err(RunError::StoreHangs)) && took == 25_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_core_that_is_gone_is_no_good_end() {
+        let (events, told) = events::events();
+        drop(told);
+        let (tell, core) = oneshot::channel();
+        let _ = tell.send(true);
+        let (ended, took) = timed(end(events, core)).await;
+        assert!(matches!(ended, Err(RunError::CoreEnded)) && took == 0);
+        // It took the order, and panicked.
+        let (events, _told) = events::events();
+        let (tell, core) = oneshot::channel();
+        let _ = tell.send(false);
+        let (ended, _) = timed(end(events, core)).await;
+        assert!(matches!(ended, Err(RunError::CoreEnded)));
+    }
+
+    #[test]
+    fn the_unit_and_the_container_wait_for_longer_than_the_end_may_take() {
+        let seconds = STOP_DEADLINE.as_secs();
+        let unit = include_str!("../../deploy/zentalk-relay.service");
+        let says = format!("at most {seconds} seconds");
+        assert!(unit.contains(&says), "{says}");
+        let container = include_str!("../../deploy/Containerfile");
+        for (text, key) in [(unit, "TimeoutStopSec="), (container, "--stop-timeout ")] {
+            let (_, rest) = text.split_once(key).expect(key);
+            let wait = rest.split_whitespace().next().unwrap();
+            assert!(wait.parse::<u64>().unwrap() >= seconds + 5, "{key}{wait}");
+        }
     }
 }
