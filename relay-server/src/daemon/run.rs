@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -424,15 +425,20 @@ fn start_core(
         dialer,
     };
     let thread = actor::start(actor, Handle::current())?;
+    Ok((events, when_it_ends(thread, lock), options))
+}
+
+/// The lock is kept until the core has ended.
+fn when_it_ends<L: Send + 'static>(core: JoinHandle<()>, lock: L) -> CoreEnd {
     let (tell, ended) = oneshot::channel();
     std::thread::spawn(move || {
-        let ended_well = thread.join().is_ok();
+        let ended_well = core.join().is_ok();
         // The directory is free for another relay when this one has closed its store.
         drop(lock);
         // Nobody waits for it any longer than a while.
         let _ = tell.send(ended_well);
     });
-    Ok((events, ended, options))
+    ended
 }
 
 /// True once the core says so; false if it ends before.
