@@ -208,6 +208,7 @@ fn what_was_found_is_handed_out_for_five_minutes_without_another_lookup() {
     let mut caller = Caller::at(&mut net, 3);
     for (pause, lookups) in [(0, 1), (1, 1), (270, 1), (60, 2)] {
         net.advance(Duration::from_secs(pause));
+        caller.connect(&mut net);
         assert!(get(&mut net, &mut caller, 3, key) == Some(bytes.clone()));
         assert_eq!(count(&net, 3, "found"), lookups, "{pause} s later");
     }
