@@ -56,8 +56,7 @@ impl Client {
     }
 
     fn swarm_size(&self) -> usize {
-        let relays = usize::try_from(self.net.network().relays).unwrap_or(usize::MAX);
-        relays.saturating_sub(APART).clamp(ACTIVE, SWARM)
+        size_among(self.net.network().relays)
     }
 
     /// A small swarm gets further members once there are relays for it. Those that it has stay, so no mail is left
@@ -322,5 +321,22 @@ impl Client {
                 bytes: Box::new(envelope),
             });
         }
+    }
+}
+
+/// Members of a mailbox in a network of so many relays. Decision 0026.
+fn size_among(relays: u32) -> usize {
+    let relays = usize::try_from(relays).unwrap_or(usize::MAX);
+    relays.saturating_sub(APART).clamp(ACTIVE, SWARM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_networks_leave_four_relays_outside_a_swarm() {
+        let sizes = [0, 1, 3, 5, 7, 8, 9, 10, 11, 12, 4_096].map(size_among);
+        assert_eq!(sizes, [3, 3, 3, 3, 3, 4, 5, 6, 6, 6, 6]);
     }
 }

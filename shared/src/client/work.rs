@@ -20,7 +20,7 @@ use crate::time::{Duration, Timestamp};
 /// For so long what a relay asked for is taken to be good: its seeds live for 5 to 10 minutes.
 const WANTED_LIFE: Duration = Duration::from_mins(4);
 /// Relays whose wishes are remembered.
-const MAX_WANTED: usize = 64;
+const MAX_WANTED: usize = 256;
 /// A member is worked for at most so often in so long to have the mailbox, whatever it says.
 const MAX_OPENINGS: u8 = 3;
 const OPENINGS_IN: Duration = Duration::from_hours(1);
@@ -78,9 +78,12 @@ impl Works {
     fn told(&mut self, about: (NodeId, Matter), wanted: WorkWanted, now: Timestamp) {
         self.wanted
             .retain(|_, (at, _)| now.since(*at) < WANTED_LIFE);
-        if self.wanted.len() < MAX_WANTED {
-            self.wanted.insert(about, (now, wanted));
+        if self.wanted.len() >= MAX_WANTED && !self.wanted.contains_key(&about) {
+            let oldest = self.wanted.iter().min_by_key(|(_, (at, _))| *at);
+            let oldest = oldest.map(|(about, _)| *about);
+            oldest.and_then(|about| self.wanted.remove(&about));
         }
+        self.wanted.insert(about, (now, wanted));
     }
 
     /// Whether a member may have me work for it to have the mailbox once more.

@@ -89,9 +89,7 @@ impl Contacting {
         if self.misses.len() >= MAX_NETWORKS && !self.misses.contains_key(&network) {
             self.misses
                 .retain(|_, (_, since)| now.since(*since) < QUIET);
-            if self.misses.len() >= MAX_NETWORKS {
-                return;
-            }
+            self.forget_oldest_miss();
         }
         let (count, since) = self.misses.entry(network).or_insert((0, now));
         if now.since(*since) >= QUIET {
@@ -100,9 +98,27 @@ impl Contacting {
         *count = count.saturating_add(1);
     }
 
+    fn forget_oldest_miss(&mut self) {
+        if self.misses.len() >= MAX_NETWORKS {
+            let oldest = self.misses.iter().min_by_key(|(_, (_, since))| *since);
+            let oldest = oldest.map(|(network, _)| network.clone());
+            oldest.and_then(|network| self.misses.remove(&network));
+        }
+    }
+
     fn is_quiet(&self, network: &Subnet, now: Timestamp) -> bool {
         let misses = self.misses.get(network);
         misses.is_some_and(|(count, since)| *count >= MAX_MISSES && now.since(*since) < QUIET)
+    }
+
+    /// Attempts in a network that are under way: each may turn out to be a miss.
+    fn under_way_in(&self, network: &Subnet) -> usize {
+        let urls = self
+            .dials
+            .iter()
+            .map(|(contact, _)| RelayUrl::parse(contact.url()));
+        urls.filter(|url| url.as_ref().is_ok_and(|url| url.subnet(true) == *network))
+            .count()
     }
 }
 
@@ -169,7 +185,9 @@ impl Relay {
         // Inventions of others do not keep anybody from a relay that was found there.
         let is_known = matches!(self.dht_peer(contact.node()), Peer::Verified(known) if known.contact() == contact);
         let contacting = &mut self.dht.contacting;
-        if !is_known && contacting.is_quiet(&url.subnet(true), step.now) {
+        let network = url.subnet(true);
+        let is_flooded = contacting.under_way_in(&network) >= usize::from(MAX_MISSES);
+        if !is_known && (is_flooded || contacting.is_quiet(&network, step.now)) {
             self.count(Metric::Dht("quiet"));
             return self.dht_unreachable(contact, step);
         }

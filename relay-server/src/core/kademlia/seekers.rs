@@ -52,16 +52,18 @@ impl Seekers {
         if self.sought.len() >= MAX_REMEMBERED {
             self.sought.retain(|_, at| is_recent(at));
         }
-        if self.sought.len() >= MAX_REMEMBERED || !self.rate.take(LOOKUPS, 1, now) {
-            return false;
-        }
-        self.sought.insert(*node, now);
-        true
+        self.sought.len() < MAX_REMEMBERED && self.rate.take(LOOKUPS, 1, now)
+    }
+
+    fn begun(&mut self, query: QueryId, node: NodeId, now: Timestamp) {
+        self.under_way.insert(query, node);
+        self.sought.insert(node, now);
     }
 
     /// What is under way comes to nothing.
     pub(super) fn forget(&mut self) {
         self.under_way.clear();
+        self.sought.clear();
     }
 }
 
@@ -81,7 +83,7 @@ impl Relay {
             return;
         }
         if let Ok(query) = dht.find_value(RecordId::relay(node), step.now, &mut step.rng) {
-            self.dht.seekers.under_way.insert(query, *node);
+            self.dht.seekers.begun(query, *node, step.now);
             self.count(Metric::Dht("sought"));
         }
     }
@@ -123,12 +125,23 @@ mod tests {
         NodeId::from_bytes(bytes)
     }
 
+    /// A lookup that is over at once.
+    fn begin(seekers: &mut Seekers, node: NodeId, now: Timestamp) -> bool {
+        let may = seekers.may_begin(&node, now);
+        if may {
+            seekers.sought.insert(node, now);
+        }
+        may
+    }
+
     #[test]
     fn a_relay_is_looked_for_once_in_ten_minutes() {
         let mut seekers = Seekers::new(NOW);
         let minutes = |n| NOW + Duration::from_mins(n);
-        let begun = (0..25).filter(|n| seekers.may_begin(&node(1), minutes(*n)));
+        let begun = (0..25).filter(|n| begin(&mut seekers, node(1), minutes(*n)));
         assert_eq!(begun.collect::<Vec<_>>(), [0, 10, 20]);
+        // One that could not begin does not count.
+        assert!(seekers.may_begin(&node(2), NOW) && seekers.may_begin(&node(2), NOW));
     }
 
     #[test]
@@ -137,7 +150,7 @@ mod tests {
         let mut begun = 0;
         for n in 0..72_000 {
             let now = NOW + Duration::from_ms(50) * u64::from(n);
-            begun += u32::from(seekers.may_begin(&node(n), now));
+            begun += u32::from(begin(&mut seekers, node(n), now));
             assert!(seekers.sought.len() <= MAX_REMEMBERED);
         }
         // An hour of twenty a second.

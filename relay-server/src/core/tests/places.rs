@@ -146,6 +146,24 @@ fn fault_20_who_links_while_it_is_dialed_is_not_asked_before_it_is_met() {
 }
 
 #[test]
+fn fault_20_whoever_is_said_to_be_many_relays_is_connected_to_a_few_times_at_once() {
+    let mut net = with_liar(2);
+    let victim = nobodys(9805);
+    net.hanging.insert(victim.as_str().to_owned());
+    for (key, keys) in [(1, 2..7), (2, 7..12)] {
+        lead(
+            &mut net,
+            key,
+            keys.map(|key| claim(key, &victim, 7_000 + key as u16))
+                .collect(),
+        );
+        net.advance(Duration::from_secs(4));
+    }
+    assert_eq!(net.dialed[victim.as_str()], 4);
+    assert!(count(&net, "quiet") >= 4);
+}
+
+#[test]
 fn inventions_about_a_network_do_not_keep_from_a_relay_that_was_found_there() {
     let mut net = with_liar(3);
     net.nodes[2].config.peers = vec![url(1)];

@@ -48,7 +48,7 @@ pub struct Bootstrap {
 pub(super) struct Agreed {
     /// The relays.
     pub(super) directory: Directory,
-    /// There may be no others: no answer was as long as one can be.
+    /// There are no others: too few answers were as long as one can be.
     pub(super) whole: bool,
 }
 
@@ -187,7 +187,8 @@ impl Bootstrapping {
         }
         let asked = core::mem::take(asked);
         let is_cut = |answer: &Answer| matches!(answer, Answer::Listed(l) if l.len() >= MAX_LISTED);
-        let whole = !asked.values().any(is_cut);
+        let cut = asked.values().filter(|answer| is_cut(answer)).count();
+        let whole = cut < self.need();
         let agreed = Directory::agree(&verified(asked.into_values(), now), self.need());
         if agreed.is_empty() {
             self.state = State::Waiting(self.backoff.fail(now, rng));

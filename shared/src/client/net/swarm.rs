@@ -64,7 +64,8 @@ impl Relays {
         chosen
     }
 
-    /// Relays to ask for the directory: at random, guards only if there are no others.
+    /// Relays to ask for the directory: at random by weight, of two parties where there are two, and guards behind others of one
+    /// party.
     pub(super) fn directory_relays(
         &self,
         count: usize,
