@@ -55,6 +55,18 @@ pub(crate) fn install(packages: &[&str], purpose: &str) -> Result<()> {
     Ok(())
 }
 
+/// Reads the package lists anew and installs the newest of `packages`, which are installed already.
+pub(crate) fn upgrade(packages: &[&str], purpose: &str) -> Result<()> {
+    let names = packages.join(" ");
+    let step = Step::start(format!("Looking for newer {names} for {purpose}"));
+    privileged("apt-get", &["update", "-q"], &names)?.run_in(&step)?;
+    let arguments = ["install", "-y", "-q", "--no-install-recommends"];
+    let arguments = [&arguments[..], packages].concat();
+    privileged("apt-get", &arguments, &names)?.run_in(&step)?;
+    step.done();
+    Ok(())
+}
+
 /// True when the package lists name a version of every package.
 fn has_candidates(packages: &[&str]) -> bool {
     Cmd::new("apt-cache").arg("show").args(packages).succeeds()

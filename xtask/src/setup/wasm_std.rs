@@ -24,6 +24,10 @@ pub(crate) const CHOICE_VARIABLE: &str = "ZENTALK_WASM_TOOLCHAIN";
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
+const PURPOSE: &str = "compiling to wasm without rustup's downloads";
+
+/// The oldest Rust that the workspace is for.
+const RUST_VERSION: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// How long rustup may take before the other way is tried.
 const RUSTUP_DEADLINE: Duration = Duration::from_secs(240);
@@ -122,11 +126,19 @@ fn debian_is_ready() -> bool {
 }
 
 fn ensure_debian() -> Result<Compiler> {
-    apt::install(
-        &DEBIAN_PACKAGES,
-        "compiling to wasm without rustup's downloads",
-    )?;
-    let debian = Debian::find()?;
+    apt::install(&DEBIAN_PACKAGES, PURPOSE)?;
+    let mut debian = Debian::find()?;
+    if !debian.is_new_enough() {
+        // Lists of months ago name what was the newest then.
+        apt::upgrade(&DEBIAN_PACKAGES, PURPOSE)?;
+        debian = Debian::find()?;
+    }
+    if !debian.is_new_enough() {
+        let release = debian.release().unwrap_or("unknown");
+        bail!(
+            "Debian's rustc-web is {release} here, and ZenTalk needs {RUST_VERSION}: `rustup target add {TARGET}` is the other way"
+        );
+    }
     debian.ensure_linker()?;
     if !debian.is_ready() {
         debian.build_std()?;
@@ -160,6 +172,16 @@ impl Debian {
         })
     }
 
+    fn release(&self) -> Option<&str> {
+        let mut lines = self.version.lines();
+        lines.find_map(|line| line.strip_prefix("release: "))
+    }
+
+    fn is_new_enough(&self) -> bool {
+        let release = self.release().map(numbers);
+        release.is_some_and(|release| release >= numbers(RUST_VERSION))
+    }
+
     fn wasm_libraries(&self) -> PathBuf {
         self.sysroot.join("lib/rustlib").join(TARGET).join("lib")
     }
@@ -170,7 +192,8 @@ impl Debian {
 
     fn is_ready(&self) -> bool {
         let built_for = fs::read_to_string(self.stamp());
-        built_for.is_ok_and(|version| version == self.version)
+        self.is_new_enough()
+            && built_for.is_ok_and(|version| version == self.version)
             && has_std(&self.wasm_libraries())
             && self.linker().exists()
     }
@@ -274,6 +297,12 @@ edition = \"2024\"
 publish = false
 ";
 
+/// The numbers of a version: `1.92`, `1.96.0-nightly`.
+fn numbers(version: &str) -> Vec<u32> {
+    let parts = version.split(['.', '-']);
+    parts.map_while(|part| part.parse().ok()).collect()
+}
+
 /// True when a folder of libraries holds the standard library and the test harness.
 fn has_std(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -291,6 +320,21 @@ fn has_std(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compiler_that_is_older_than_the_workspace_is_for_does_not_do() {
+        let debian = |release: &str| Debian {
+            version: format!("rustc {release} (x)\nhost: x\nrelease: {release}\n"),
+            host: String::new(),
+            sysroot: PathBuf::new(),
+        };
+        for old in ["1.63.0", "1.85.0", "1.9.0", "0.100.0"] {
+            assert!(!debian(old).is_new_enough(), "{old}");
+        }
+        for new in [RUST_VERSION, "1.96.0", "1.100.0-nightly", "2.0.0"] {
+            assert!(debian(new).is_new_enough(), "{new}");
+        }
+    }
 
     #[test]
     fn the_choice_is_one_of_three() {
