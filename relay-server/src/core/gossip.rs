@@ -241,7 +241,7 @@ mod tests {
         }
         let new = ConnId(98);
         let owes = questions.ask(ConnId(0), Why::Chosen, NOW);
-        assert_eq!(owes, Asked::No, "it was asked just now");
+        assert_eq!(owes, Asked::No, "it owes one already");
         assert_eq!(questions.ask(new, Why::Linked, NOW), Asked::No);
         assert!(!questions.is_open(new, NOW) && questions.is_open(ConnId(3), NOW));
         questions.close(ConnId(3));

@@ -186,8 +186,8 @@ impl Relay {
         let is_known = matches!(self.dht_peer(contact.node()), Peer::Verified(known) if known.contact() == contact);
         let contacting = &mut self.dht.contacting;
         let network = url.subnet(true);
-        let is_flooded = contacting.under_way_in(&network) >= usize::from(MAX_MISSES);
-        if !is_known && (is_flooded || contacting.is_quiet(&network, step.now)) {
+        let is_flooded = || contacting.under_way_in(&network) >= usize::from(MAX_MISSES);
+        if !is_known && (contacting.is_quiet(&network, step.now) || is_flooded()) {
             self.count(Metric::Dht("quiet"));
             return self.dht_unreachable(contact, step);
         }
